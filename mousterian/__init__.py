@@ -1,0 +1,19 @@
+"""Mousterian: how many synthetic images is a real one worth?"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+__all__ = ["Fit", "fit"]
+
+if TYPE_CHECKING:
+    from mousterian.equivalence import Fit, fit
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded on first use: `mousterian --version` must not wait for pandas and scipy.
+    if name in __all__:
+        return getattr(import_module("mousterian.equivalence"), name)
+    raise AttributeError(f"module 'mousterian' has no attribute {name!r}")

@@ -1,0 +1,49 @@
+"""Errors that a user can mend: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used; printed as a message, never as a traceback.
+
+    Args:
+        what: what is wrong, one sentence.
+        where: file, line, row or option it is about.
+        hint: what to do about it.
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what, where, hint)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}\n  {self.hint}" if self.hint else text
+
+
+class InputErrors(InputError):
+    """Several input errors found in one pass, reported together."""
+
+    def __init__(self, errors: Iterable[InputError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(str(error) for error in self.errors))
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the known name that looks most like `name`, or None if none comes near."""
+    known = {candidate.lower(): candidate for candidate in names}
+    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    return known[matches[0]] if matches else None
+
+
+def unknown_name(what: str, name: str, names: Iterable[str], *, where: str = "", hint: str = "") -> InputError:
+    """Build the error for a name that is not among `names`, with the nearest right one."""
+    names = sorted(names)
+    match = nearest(name, names)
+    known = f"did you mean {match!r}?" if match else f"known: {', '.join(names) or 'none'}"
+    return InputError(f"unknown {what} {name!r}; {known}", where=where, hint=hint)

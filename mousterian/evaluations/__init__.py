@@ -1,0 +1,1 @@
+"""Evaluations: each file's `evaluate(model, images, ...)` scores a trained classifier."""

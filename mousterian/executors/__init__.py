@@ -1,0 +1,1 @@
+"""Executors: where trials run; each file has one `run`."""

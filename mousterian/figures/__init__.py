@@ -1,0 +1,1 @@
+"""Figures: each file's `draw(...)` gives one figure with its caption."""

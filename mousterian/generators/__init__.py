@@ -1,0 +1,1 @@
+"""Generators: `fit` on real images (trained here) or `load` (trained elsewhere) gives a sampler."""

@@ -1,0 +1,79 @@
+"""ImageSet: uint8 images with labels, class names, and per image whether it is real or synthetic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mousterian.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """A set of labelled images.
+
+    Attributes:
+        images: (N, H, W, C) uint8, C = 1 or 3.
+        labels: (N,) int64, indices into `class_names`.
+        class_names: one name for each class, in label order.
+        synthetic: (N,) bool, True where a generator made the image.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    synthetic: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
+        object.__setattr__(self, "class_names", tuple(self.class_names))
+        if self.synthetic.shape != self.labels.shape:
+            if self.synthetic.size:
+                raise InputError(f"{self.synthetic.size} real/synthetic marks for {len(self.labels)} images")
+            object.__setattr__(self, "synthetic", np.zeros(len(self.labels), dtype=bool))
+        if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] not in {1, 3}:
+            raise InputError(
+                f"images must be uint8 of shape (N, H, W, 1 or 3), not {self.images.dtype} {self.images.shape}"
+            )
+        if len(self.images) != len(self.labels):
+            raise InputError(f"{len(self.images)} images but {len(self.labels)} labels")
+        if len(self.labels) and not (0 <= self.labels.min() and self.labels.max() < len(self.class_names)):
+            raise InputError(
+                f"labels run from {self.labels.min()} to {self.labels.max()}"
+                f" but there are {len(self.class_names)} class names"
+            )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of one image."""
+        height, width, channels = self.images.shape[1:]
+        return height, width, channels
+
+    def take(self, indices: ArrayLike) -> ImageSet:
+        """Return the images at `indices` (N,) int, in that order."""
+        rows = np.asarray(indices, dtype=np.int64)
+        return ImageSet(self.images[rows], self.labels[rows], self.class_names, self.synthetic[rows])
+
+
+def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
+    """Join sets of the same classes and image shape into one, in order."""
+    first = sets[0]
+    for other in sets[1:]:
+        if other.class_names != first.class_names:
+            raise InputError(f"cannot mix classes {first.class_names} with {other.class_names}")
+        if other.shape != first.shape:
+            raise InputError(
+                f"cannot mix images of {first.shape} with images of {other.shape} (height, width, channels)"
+            )
+    return ImageSet(
+        np.concatenate([part.images for part in sets]),
+        np.concatenate([part.labels for part in sets]),
+        first.class_names,
+        np.concatenate([part.synthetic for part in sets]),
+    )

@@ -1,0 +1,1 @@
+"""Classifiers: each file's `build(classes, shape, ...)` gives a torch module."""

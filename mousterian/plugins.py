@@ -1,0 +1,212 @@
+"""The only lookup: a plug-in's name is its file's name; third parties come in by entry points.
+
+Files are read as text, never imported, to learn what is there: a plug-in's entry function, its
+keyword-only arguments (its options) and its docstring (its help) are all in its source. So a grid
+file is checked without importing torch, and a broken plug-in spoils only its own trials.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from mousterian.errors import InputError, nearest, unknown_name
+
+# What each kind of plug-in is called by: its folder, and the function(s) one of which its file must have.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "datasets": ("load",),
+    "generators": ("fit", "load"),
+    "prompts": ("write",),
+    "filters": ("score",),
+    "models": ("build",),
+    "strategies": ("train",),
+    "evaluations": ("evaluate",),
+    "quality": ("measure",),
+    "surfaces": ("accuracy",),
+    "figures": ("draw",),
+    "executors": ("run",),
+}
+# Names that an option's annotation may use, beside Python's own.
+_TYPES = {**vars(typing), "Path": Path}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One keyword-only argument of a plug-in: an option in the grid file."""
+
+    name: str
+    annotation: str
+    default: Any
+    required: bool
+
+    def check(self, value: Any) -> Any:
+        """Return `value` as the option's type (an int may stand for a float), or raise ValueError."""
+        try:
+            adapter = TypeAdapter(eval(self.annotation, dict(_TYPES)), config=ConfigDict(strict=False))  # noqa: S307
+        except NameError:
+            return value
+        if isinstance(value, bool) and "bool" not in self.annotation:
+            raise ValueError(f"{value} is not {self.annotation}")
+        if isinstance(value, str) and not any(part in self.annotation for part in ("str", "Literal", "Path")):
+            raise ValueError(f"{value!r} is not {self.annotation}")
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"{value!r} is not {self.annotation} ({error.errors()[0]['msg']})") from None
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """What is known of a plug-in without importing it."""
+
+    kind: str
+    name: str
+    module: str
+    function: str
+    help: str
+    options: Mapping[str, Option]
+    has_members: bool
+    preset: Mapping[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """First line of the help text."""
+        return self.help.partition("\n")[0]
+
+    def load(self) -> Callable[..., Any]:
+        """Import the plug-in's module and return its entry function."""
+        function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.function)
+        return function
+
+    def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every option's value: those given, checked, and the defaults of the rest.
+
+        Raises:
+            InputError: an unknown option, a wrong type, or a required option missing.
+        """
+        for name in given:
+            if name not in self.options or name in self.preset:
+                raise InputError(self._unknown_option(name))
+        values = {}
+        for option in self.options.values():
+            if option.name in self.preset:
+                continue
+            if option.name in given:
+                try:
+                    values[option.name] = option.check(given[option.name])
+                except ValueError as error:
+                    raise InputError(f"{self.kind} {self.name!r}: option {option.name!r}: {error}") from None
+            elif option.required:
+                raise InputError(f"{self.kind} {self.name!r} needs the option {option.name!r}")
+            else:
+                values[option.name] = option.default
+        return values
+
+    def _unknown_option(self, name: str) -> str:
+        known = [option for option in self.options if option not in self.preset]
+        match = nearest(name, known)
+        tail = f"did you mean {match!r}?" if match else f"it has: {', '.join(known) or 'none'}"
+        return f"{self.kind} {self.name!r} has no option {name!r}; {tail}"
+
+
+def _constant(node: ast.expr, constants: Mapping[str, Any]) -> Any:
+    if isinstance(node, ast.Name) and node.id in constants:
+        return constants[node.id]
+    return ast.literal_eval(node)
+
+
+def _read(kind: str, name: str, module: str, path: Path, function: str | None = None) -> Plugin | None:
+    """Read one plug-in's source; None if the file has no entry function of this kind."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise InputError(f"plug-in {name!r} does not parse: {error.msg}", where=f"{path}:{error.lineno}") from None
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    wanted = (function,) if function else KINDS[kind]
+    entry = next((functions[each] for each in wanted if each in functions), None)
+    if entry is None:
+        return None
+    options = {}
+    for argument, default in zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True):
+        try:
+            value = None if default is None else _constant(default, {})
+        except ValueError:
+            raise InputError(
+                f"option {argument.arg!r} of plug-in {name!r} has a default that is not a plain value",
+                where=f"{path}:{argument.lineno}",
+            ) from None
+        annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
+        options[argument.arg] = Option(argument.arg, annotation, value, required=default is None)
+    text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
+    return Plugin(kind, name, module, entry.name, text, options, "members" in functions, {})
+
+
+def _folder(kind: str) -> Path:
+    return Path(__file__).parent / kind
+
+
+def _third_party(kind: str) -> dict[str, Plugin]:
+    found = {}
+    for point in entry_points(group=f"mousterian.{kind}"):
+        module, _, function = point.value.partition(":")
+        try:
+            spec = importlib.util.find_spec(module)
+        except ImportError:
+            spec = None
+        if spec is None or spec.origin is None:
+            raise InputError(
+                f"the entry point {point.name!r} names a module that cannot be found: {module}",
+                where=f"entry points of {point.dist.name if point.dist else 'an installed package'}",
+            )
+        plugin = _read(kind, point.name, module, Path(spec.origin), function or None)
+        if plugin is None:
+            raise InputError(f"plug-in {point.name!r} has no function {' or '.join(KINDS[kind])}", where=spec.origin)
+        found[point.name] = plugin
+    return found
+
+
+@cache
+def available(kind: str) -> Mapping[str, Plugin]:
+    """Return all plug-ins of a kind by name, ours first, then third parties'."""
+    if kind not in KINDS:
+        raise unknown_name("kind of plug-in", kind, KINDS)
+    found = {}
+    for path in sorted(_folder(kind).glob("*.py")):
+        if not path.stem.startswith("_"):
+            plugin = _read(kind, path.stem, f"mousterian.{kind}.{path.stem}", path)
+            if plugin is None:
+                raise InputError(f"no function {' or '.join(KINDS[kind])} in it", where=str(path))
+            found[path.stem] = plugin
+    return {**_third_party(kind), **found}
+
+
+@cache
+def find(kind: str, name: str) -> Plugin:
+    """Return the plug-in of that name; a file with `members()` stands for all the names it lists.
+
+    Raises:
+        InputError: no plug-in has that name; the message has the nearest one.
+    """
+    plugins = available(kind)
+    if name in plugins:
+        return plugins[name]
+    names = set(plugins)
+    for plugin in plugins.values():
+        if plugin.has_members:
+            members = set(importlib.import_module(plugin.module).members())
+            if name in members:
+                return Plugin(
+                    kind, name, plugin.module, plugin.function, plugin.help, plugin.options, False, {"name": name}
+                )
+            names |= members
+    raise unknown_name(kind, name, names, hint=f"`mousterian list {kind}` shows what there is")

@@ -1,0 +1,1 @@
+"""Strategies: how a mixture is trained on; each file has one `train`."""

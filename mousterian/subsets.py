@@ -1,0 +1,93 @@
+"""Nested subsets of a training set, balanced or long-tailed, and the mixtures made of them.
+
+One ordering of the training images belongs to each subset seed. Every subset is a prefix of it, so
+S_base(n) is inside S_base(m) for n < m, and base + real added is the continuation of the base
+(DESIGN, "The science", 1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mousterian.errors import InputError
+from mousterian.images import ImageSet, concatenate
+from mousterian.seeds import seed_for
+
+Indices = NDArray[np.int64]
+
+
+def class_weights(classes: int, imbalance: float = 1.0) -> NDArray[np.float64]:
+    """Return relative class sizes n_k = n_1 * imbalance**(-(k-1)/(K-1)), (K,) float64, first is 1.
+
+    Args:
+        classes: number of classes K.
+        imbalance: size of the first class over that of the last (gamma); 1 is balanced.
+    """
+    if not imbalance >= 1:
+        raise InputError(f"imbalance must be 1 (balanced) or more, not {imbalance}")
+    return imbalance ** -(np.arange(classes) / max(classes - 1, 1))
+
+
+def ordering(labels: NDArray[np.int64], classes: int, subset_seed: int, imbalance: float = 1.0) -> Indices:
+    """Return the order, (N,) int64, whose every prefix is a class-balanced or long-tailed subset.
+
+    Each class is shuffled by its own seed; then the classes take turns in proportion to their weights
+    (the j-th image of class k comes at (j + 1/2) / w_k: Sainte-Laguë's rule, which never takes an image
+    away when the subset grows). Balanced prefixes are equal to within one image until a class runs out.
+    """
+    weights = class_weights(classes, imbalance)
+    indices, turns, owners = [], [], []
+    for label in range(classes):
+        members = np.flatnonzero(labels == label)
+        random = np.random.default_rng(seed_for("subset", subset_seed, label))
+        indices.append(random.permutation(members))
+        turns.append((np.arange(len(members)) + 0.5) / weights[label])
+        owners.append(np.full(len(members), label))
+    order = np.lexsort((np.concatenate(owners), np.concatenate(turns)))
+    return np.concatenate(indices)[order].astype(np.int64)
+
+
+def base_and_real(order: Indices, n_base: int, n_real_plus: int) -> tuple[Indices, Indices]:
+    """Return the indices of S_base and of the real images added to it."""
+    if n_base + n_real_plus > len(order):
+        raise InputError(
+            f"n_base {n_base} + n_real_plus {n_real_plus} exceeds the {len(order)} training images"
+        )
+    return order[:n_base], order[n_base : n_base + n_real_plus]
+
+
+def upstream(
+    labels: NDArray[np.int64], classes: int, subset_seed: int, size: int, exclude: Indices
+) -> Indices:
+    """Return `size` indices of the real images an external generator is trained on.
+
+    They are class-balanced, drawn from the far end of each class's order, and the same for every base
+    size of one subset seed; an overlap with `exclude` (base and real images of a mixture) is an error.
+    """
+    order = ordering(labels, classes, subset_seed)
+    owners = labels[order]
+    turns = np.empty(len(order), dtype=np.int64)
+    for label in range(classes):
+        mine = np.flatnonzero(owners == label)
+        turns[mine] = np.arange(len(mine))[::-1]
+    chosen = order[np.lexsort((owners, turns))][:size]
+    overlap = len(np.intersect1d(chosen, exclude))
+    if size > len(order) or overlap:
+        raise InputError(
+            f"an upstream set of {size} images shares {overlap} with the {len(exclude)} real images"
+            f" of the mixture ({len(order)} training images in all)",
+            hint="make n_upstream, n_base or the real additions smaller",
+        )
+    return chosen
+
+
+def balanced_labels(classes: int, count: int) -> NDArray[np.int64]:
+    """Return the labels, (count,) int64, of `count` images with the classes taking turns."""
+    return np.arange(count, dtype=np.int64) % classes
+
+
+def mixture(train: ImageSet, base: Indices, real_plus: Indices, synthetic: ImageSet | None) -> ImageSet:
+    """Join base, real added and synthetic added images, in that order, each marked real or synthetic."""
+    real = train.take(np.concatenate([base, real_plus]))
+    return real if synthetic is None or not len(synthetic) else concatenate([real, synthetic])
