@@ -1,0 +1,322 @@
+"""A table of accuracies -> how many synthetic images a real one is worth, with honest intervals.
+
+fit = mousterian.fit("results.csv")
+fit.equivalence(n_base=5000, n_real_plus=2500).n_syn_plus      # Interval(estimate, low, high)
+fit.formula().text                                             # the papers' Eq. 1, with these numbers
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mousterian.errors import InputError
+from mousterian.fitting import formula, ratio
+from mousterian.fitting.analysis import SurfaceFit, assemble
+from mousterian.fitting.averaged import Averaged
+from mousterian.fitting.formula import Formula
+from mousterian.fitting.interval import Interval, rounded
+from mousterian.fitting.surface import Array, Points
+from mousterian.fitting.table import check, load
+from mousterian.fitting.trust import Trust, verdict
+
+__all__ = ["Equivalence", "Fit", "Formula", "Interval", "SurfaceFit", "arms", "fit"]
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """The synthetic images that do what real ones do (or the other way round) at one base size.
+
+    Attributes:
+        n_base: size of the base set.
+        n_real_plus: real images added: as asked, or the answer.
+        n_syn_plus: synthetic images added: as asked, or the answer; None where no amount is enough.
+        reachable: whether there is an answer.
+        accuracy: accuracy that both give.
+        saturation_accuracy: best accuracy that synthetic images alone bring this base to, within reach.
+        trust: whether the answer lies inside the measured range, near it, or beyond.
+        share_reachable: share of bootstrap draws in which there is an answer.
+    """
+
+    n_base: float
+    n_real_plus: float | Interval | None
+    n_syn_plus: float | Interval | None
+    reachable: bool
+    accuracy: Interval
+    saturation_accuracy: float
+    trust: Trust
+    share_reachable: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the answer as `mousterian equivalence --json` prints it."""
+        answer = {
+            name: value.to_json() if isinstance(value, Interval) else value
+            for name, value in (("n_real_plus", self.n_real_plus), ("n_syn_plus", self.n_syn_plus))
+        }
+        return {
+            "n_base": self.n_base,
+            **answer,
+            "reachable": self.reachable,
+            "accuracy": self.accuracy.to_json(),
+            "saturation_accuracy": rounded(self.saturation_accuracy),
+            "trust": self.trust,
+            "share_reachable": rounded(self.share_reachable),
+        }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Surfaces fitted to one arm's table, weighted, with draws for intervals; answers every question.
+
+    Attributes:
+        name: of the fit.
+        labels: what describes the arm (dataset, generator, trained_on, model, strategy, ...).
+        data: the rows used, one a trial: n_base, n_real_plus, n_syn_plus, accuracy (fraction), training_seed,
+            subset_seed, total, weight, fitted, residual (fractions), outlier, z, reason.
+        surfaces: the surfaces, heaviest first.
+        components: standard deviations of one trial's accuracy (fractions): test_set, seed, subset, trial.
+        warnings: what the reader of an answer should know, as sentences.
+        settings: bootstrap, seed and surface as given.
+        averaged: the surfaces with their parameters and draws.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    data: pd.DataFrame
+    surfaces: tuple[SurfaceFit, ...]
+    components: Mapping[str, float]
+    warnings: tuple[str, ...]
+    settings: Mapping[str, Any]
+    averaged: Averaged
+
+    @property
+    def surface(self) -> str:
+        """Name of the heaviest surface."""
+        return self.surfaces[0].name
+
+    @property
+    def outliers(self) -> list[tuple[dict[str, Any], float, str]]:
+        """The rows set aside: the row, how many usual residuals off it is, and the reason."""
+        rows = self.data[self.data["outlier"]]
+        return [
+            (
+                {name: row[name] for name in ("n_base", "n_real_plus", "n_syn_plus", "accuracy")},
+                row["z"],
+                row["reason"],
+            )
+            for row in rows.to_dict("records")
+        ]
+
+    def predict(self, n_base: Any, n_real_plus: Any = 0, n_syn_plus: Any = 0) -> Interval:
+        """Return the mean accuracy of trials (a fraction), with interval; floats or arrays that broadcast."""
+        points = Points.of(n_base, n_real_plus, n_syn_plus)
+        shape = points.n_base.shape
+        found = self.averaged.predict(Points(*(np.ravel(count) for count in points.counts)))
+        parts = [np.reshape(part, shape) for part in (found.estimate, found.low, found.high)]
+        return Interval(*(float(part) if not shape else part for part in parts))
+
+    def equivalence(
+        self, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None
+    ) -> Equivalence:
+        """Return the synthetic images that do what `n_real_plus` does, or the real ones for `n_syn_plus`.
+
+        Raises:
+            InputError: a count is negative, or not exactly one of the two is given.
+        """
+        given = n_real_plus if n_real_plus is not None else n_syn_plus
+        if given is None or (n_real_plus is not None and n_syn_plus is not None):
+            raise InputError("an equivalence needs n_real_plus or n_syn_plus, one of the two")
+        if n_base < 0 or given < 0:
+            raise InputError("n_base, n_real_plus and n_syn_plus cannot be negative")
+        forward = n_real_plus is not None
+        base, count = np.array([float(n_base)]), np.array([float(given)])
+        solve = self.averaged.synthetic_for if forward else self.averaged.real_for
+        estimate, draws = solve(base, count)
+        share = float(np.isfinite(draws[:, 0]).mean())
+        reachable = bool(np.isfinite(estimate[0])) and share >= 0.5
+        answer = Interval.of_draws(estimate[0], draws[:, 0]) if reachable else None
+        real = float(given) if forward else (answer.estimate if answer else math.inf)
+        syn = (answer.estimate if answer else 0.0) if forward else float(given)
+        trust = verdict(self.data, float(n_base), real, syn) if math.isfinite(real) else "extrapolated"
+        if not reachable and trust == "inside":
+            # That no amount is enough says something about amounts beyond the measured ones.
+            trust = "near"
+        return Equivalence(
+            n_base=float(n_base),
+            n_real_plus=float(given) if forward else answer,
+            n_syn_plus=answer if forward else float(given),
+            reachable=reachable,
+            accuracy=self.predict(n_base, given, 0) if forward else self.predict(n_base, 0, given),
+            saturation_accuracy=self.averaged.saturation(float(n_base)),
+            trust=trust,
+            share_reachable=share,
+        )
+
+    def marginal_rate(self, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
+        """Return the synthetic images worth one more real image at this mixture; inf where none are."""
+        base, real, syn = float(n_base), float(n_real_plus), float(n_syn_plus)
+        estimate, draws = self.averaged.reaching(
+            Points.of([base], real + 1.0, syn),
+            lambda count: Points.of(base, real, syn + count),
+            self.averaged.most_synthetic,
+        )
+        return Interval.of_draws(estimate[0], draws[:, 0])
+
+    def formula(self) -> Formula | None:
+        """Return the papers' formula nearest to this fit; None where synthetic images reach too little."""
+        return self._formula
+
+    @cached_property
+    def _formula(self) -> Formula | None:
+        rows = self.data[~self.data["outlier"]]
+        with_syn = rows[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0)]
+        if with_syn.empty:
+            return None
+        largest_real = float((rows["n_base"] + rows["n_real_plus"]).max())
+        bases = np.unique(with_syn["n_base"].to_numpy(dtype=float))
+        return formula.project(self.averaged, bases, largest_real, float(with_syn["n_syn_plus"].max()))
+
+    def ratio(self) -> pd.DataFrame:
+        """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+
+        Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
+        from differences paired by seed. Source "surface": at every measured r.
+        """
+        found = list(ratio.from_trials(self.data, self._noise()))
+        rows = self.data[~self.data["outlier"] & (self.data["n_syn_plus"] > 0) & (self.data["n_base"] > 0)]
+        if not rows.empty:
+            ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
+            bases = np.unique(rows["n_base"].to_numpy(dtype=float))
+            found += ratio.from_surface(self.averaged, bases, ratios)
+        return pd.DataFrame(found, columns=list(ratio.COLUMNS))
+
+    def _noise(self) -> Array:
+        total = self.data["total"].to_numpy(dtype=float)
+        accuracy = self.data["accuracy"].to_numpy(dtype=float)
+        return np.asarray(accuracy * (1 - accuracy) / total)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fit as JSON; `Fit.from_json` reads it back and answers the same."""
+        from mousterian.fitting import saved
+
+        return saved.to_json(self)
+
+    @staticmethod
+    def from_json(found: Mapping[str, Any]) -> Fit:
+        """Return the fit that `to_json` wrote.
+
+        Raises:
+            InputError: it is not a fit, or one of a newer kind.
+        """
+        from mousterian.fitting import saved
+
+        return Fit(**saved.from_json(found))
+
+    def save(self, path: Path | str) -> None:
+        """Write the fit to a JSON file, whole or not at all."""
+        from mousterian.fitting import saved
+
+        saved.write(self, Path(path))
+
+    @staticmethod
+    def load(path: Path | str) -> Fit:
+        """Read a fit from a JSON file.
+
+        Raises:
+            InputError: there is no such file, or it is not a fit.
+        """
+        from mousterian.fitting import saved
+
+        return Fit(**saved.read(Path(path)))
+
+
+def fit(
+    table: pd.DataFrame | Path | str,
+    *,
+    surface: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    name: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> Fit:
+    """Fit accuracy surfaces to a table of trials.
+
+    Args:
+        table: columns n_base, n_real_plus, n_syn_plus and accuracy (or top1; fraction or percent), and where
+            known total (test images), weight, training_seed (or seed), subset_seed; or a file of one.
+        surface: a surface's name, or "auto" for all of them, weighted.
+        bootstrap: draws that intervals are made of.
+        seed: of those draws.
+        name: of the fit; a file's name by default.
+        labels: what describes the arm (dataset, generator, trained_on, model, ...).
+
+    Raises:
+        InputError: the table cannot be used; the message names the rows.
+    """
+    if bootstrap < 20:
+        raise InputError(f"bootstrap is {bootstrap}; an interval needs at least 20 draws")
+    checked = check(load(table))
+    given = "" if isinstance(table, pd.DataFrame) else Path(table).stem
+    return Fit(
+        name=name or given,
+        labels=dict(labels or {}),
+        settings={"surface": surface, "bootstrap": bootstrap, "seed": seed},
+        **assemble(checked, surface, bootstrap, seed),
+    )
+
+
+# What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
+_CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
+_SOURCE = ("generator", "trained_on", "n_upstream")
+_OPTIONS = ("dataset", "model", "strategy", "recipe", "evaluation", "generator")
+
+
+def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
+    """Split a store's rows into arms: name -> (labels, rows).
+
+    Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
+    failed trials are left out. An arm's name is made of the labels in which the arms differ.
+    """
+    if "status" in frame:
+        frame = frame[frame["status"] == "done"]
+    context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
+    source = [c for c in (*_SOURCE, "generator_options") if c in frame]
+    keyed = frame.assign(**{c: frame[c].astype(str) for c in (*context, *source)})
+    alone = keyed["n_syn_plus"] == 0
+    found: list[tuple[dict[str, str], pd.DataFrame]] = []
+    groups = keyed.groupby(context, sort=True) if context else [((), keyed)]
+    for _, rows in groups:
+        real, synthetic = rows[alone.loc[rows.index]], rows[~alone.loc[rows.index]]
+        parts = [part for _, part in synthetic.groupby(source, sort=True)] if source else [synthetic]
+        for part in parts or [synthetic]:
+            members = pd.concat([real, part]).index
+            first = (part if len(part) else real).iloc[0]
+            found.append(
+                ({c: str(first[c]) for c in (*context, *source)}, frame.loc[members].reset_index(drop=True))
+            )
+    return _named(found)
+
+
+def _named(
+    found: list[tuple[dict[str, str], pd.DataFrame]],
+) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
+    every = found[0][0] if found else {}
+    differing = [c for c in every if len({labels[c] for labels, _ in found}) > 1]
+    shown = [c for c in every if not c.endswith("_options") or c in differing]
+    named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
+    for labels, rows in found:
+        kept = {c: labels[c] for c in shown if labels[c] not in ("", "nan", "{}")}
+        words = [labels[c] for c in differing if not c.endswith("_options") and labels[c]] or [
+            kept[c] for c in ("dataset", "generator", "trained_on") if c in kept
+        ]
+        stem = "-".join(words) or "all"
+        number = sum(1 for other in named if other == stem or other.startswith(f"{stem}-#"))
+        named[stem if not number else f"{stem}-#{number + 1}"] = (kept, rows)
+    return named

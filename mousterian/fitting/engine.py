@@ -1,0 +1,192 @@
+"""The engine: every surface fitted to a table from several starts, outliers set aside, and drawn again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mousterian.fitting import selection, variance
+from mousterian.fitting.least_squares import minimise
+from mousterian.fitting.outliers import Outliers, find, residual_scale
+from mousterian.fitting.surface import Array, Surface
+from mousterian.fitting.table import Table
+
+_STARTS, _ROBUST_STARTS = 8, 4
+# Random parts of the rows that each start is fitted to first, and the share of rows in a part.
+_PARTS, _PART = 4, 0.7
+_DRAW_STEPS = 15
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One surface at its best parameters.
+
+    Attributes:
+        surface: which.
+        unknowns: best unknowns, (P,).
+        theta: best parameters, (P,).
+        values: fitted accuracy of each row, (R,).
+        loss: weighted sum of squared residuals.
+        spent: parameters that the table can tell apart.
+        leverage: of each row, (R,).
+        draws: parameters of each bootstrap draw, (D, P).
+        aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
+        cv_rmse: root mean square error at cells left out, a fraction.
+        weight: share in the average.
+        components: variances of one trial's accuracy around this surface.
+    """
+
+    surface: Surface
+    unknowns: Array
+    theta: Array
+    values: Array
+    loss: float
+    spent: int
+    leverage: Array
+    draws: Array
+    aicc: float
+    cv_rmse: float
+    weight: float
+    components: variance.Components
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A table with the weight of each row: what surfaces are fitted to."""
+
+    table: Table
+    weights: Array
+    keep: Array
+
+    @property
+    def target(self) -> Array:
+        """Accuracy of each reading, (K,)."""
+        return self.table.accuracy[self.table.row]
+
+    @property
+    def reading_weights(self) -> Array:
+        """Weight of each reading, (K,)."""
+        return self.weights[self.table.row] * self.table.share
+
+
+def robust(surface: Surface, table: Table) -> tuple[Array, float]:
+    """Return unknowns (S, P), best first, that outliers do not bend, and the scale of usual residuals.
+
+    Each start is first fitted to a random part of the rows, so that some begin free of outliers.
+    """
+    points, target = table.points, table.accuracy[table.row]
+    given = table.rows["weight"].to_numpy(dtype=float)
+    weights = (given / given.mean())[table.row] * table.share
+    model, spent = surface.model(points), len(surface.parameters)
+    guesses = surface.starts(points, target, weights, _STARTS)
+    unknowns = np.tile(guesses, (_PARTS, 1))
+    parts = np.random.default_rng(0).random((len(unknowns), len(given))) < _PART
+    parts[: len(guesses)] = True
+    unknowns = minimise(model, target, weights * parts[:, table.row], unknowns, iterations=20).unknowns
+    for steps in (10, 10, 30):
+        values = surface.accuracy(points, surface.bounded(unknowns))
+        scales = residual_scale(table.of_rows(target - values), spent)
+        best = np.argsort(scales, kind="stable")[:_STARTS]
+        unknowns = minimise(
+            model, target, weights, unknowns[best], scale=scales[best], iterations=steps
+        ).unknowns
+    values = surface.accuracy(points, surface.bounded(unknowns))
+    scales = residual_scale(table.of_rows(target - values), spent)
+    order = np.argsort(scales, kind="stable")[:_ROBUST_STARTS]
+    return unknowns[order], float(scales[order[0]])
+
+
+def refit(surface: Surface, problem: Problem, starts: Array) -> tuple[Array, float]:
+    """Return the best unknowns (P,) from the starts (S, P), and their loss."""
+    found = minimise(
+        surface.model(problem.table.points), problem.target, problem.reading_weights, starts, tolerance=1e-12
+    )
+    best = int(np.argmin(found.loss))
+    return found.unknowns[best], float(found.loss[best])
+
+
+def information(surface: Surface, problem: Problem, unknowns: Array) -> tuple[Array, int]:
+    """Return each row's leverage (R,) and how many parameters the table can tell apart."""
+    _, jacobian = surface.model(problem.table.points)(unknowns[None])
+    weighted = jacobian[0] * np.sqrt(problem.reading_weights)
+    size = np.sqrt((weighted**2).sum(axis=1, keepdims=True))
+    used = size[:, 0] > 1e-9
+    if not used.any():
+        return np.zeros(len(problem.table.rows)), 0
+    _, singular, rows = np.linalg.svd(weighted[used] / size[used], full_matrices=False)
+    told = singular > 1e-6 * singular[0]
+    leverage = np.bincount(
+        problem.table.row, (rows[told] ** 2).sum(axis=0), minlength=len(problem.table.rows)
+    )
+    return leverage, int(told.sum())
+
+
+def draw(surface: Surface, problem: Problem, unknowns: Array, accuracies: Array) -> Array:
+    """Return parameters (D, P) refitted to drawn accuracies (D, R), warm from the best ones."""
+    found = minimise(
+        surface.model(problem.table.points),
+        accuracies[:, problem.table.row],
+        problem.reading_weights,
+        np.repeat(unknowns[None], len(accuracies), axis=0),
+        iterations=_DRAW_STEPS,
+        tolerance=1e-6,
+    )
+    return surface.bounded(found.unknowns)
+
+
+def fit_all(
+    surfaces: tuple[Surface, ...], every: tuple[Surface, ...], table: Table, *, draws: int, seed: int
+) -> tuple[tuple[Fitted, ...], Outliers]:
+    """Fit the surfaces and weigh them.
+
+    Args:
+        surfaces: which to fit.
+        every: all surfaces there are; a row that one of them explains is no outlier.
+        table: the checked table.
+        draws: bootstrap draws of each surface.
+        seed: of the draws.
+
+    Returns:
+        The fits, heaviest first, and the rows set aside.
+    """
+    tried = {surface.name: (surface, *robust(surface, table)) for surface in (*surfaces, *every)}
+    outliers = find(table, [(surface, unknowns[0], scale) for surface, unknowns, scale in tried.values()])
+    starts = [tried[surface.name][1] for surface in surfaces]
+    keep = ~outliers.flagged
+    given = table.rows["weight"].to_numpy(dtype=float)
+    problem = Problem(table, np.where(keep, given, 0.0) / given[keep].mean(), keep)
+    first = [refit(surface, problem, start) for surface, start in zip(surfaces, starts, strict=True)]
+    best = int(np.argmin([loss for _, loss in first]))
+    spent = information(surfaces[best], problem, first[best][0])[1]
+    values = table.of_rows(surfaces[best].accuracy(table.points, surfaces[best].bounded(first[best][0])))
+    problem = Problem(table, variance.row_weights(table, table.accuracy - values, keep, spent), keep)
+    fits = [
+        _fitted(surface, problem, np.vstack([unknowns, starts[i]]), draws, seed)
+        for i, (surface, (unknowns, _)) in enumerate(zip(surfaces, first, strict=True))
+    ]
+    return selection.weighed(fits), outliers
+
+
+def _fitted(surface: Surface, problem: Problem, starts: Array, draws: int, seed: int) -> Fitted:
+    table = problem.table
+    unknowns, loss = refit(surface, problem, starts)
+    theta = surface.bounded(unknowns)
+    values = table.of_rows(surface.accuracy(table.points, theta))
+    leverage, spent = information(surface, problem, unknowns)
+    scatter = variance.scatter(table, table.accuracy - values, leverage, problem.keep)
+    drawn = draw(surface, problem, unknowns, scatter.draws(values, draws, np.random.default_rng(seed)))
+    return Fitted(
+        surface=surface,
+        unknowns=unknowns,
+        theta=theta,
+        values=values,
+        loss=loss,
+        spent=spent,
+        leverage=leverage,
+        draws=drawn,
+        aicc=selection.aicc(loss, int(problem.keep.sum()), spent),
+        cv_rmse=selection.cross_validate(surface, problem, unknowns),
+        weight=0.0,
+        components=scatter.components,
+    )

@@ -1,0 +1,122 @@
+"""Levenberg-Marquardt for many small problems at once: all starts and all bootstrap draws in one batch.
+
+Convergence is judged on the summed loss of each problem; a mean would stop early on long tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+# Unknowns (B, P) -> values (B, M) and their derivatives (B, P, M).
+Model = Callable[[Array], tuple[Array, Array]]
+# Residual, in units of its scale, at which Cauchy's loss begins to bend (95 % efficiency on normal errors).
+CAUCHY = 2.385
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where B problems ended: unknowns (B, P), summed loss (B,), and whether each converged (B,)."""
+
+    unknowns: Array
+    loss: Array
+    converged: Array
+
+
+@dataclass
+class _State:
+    """The problems of a batch, each at its present point."""
+
+    unknowns: Array
+    loss: Array
+    normal: Array
+    gradient: Array
+
+
+def _evaluate(model: Model, unknowns: Array, target: Array, weights: Array, scale: Array | None) -> _State:
+    """Return loss, normal matrix and gradient; with `scale`, of Cauchy's loss (iteratively reweighted)."""
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        values, jacobian = model(unknowns)
+        residual = target - values
+        if scale is None:
+            pulled = weights * residual
+            loss = np.einsum("bm,bm->b", pulled, residual)
+            weighted = jacobian * weights[:, None, :]
+        else:
+            bend = (CAUCHY * scale) ** 2
+            relative = residual**2 / bend[:, None]
+            loss = bend * np.einsum("bm,bm->b", weights, np.log1p(relative))
+            soft = weights / (1.0 + relative)
+            pulled = soft * residual
+            weighted = jacobian * soft[:, None, :]
+        normal = weighted @ jacobian.transpose(0, 2, 1)
+        gradient = np.einsum("bpm,bm->bp", jacobian, pulled)
+    finite = np.isfinite(loss) & np.isfinite(normal).all((1, 2)) & np.isfinite(gradient).all(1)
+    return _State(unknowns, np.where(finite, loss, np.inf), normal, gradient)
+
+
+def _step(normal: Array, gradient: Array, diagonal: Array, damping: Array) -> Array:
+    """Solve the damped normal equations of each problem, scaled to unit diagonal."""
+    unit = 1.0 / np.sqrt(diagonal)
+    matrix = normal * unit[:, :, None] * unit[:, None, :]
+    index = np.arange(matrix.shape[1])
+    matrix[:, index, index] += damping[:, None] + 1e-14
+    step: Array = np.linalg.solve(matrix, (gradient * unit)[:, :, None])[:, :, 0] * unit
+    return step
+
+
+def minimise(
+    model: Model, target: Array, weights: Array, start: Array,
+    *, scale: Array | None = None, iterations: int = 100, tolerance: float = 1e-10,
+) -> Solution:  # fmt: skip
+    """Minimise Σ weights·(target − model)² of each problem (or its Cauchy loss) from its start.
+
+    Args:
+        model: unknowns (B, P) -> values (B, M) and derivatives (B, P, M); called with any subset of problems.
+        target: what to fit, (B, M) or (M,).
+        weights: of each row, (B, M) or (M,); not negative.
+        start: unknowns to begin from, (B, P).
+        scale: scale of a usual residual in each problem, (B,); if given, Cauchy's loss.
+        iterations: steps tried at most.
+        tolerance: a problem has converged when its summed loss can fall by no more than this share.
+    """
+    count, size = start.shape[0], target.shape[-1]
+    target, weights = np.broadcast_to(target, (count, size)), np.broadcast_to(weights, (count, size))
+    best = _evaluate(model, start.copy(), target, weights, scale)
+    converged = np.zeros(count, dtype=bool)
+    active = np.flatnonzero(np.isfinite(best.loss))
+    damping, growth = np.full(count, 1e-3), np.full(count, 2.0)
+    diagonal = np.full(start.shape, 1e-30)
+    for _ in range(iterations):
+        if not active.size:
+            break
+        normal, gradient = best.normal[active], best.gradient[active]
+        # Moré: a direction's scale never shrinks, so that a flat one is not followed to infinity.
+        diagonal[active] = np.maximum(diagonal[active], np.einsum("bpp->bp", normal))
+        step = _step(normal, gradient, diagonal[active], damping[active])
+        expected = np.einsum("bp,bp->b", step, 2 * gradient - np.einsum("bpq,bq->bp", normal, step))
+        trial = _evaluate(
+            model, best.unknowns[active] + step, target[active], weights[active],
+            None if scale is None else scale[active],
+        )  # fmt: skip
+        gain = best.loss[active] - trial.loss
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(np.isfinite(gain), gain / np.maximum(expected, 1e-300), -1.0)
+        accepted = gain > 0
+        better = active[accepted]
+        for name in ("unknowns", "loss", "normal", "gradient"):
+            getattr(best, name)[better] = getattr(trial, name)[accepted]
+        # Nielsen's rule for the damping.
+        shrink = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, -1, 1) - 1) ** 3)
+        damping[active] = np.where(accepted, damping[active] * shrink, damping[active] * growth[active])
+        growth[active] = np.where(accepted, 2.0, growth[active] * 2.0)
+        small = np.maximum(expected, np.where(accepted, gain, 0.0)) <= tolerance * best.loss[active] + 1e-300
+        done = (small & (damping[active] < 1e3)) | (damping[active] > 1e12)
+        converged[active[done]] = True
+        active = active[~done]
+    return Solution(best.unknowns, best.loss, converged)

@@ -1,0 +1,138 @@
+"""Fits as JSON: rows, surfaces and draws, so that a saved fit answers as the fresh one does."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from mousterian.errors import InputError
+from mousterian.fitting import ratio
+from mousterian.fitting import surface as surfaces
+from mousterian.fitting.analysis import SurfaceFit
+from mousterian.fitting.averaged import Averaged, Member
+from mousterian.fitting.interval import Interval, rounded
+
+if TYPE_CHECKING:
+    from mousterian.equivalence import Fit
+
+FORMAT, VERSION = "mousterian fit", 1
+
+
+def to_json(fit: Fit) -> dict[str, Any]:
+    """Return a fit's JSON; the keys before `data` are the stable, documented ones."""
+    formula = fit.formula()
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": fit.name,
+        "labels": dict(fit.labels),
+        "settings": dict(fit.settings),
+        "surface": fit.surface,
+        "surfaces": [_surface_json(each) for each in fit.surfaces],
+        "outliers": [
+            {**{name: rounded(value) for name, value in row.items()}, "z": rounded(z), "reason": reason}
+            for row, z, reason in fit.outliers
+        ],
+        "equivalence": formula.to_json() if formula else None,
+        "ratio": ratio.to_json(fit.ratio()),
+        "components": {name: rounded(value) for name, value in fit.components.items()},
+        "warnings": list(fit.warnings),
+        "data": {name: [_plain(value) for value in fit.data[name].tolist()] for name in fit.data},
+        "reach": {"n_syn_plus": fit.averaged.most_synthetic, "n_real_plus": fit.averaged.most_real},
+        "draws": {
+            member.surface.name: {"best": member.theta.tolist(), "draws": member.draws.tolist()}
+            for member in fit.averaged.members
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _surface_json(found: SurfaceFit) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "weight": rounded(found.weight),
+        "aicc": rounded(found.aicc),
+        "cv_rmse": rounded(found.cv_rmse),
+        "rmse": rounded(found.rmse),
+        "parameters": {name: value.to_json() for name, value in found.parameters.items()},
+        "latex": found.latex,
+    }
+
+
+def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of the `Fit` that `to_json` wrote."""
+    if found.get("format") != FORMAT:
+        raise InputError("this is not a saved fit", hint="`mousterian fit TABLE --out FILE` writes one")
+    if found["version"] > VERSION:
+        raise InputError(f"this fit is of a newer kind ({found['version']}; this mousterian knows {VERSION})")
+    listed = {each["name"]: each for each in found["surfaces"]}
+    members = tuple(
+        Member(
+            surface := surfaces.load(name),
+            listed[name]["weight"],
+            np.array(kept["best"], dtype=float),
+            np.array(kept["draws"], dtype=float).reshape(-1, len(surface.parameters)),
+        )
+        for name, kept in found["draws"].items()
+    )
+    data = pd.DataFrame(found["data"])
+    types = {name: float for name in found["data"] if name != "reason"} | {"outlier": bool}
+    return {
+        "name": found["name"],
+        "labels": found["labels"],
+        "data": data.astype(types),
+        "surfaces": tuple(_surface_fit(each) for each in found["surfaces"]),
+        "components": {
+            name: math.nan if value is None else value for name, value in found["components"].items()
+        },
+        "warnings": tuple(found["warnings"]),
+        "settings": found["settings"],
+        "averaged": Averaged(members, found["reach"]["n_syn_plus"], found["reach"]["n_real_plus"]),
+    }
+
+
+def _surface_fit(found: Mapping[str, Any]) -> SurfaceFit:
+    return SurfaceFit(
+        name=found["name"],
+        weight=found["weight"],
+        aicc=math.inf if found["aicc"] is None else found["aicc"],
+        cv_rmse=found["cv_rmse"],
+        rmse=found["rmse"],
+        parameters={name: Interval.from_json(value) for name, value in found["parameters"].items()},
+        latex=found["latex"],
+    )
+
+
+def write(fit: Fit, path: Path) -> None:
+    """Write a fit to a file, whole or not at all."""
+    from mousterian.store import write_atomically
+
+    # A line for each top-level key: short, and yet a person can look into the file.
+    lines = [
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
+        for key, value in to_json(fit).items()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the parts of the fit in a file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return from_json(found)
+    except FileNotFoundError:
+        raise InputError(
+            "no such fit", where=str(path), hint="`mousterian fit TABLE --out FILE` writes one"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"not a readable fit ({error!r})", where=str(path)) from error

@@ -1,0 +1,60 @@
+"""Which surfaces explain the data about equally well: criteria, held-out error, weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mousterian.fitting.interval import rounded_array
+from mousterian.fitting.least_squares import minimise
+from mousterian.fitting.surface import Array, Surface
+
+if TYPE_CHECKING:
+    from mousterian.fitting.engine import Fitted, Problem
+
+# Residuals below this are rounding, not evidence for a surface.
+_LEAST_VARIANCE = 1e-10
+
+
+def aicc(loss: float, count: int, spent: int) -> float:
+    """Return Akaike's criterion of a least-squares fit, corrected for few rows; inf if there are too few."""
+    parameters = spent + 1
+    if count - parameters - 1 <= 0:
+        return math.inf
+    likelihood = count * math.log(max(loss / count, _LEAST_VARIANCE))
+    return likelihood + 2 * parameters * count / (count - parameters - 1)
+
+
+def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float:
+    """Return the root mean square error at cells left out one at a time (a fraction)."""
+    table = problem.table
+    cells = np.unique(table.cell[problem.keep])
+    out = table.cell[None, :] == cells[:, None]
+    weights = np.where(out[:, table.row], 0.0, problem.reading_weights)
+    found = minimise(
+        surface.model(table.points),
+        problem.target,
+        weights,
+        np.repeat(unknowns[None], len(cells), axis=0),
+        iterations=30,
+        tolerance=1e-6,
+    )
+    values = table.of_rows(surface.accuracy(table.points, surface.bounded(found.unknowns)))
+    errors = (table.accuracy - values) ** 2
+    return float(np.sqrt(errors[out & problem.keep].mean()))
+
+
+def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:
+    """Return the fits with their Akaike weights, heaviest first."""
+    criteria = np.array([fit.aicc for fit in fits])
+    if not np.isfinite(criteria).any():
+        criteria = np.array([fit.cv_rmse for fit in fits])
+    weights = np.exp(-(criteria - criteria[np.isfinite(criteria)].min()) / 2)
+    # To the digits that are saved, so that a saved fit averages as the fresh one does.
+    weights = rounded_array(weights / weights.sum())
+    order = np.argsort(-weights, kind="stable")
+    return tuple(dataclasses.replace(fits[i], weight=float(weights[i])) for i in order)

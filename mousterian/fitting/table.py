@@ -1,0 +1,204 @@
+"""Anybody's table of accuracies, read and checked: what the engine fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mousterian.errors import InputError, nearest
+from mousterian.fitting.surface import Array, Points
+
+COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
+# Other names under which tables hold a column.
+_ALIASES = {"accuracy": ("top1",), "training_seed": ("seed",)}
+_SEEDS = ("subset_seed", "training_seed")
+COLUMNS = (*COUNTS, "accuracy", *_SEEDS, "total", "weight")
+_FEWEST_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Table:
+    """Checked rows in one order whatever order they came in, and the readings that surfaces are fitted to.
+
+    A row of real images alone is a statement about each smaller base as well: a base of n images is a base
+    of m with n − m real ones added. Where a table gives no added real images at all (published tables list
+    totals), such rows are read at each base that has synthetic rows too, and a row's weight is shared.
+
+    Attributes:
+        rows: columns `COLUMNS`; accuracy is a fraction; seeds and totals are NaN where not given.
+        points: the K readings.
+        row: index of each reading's row, (K,).
+        share: of its row's weight, (K,).
+        warnings: what was odd in the table, as sentences.
+    """
+
+    rows: pd.DataFrame
+    points: Points
+    row: Array
+    share: Array
+    warnings: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> Array:
+        """Accuracy of each row, a fraction."""
+        return self.rows["accuracy"].to_numpy(dtype=float)
+
+    @property
+    def cell(self) -> Array:
+        """Number of each row's cell, by its counts."""
+        return np.asarray(self.rows.groupby(list(COUNTS), sort=True).ngroup(), dtype=int)
+
+    def of_rows(self, per_reading: Array) -> Array:
+        """Return the mean over each row's readings, (..., R) from (..., K)."""
+        order = np.searchsorted(self.row, np.arange(len(self.rows)))
+        return np.add.reduceat(per_reading * self.share, order, axis=-1)
+
+
+def load(source: pd.DataFrame | Path | str) -> pd.DataFrame:
+    """Return a table from a data frame or a CSV, TSV, parquet or JSON file."""
+    if isinstance(source, pd.DataFrame):
+        return source
+    path = Path(source)
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
+        ".csv": pd.read_csv,
+        ".tsv": lambda file: pd.read_csv(file, sep="\t"),
+        ".parquet": pd.read_parquet,
+        ".json": pd.read_json,
+    }
+    if path.suffix not in readers:
+        raise InputError(f"cannot read a table from {path.suffix or 'this'}", where=str(path),
+                         hint=f"give one of {', '.join(readers)}")  # fmt: skip
+    try:
+        return readers[path.suffix](path)
+    except FileNotFoundError:
+        raise InputError("no such file", where=str(path)) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"not a readable table ({error})", where=str(path)) from error
+
+
+def check(frame: pd.DataFrame) -> Table:
+    """Return the checked table.
+
+    Raises:
+        InputError: columns are missing, or values cannot be used; the message names the rows.
+    """
+    frame = _renamed(frame)
+    numbers = pd.DataFrame({"row": np.arange(1, len(frame) + 1)})
+    for name in COLUMNS:
+        if name in frame:
+            given = frame[name].reset_index(drop=True)
+            numbers[name] = pd.to_numeric(given, errors="coerce").astype(float)
+            if name in (*COUNTS, "accuracy"):
+                _refuse(numbers, numbers[name].isna(), f"{name} is not a number")
+        else:
+            numbers[name] = 1.0 if name == "weight" else np.nan
+    for name in COUNTS:
+        _refuse(numbers, numbers[name] < 0, f"{name} is negative")
+    _refuse(numbers, ~(numbers["weight"] >= 0), "weight is negative or missing")
+    _refuse(numbers, numbers["total"] < 1, "total (test images) is below 1")
+    _refuse(numbers, numbers[list(COUNTS)].sum(axis=1) == 0, "no training images at all")
+    warnings: list[str] = []
+    numbers["accuracy"] = _fractions(numbers, warnings)
+    numbers = _distinct(numbers, warnings)
+    _refuse_uninformative(numbers, warnings)
+    rows = numbers.drop(columns="row").reset_index(drop=True)[list(COLUMNS)]
+    return Table(rows, *_readings(rows), tuple(warnings))
+
+
+def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
+    for name, others in _ALIASES.items():
+        if name not in frame:
+            other = next((other for other in others if other in frame), None)
+            if other is not None:
+                frame = frame.rename(columns={other: name})
+    missing = [name for name in (*COUNTS, "accuracy") if name not in frame]
+    if missing:
+        looks = [
+            f"{match!r} looks like {name!r}" for name in missing if (match := nearest(name, map(str, frame)))
+        ]
+        hint = "; ".join(looks) or f"it has: {', '.join(map(str, frame)) or 'none'}"
+        raise InputError(f"the table has no column {', '.join(missing)}", hint=hint)
+    return frame
+
+
+def listed(rows: Sequence[int]) -> str:
+    """Return row numbers as text, the first eight of many."""
+    shown = ", ".join(str(row) for row in rows[:8])
+    return f"row{'s' if len(rows) > 1 else ''} {shown}" + (
+        f" and {len(rows) - 8} more" if len(rows) > 8 else ""
+    )
+
+
+def _refuse(numbers: pd.DataFrame, wrong: pd.Series[bool], what: str) -> None:
+    if wrong.any():
+        raise InputError(f"{what} in {listed(numbers.loc[wrong, 'row'].tolist())}")
+
+
+def _fractions(numbers: pd.DataFrame, warnings: list[str]) -> pd.Series[Any]:
+    accuracy = numbers["accuracy"]
+    _refuse(numbers, accuracy < 0, "accuracy is negative")
+    if not (accuracy > 1.5).any():
+        _refuse(numbers, accuracy > 1, "accuracy is above 1")
+        return accuracy
+    _refuse(numbers, accuracy > 100, "accuracy is above 100 %")
+    warnings.append("Accuracies were read as percent.")
+    small = accuracy <= 1
+    if small.any():
+        where = listed(numbers.loc[small, "row"].tolist())
+        warnings.append(
+            f"Accuracy is at most 1 % in {where}; if these are fractions, give all rows as fractions."
+        )
+    return accuracy / 100
+
+
+def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
+    """Sort rows, drop those that say the same trial twice, and tell of those that contradict each other."""
+    numbers = numbers.sort_values([*COUNTS, *_SEEDS, "accuracy", "total", "weight"], kind="stable")
+    trial = [*COUNTS, *_SEEDS]
+    seeded = numbers[list(_SEEDS)].notna().any(axis=1)
+    same = seeded & numbers.duplicated([*trial, "accuracy"])
+    if same.any():
+        where = listed(sorted(numbers.loc[same, "row"].tolist()))
+        warnings.append(
+            f"{where} repeat a trial (same counts, seeds and accuracy) and count once.".capitalize()
+        )
+        numbers = numbers[~same]
+    unlike = seeded.loc[numbers.index] & numbers.duplicated(trial, keep=False)
+    if unlike.any():
+        where = listed(sorted(numbers.loc[unlike, "row"].tolist()))
+        warnings.append(
+            f"{where} contradict each other: same counts and seeds, other accuracies.".capitalize()
+        )
+    return numbers
+
+
+def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
+    if len(numbers) < _FEWEST_ROWS:
+        raise InputError(
+            f"too few rows: {len(numbers)}, and no surface can be fitted to fewer than {_FEWEST_ROWS}"
+        )
+    if numbers["accuracy"].max() - numbers["accuracy"].min() < 1e-9:
+        raise InputError("accuracy is the same in every row, so nothing can be learned from it")
+    if (numbers["n_syn_plus"] == 0).all():
+        warnings.append("No row has synthetic images: accuracy can be predicted, an equivalence cannot.")
+    elif (numbers.loc[numbers["n_syn_plus"] == 0, ["n_base", "n_real_plus"]].sum(axis=1).nunique()) < 2:
+        warnings.append("Real images alone were measured at one size: what they are worth is extrapolated.")
+    if numbers["n_base"].nunique() == 1:
+        warnings.append("Only one base size: how the equivalence changes with n_base cannot be told.")
+
+
+def _readings(rows: pd.DataFrame) -> tuple[Points, Array, Array]:
+    counts = rows[list(COUNTS)].to_numpy(dtype=float)
+    found = [(index, *values) for index, values in enumerate(counts)]
+    if not counts[:, 1].any():
+        bases = np.unique(counts[(counts[:, 2] > 0) & (counts[:, 0] > 0), 0])
+        alone = np.flatnonzero(counts[:, 2] == 0)
+        found += [(i, base, counts[i, 0] - base, 0.0) for i in alone for base in bases if base < counts[i, 0]]
+    readings = np.array(sorted(found), dtype=float)
+    row = readings[:, 0].astype(int)
+    return Points(*readings[:, 1:].T), row, 1.0 / np.bincount(row)[row]

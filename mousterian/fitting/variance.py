@@ -1,0 +1,135 @@
+"""Where scatter comes from: the test set, the training seed, the subset; and draws that redo it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mousterian.fitting.surface import Array
+from mousterian.fitting.table import Table
+
+# A row's leverage is never taken as more than this: its own residual says little about its noise then.
+_MOST_LEVERAGE = 0.8
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variances of one trial's accuracy (fractions squared).
+
+    Attributes:
+        test_set: binomial variance of a test set of this size, mean over rows; NaN where no totals are known.
+        seed: between training seeds on the same base set, shared by all mixtures with that base and seed.
+        subset: between base sets, shared by all mixtures with that base set; with one subset seed it also
+            holds what the surface misses at each base size.
+        trial: what is left: between trials that share base set and seed.
+    """
+
+    test_set: float
+    seed: float
+    subset: float
+    trial: float
+
+
+def binomial(table: Table) -> Array:
+    """Return the binomial variance of each row's accuracy, (R,); NaN where the test set is not known."""
+    total = table.rows["total"].to_numpy(dtype=float)
+    # Agresti and Coull: two successes and two failures more, so that 100 % right is not free of noise.
+    share = (table.accuracy * total + 2) / (total + 4)
+    return np.asarray(share * (1 - share) / total)
+
+
+def row_weights(table: Table, residual: Array, keep: Array, spent: int) -> Array:
+    """Return weights of mean 1: the given ones, over binomial variance and what scatters beyond it.
+
+    Args:
+        table: the rows.
+        residual: of each row, (R,).
+        keep: rows that count, (R,) bool.
+        spent: parameters that the fit identified.
+    """
+    given = table.rows["weight"].to_numpy(dtype=float)
+    noise = binomial(table)
+    if np.isnan(noise).any():
+        weights = given
+    else:
+        freedom = max(int(keep.sum()) - spent, 1)
+        extra = max(float((residual[keep] ** 2).sum()) / freedom - float(noise[keep].mean()), 0.0)
+        # Trials share one test set, so its noise is at most part of their scatter.
+        weights = given / (noise + max(extra, 1e-3 * float(noise.mean())))
+    weights = np.where(keep, weights, 0.0)
+    return np.asarray(weights / weights[keep].mean())
+
+
+def _clusters(table: Table) -> tuple[Array | None, Array | None]:
+    """Return each row's base set and base set with seed as numbers, (R,); None where no seeds are given."""
+    rows = table.rows
+    subsets = rows["subset_seed"].fillna(-1).rename("subset")
+    by_subset = [rows["n_base"], subsets]
+    subset = np.asarray(rows.groupby(by_subset, sort=True).ngroup(), dtype=int)
+    if rows["training_seed"].isna().any():
+        return (None if rows["subset_seed"].isna().all() else subset), None
+    return subset, np.asarray(
+        rows.groupby([*by_subset, rows["training_seed"]], sort=True).ngroup(), dtype=int
+    )
+
+
+def _between(values: Array, groups: Array) -> tuple[Array, Array, float, float]:
+    """Return group means, sizes, variance within and (by moments, not negative) between groups."""
+    sizes = np.bincount(groups).astype(float)
+    means = np.bincount(groups, values) / sizes
+    count, total = len(sizes), float(len(values))
+    if count < 2 or total <= count:
+        return means, sizes, 0.0, 0.0
+    within = float(((values - means[groups]) ** 2).sum()) / (total - count)
+    spread = float((sizes * (means - values.mean()) ** 2).sum()) / (count - 1)
+    typical = (total - float((sizes**2).sum()) / total) / (count - 1)
+    return means, sizes, within, max((spread - within) / typical, 0.0)
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How residuals of one fit scatter: each row's own part, and effects shared within clusters."""
+
+    own: Array
+    clusters: tuple[tuple[Array, float], ...]
+    components: Components
+
+    def draws(self, fitted: Array, count: int, rng: np.random.Generator) -> Array:
+        """Return accuracies (count, R) as other trials might have given them.
+
+        Each row's own part changes sign at random (wild bootstrap); shared effects are drawn anew, one a
+        cluster.
+        """
+        drawn = fitted + self.own * (2.0 * rng.integers(0, 2, (count, len(fitted))) - 1.0)
+        for groups, variance in self.clusters:
+            drawn += np.sqrt(variance) * rng.standard_normal((count, int(groups.max()) + 1))[:, groups]
+        return np.asarray(drawn)
+
+
+def scatter(table: Table, residual: Array, leverage: Array, keep: Array) -> Scatter:
+    """Split residuals (R,) into components, each row's own part corrected for its leverage (R,)."""
+    subset, seed = _clusters(table)
+    left = residual.copy()
+    clusters = []
+    found = {"seed": 0.0, "subset": 0.0}
+    # The finer clusters first: what their mean shares with the coarser ones is then left in the means.
+    for name, groups in (("subset", subset), ("seed", seed)):
+        if groups is None or not keep.any():
+            continue
+        numbers = np.unique(groups[keep], return_inverse=True)[1]
+        means, sizes, within, between = _between(left[keep], numbers)
+        if between == 0.0:
+            continue
+        found[name] = between
+        clusters.append((groups, between))
+        left[keep] -= (means * between / (between + within / sizes))[numbers]
+    own = np.where(keep, left / (1.0 - np.minimum(leverage, _MOST_LEVERAGE)), 0.0)
+    noise = binomial(table)
+    components = Components(
+        test_set=float(noise.mean()) if not np.isnan(noise).any() else float("nan"),
+        seed=found["seed"],
+        subset=found["subset"],
+        trial=float((left[keep] ** 2).sum() / max(keep.sum() - leverage[keep].sum(), 1.0)),
+    )
+    return Scatter(own, tuple(clusters), components)

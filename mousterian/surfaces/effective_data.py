@@ -1,0 +1,64 @@
+"""A power law in effective data: real images plus a power of the synthetic ones."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mousterian.surfaces._sizes import Array, Values, at_least_one, log_count, power
+
+BOUNDS = {
+    "a": (0.0, 1.0),
+    "b": (0.0, math.inf),
+    "kappa": (0.0, math.inf),
+    "gamma": (0.0, 1.5),
+    "delta": (0.01, 3.0),
+}
+LATEX = (
+    r"a - b \left(n_{\mathrm{base}} + n_{\mathrm{real+}}"
+    r" + \kappa\, n_{\mathrm{syn+}}^{\gamma}\right)^{-\delta}"
+)
+
+
+def accuracy(
+    n_base: Values, n_real_plus: Values, n_syn_plus: Values,
+    *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values,
+) -> Array:  # fmt: skip
+    """Accuracy a − b·(n_base + n_real_plus + κ·n_syn_plus^γ)^(−δ): one real image counts as one."""
+    size = at_least_one(n_base + n_real_plus + kappa * power(n_syn_plus, gamma))
+    return a - b * np.exp(-delta * np.log(size))
+
+
+def gradient(
+    n_base: Values, n_real_plus: Values, n_syn_plus: Values,
+    *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values,
+) -> tuple[Values, ...]:  # fmt: skip
+    """Return the derivative by each parameter, in order."""
+    added = power(n_syn_plus, gamma)
+    size = at_least_one(n_base + n_real_plus + kappa * added)
+    log_size = np.log(size)
+    missing = np.exp(-delta * log_size)
+    by_kappa = b * delta * missing / size * added
+    return 1.0, -missing, by_kappa, by_kappa * kappa * log_count(n_syn_plus), b * missing * log_size
+
+
+def starts(n_base: Array, n_real_plus: Array, n_syn_plus: Array) -> list[dict[str, float]]:
+    """Guess how steep the power law is and what a typical number of synthetic images is worth."""
+    added = n_syn_plus[n_syn_plus > 0]
+    typical = float(np.median(added)) if added.size else 1.0
+    return [
+        {"kappa": worth * typical ** (1.0 - gamma), "gamma": gamma, "delta": delta}
+        for worth in (0.01, 0.1, 1.0)
+        for gamma in (0.5, 1.0)
+        for delta in (0.2, 0.5, 1.0)
+    ]
+
+
+def equivalent(
+    n_base: Values, n_real_plus: Values,
+    *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values,
+) -> Array:  # fmt: skip
+    """Return the n_syn_plus worth n_real_plus: where κ·n_syn_plus^γ = n_real_plus."""
+    with np.errstate(over="ignore", divide="ignore"):
+        return np.asarray(np.power(np.divide(n_real_plus, kappa), 1.0 / gamma))
