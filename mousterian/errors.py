@@ -26,7 +26,7 @@ class InputError(Exception):
         return f"{text}\n  {self.hint}" if self.hint else text
 
 
-class InputErrors(InputError):
+class InputErrors(InputError):  # noqa: N818 (several of them)
     """Several input errors found in one pass, reported together."""
 
     def __init__(self, errors: Iterable[InputError]) -> None:
@@ -41,7 +41,9 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     return known[matches[0]] if matches else None
 
 
-def unknown_name(what: str, name: str, names: Iterable[str], *, where: str = "", hint: str = "") -> InputError:
+def unknown_name(
+    what: str, name: str, names: Iterable[str], *, where: str = "", hint: str = ""
+) -> InputError:
     """Build the error for a name that is not among `names`, with the nearest right one."""
     names = sorted(names)
     match = nearest(name, names)

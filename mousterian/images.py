@@ -36,11 +36,11 @@ class ImageSet:
             object.__setattr__(self, "synthetic", np.zeros(len(self.labels), dtype=bool))
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] not in {1, 3}:
             raise InputError(
-                f"images must be uint8 of shape (N, H, W, 1 or 3), not {self.images.dtype} {self.images.shape}"
+                f"images must be uint8 (N, H, W, 1 or 3), not {self.images.dtype} {self.images.shape}"
             )
         if len(self.images) != len(self.labels):
             raise InputError(f"{len(self.images)} images but {len(self.labels)} labels")
-        if len(self.labels) and not (0 <= self.labels.min() and self.labels.max() < len(self.class_names)):
+        if np.any((self.labels < 0) | (self.labels >= len(self.class_names))):
             raise InputError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}"
                 f" but there are {len(self.class_names)} class names"

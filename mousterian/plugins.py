@@ -88,6 +88,11 @@ class Plugin:
         function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.function)
         return function
 
+    def takes_list(self, option: str) -> bool:
+        """Tell whether an option's value is a list by nature."""
+        annotation = self.options[option].annotation if option in self.options else ""
+        return any(word in annotation for word in ("tuple", "list", "Sequence"))
+
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return every option's value: those given, checked, and the defaults of the rest.
 
@@ -130,7 +135,9 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise InputError(f"plug-in {name!r} does not parse: {error.msg}", where=f"{path}:{error.lineno}") from None
+        raise InputError(
+            f"plug-in {name!r} does not parse: {error.msg}", where=f"{path}:{error.lineno}"
+        ) from None
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     wanted = (function,) if function else KINDS[kind]
     entry = next((functions[each] for each in wanted if each in functions), None)
@@ -170,7 +177,9 @@ def _third_party(kind: str) -> dict[str, Plugin]:
             )
         plugin = _read(kind, point.name, module, Path(spec.origin), function or None)
         if plugin is None:
-            raise InputError(f"plug-in {point.name!r} has no function {' or '.join(KINDS[kind])}", where=spec.origin)
+            raise InputError(
+                f"plug-in {point.name!r} has no function {' or '.join(KINDS[kind])}", where=spec.origin
+            )
         found[point.name] = plugin
     return found
 
@@ -206,7 +215,14 @@ def find(kind: str, name: str) -> Plugin:
             members = set(importlib.import_module(plugin.module).members())
             if name in members:
                 return Plugin(
-                    kind, name, plugin.module, plugin.function, plugin.help, plugin.options, False, {"name": name}
+                    kind,
+                    name,
+                    plugin.module,
+                    plugin.function,
+                    plugin.help,
+                    plugin.options,
+                    False,
+                    {"name": name},
                 )
             names |= members
     raise unknown_name(kind, name, names, hint=f"`mousterian list {kind}` shows what there is")

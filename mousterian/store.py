@@ -42,14 +42,24 @@ COLUMNS = tuple(
         ("schema_version", "int32", "identity", "version of this table of columns"),
         ("dataset", "string", "identity", "dataset plug-in that gives training and test images"),
         ("dataset_options", "string", "identity", "its options, JSON"),
-        ("imbalance", "float64", "identity", "size of the largest class of S_base over the smallest; 1 is balanced"),
+        (
+            "imbalance",
+            "float64",
+            "identity",
+            "size of the largest class of S_base over the smallest; 1 is balanced",
+        ),
         ("n_base", "int64", "identity", "real images in the base training set S_base"),
         ("n_real_plus", "int64", "identity", "real images added to S_base"),
         ("n_syn_plus", "int64", "identity", "synthetic images added to S_base"),
         ("r_real", "float64", "identity", "n_real_plus / n_base"),
         ("r_syn", "float64", "identity", "n_syn_plus / n_base"),
         ("generator", "string", "identity", "generator plug-in; empty where nothing synthetic is added"),
-        ("trained_on", "string", "identity", "base (internal), upstream or elsewhere (external); empty without a generator"),
+        (
+            "trained_on",
+            "string",
+            "identity",
+            "base (internal), upstream or elsewhere (external); empty without a generator",
+        ),
         ("n_upstream", "int64", "identity", "real images outside S_base that the generator was trained on"),
         ("generator_options", "string", "identity", "its options, JSON"),
         ("generator_seed", "int64", "identity", "seed of the generator's training and sampling"),
@@ -78,7 +88,12 @@ COLUMNS = tuple(
         ("device", "string", "cost", "cpu, or the accelerator's name"),
         ("grid", "string", "provenance", "name of the grid that first asked for the trial"),
         ("versions", "string", "provenance", "versions of Python and the packages that matter, JSON"),
-        ("revision", "string", "provenance", "git revision of mousterian's source, '+' if changed; empty if unknown"),
+        (
+            "revision",
+            "string",
+            "provenance",
+            "git revision of mousterian's source, '+' if changed; empty if unknown",
+        ),
         ("finished_at", "string", "provenance", "end of the trial, UTC, ISO 8601"),
         ("status", "string", "status", "done or failed"),
         ("error", "string", "status", "what went wrong, for a failed trial"),
@@ -112,7 +127,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise InputError(
-            f"cannot write ({error.strerror})", where=str(path), hint="free space or mend permissions, then run the same command again"
+            f"cannot write ({error.strerror})",
+            where=str(path),
+            hint="free space or mend permissions, then run the same command again",
         ) from error
     folder = os.open(path.parent, os.O_RDONLY)
     try:
@@ -160,7 +177,7 @@ class Store:
 
     def status(self) -> dict[str, str]:
         """Return the status of every trial by its hash; file names tell, so nothing is opened."""
-        found = {}
+        found: dict[str, str] = {}
         for path in self._files(self.compacted):
             table = _read(path, columns=["trial", "status"])
             found.update(zip(table["trial"].to_pylist(), table["status"].to_pylist(), strict=True))
@@ -180,9 +197,13 @@ class Store:
 
         paths = [*self._files(self.compacted), *self._files(self.trials)]
         if not paths:
-            raise InputError("no trials here", where=str(self.folder), hint="run `mousterian grid FILE` first, or name the right --store")
+            raise InputError(
+                "no trials here",
+                where=str(self.folder),
+                hint="run `mousterian grid FILE` first, or name the right --store",
+            )
         table = pa.concat_tables([_read(path) for path in paths])
-        frame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
         frame["_failed"] = frame["status"] != DONE
         keys = ["trial", "evaluation"]
         frame = frame.sort_values([*keys, "_failed"], kind="stable").drop_duplicates(keys)
@@ -191,7 +212,7 @@ class Store:
         return frame.drop(columns="_failed").reset_index(drop=True)
 
     def compact(self) -> int:
-        """Join all files into one; return how many trial files went into it. Nothing is lost if it is cut off."""
+        """Join all files into one, losing nothing if cut off; return how many trial files went into it."""
         import hashlib
 
         import pyarrow as pa
@@ -257,5 +278,5 @@ def _read(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise InputError(
             f"not a readable trial file ({error})",
             where=str(path),
-            hint="`mousterian store verify` lists all such files; delete it and run the grid again to remake its trials",
+            hint="`mousterian store verify` lists such files; delete it and run the grid again",
         ) from error

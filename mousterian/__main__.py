@@ -1,0 +1,226 @@
+"""The verbs of the command line. Each imports what it needs when it runs, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mousterian import __version__
+from mousterian.errors import InputError
+
+STORE = Path("results/store")
+FITS = Path("results/fits")
+REPORTS = Path("results/reports")
+
+_verbs: dict[str, Callable[..., Any]] = {}
+
+
+def verb(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a function a verb of the command line, under its own name."""
+    _verbs[function.__name__.rstrip("_").replace("_", " ", 1)] = function
+    return function
+
+
+@verb
+def grid(
+    file: Path,
+    *,
+    store: Path = STORE,
+    device: str = "auto",
+    workers: int = 0,
+    seeds: int | None = None,
+    only: Sequence[str] = (),
+    executor: str = "local",
+    data_dir: Path | None = None,
+    dry_run: bool = False,
+    retry_failed: bool = False,
+    json: bool = False,
+) -> int:
+    """Run the trials of a grid file that are not yet in the store.
+
+    Parameters
+    ----------
+    file
+        The grid file (TOML).
+    store
+        Folder of the store; finished trials there are never run again.
+    device
+        cpu, cuda, cuda:1, or auto.
+    workers
+        Processes; 0: one for each core, or one for an accelerator.
+    seeds
+        Use training seeds 0 to SEEDS - 1 in place of the file's.
+    only
+        COLUMN=VALUE: run only the trials with that value, e.g. n_base=300; may be repeated.
+    executor
+        Where trials run.
+    data_dir
+        Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
+    dry_run
+        List what would run and how long it would take, and run nothing.
+    retry_failed
+        Run failed trials again.
+    json
+        Print the outcome as JSON.
+    """
+    from mousterian import sweep
+
+    request = sweep.Request(
+        file, store, device, workers, seeds, tuple(only), executor, data_dir, retry_failed
+    )
+    return sweep.dry_run(request, json) if dry_run else sweep.run(request, json)
+
+
+@verb
+def data(name: str, *, data_dir: Path | None = None, json: bool = False) -> int:
+    """Fetch a dataset, verify it, and say where it is.
+
+    Parameters
+    ----------
+    name
+        Name of the dataset; `mousterian list datasets` shows them.
+    data_dir
+        Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
+    json
+        Print as JSON.
+    """
+    from mousterian import listing
+
+    return listing.dataset(name, data_dir, json)
+
+
+@verb
+def list_(kind: str = "", *, json: bool = False) -> int:
+    """List the plug-ins of a kind (datasets, models, generators ...) with their options.
+
+    Parameters
+    ----------
+    kind
+        Kind of plug-in, or `recipes`; without it, all kinds.
+    json
+        Print as JSON.
+    """
+    from mousterian import listing
+
+    return listing.plugins_of(kind, json)
+
+
+@verb
+def store_ls(*, store: Path = STORE, json: bool = False) -> int:
+    """List the cells of a store: trials done and failed, mean accuracy and its spread.
+
+    Parameters
+    ----------
+    store
+        Folder of the store.
+    json
+        Print as JSON.
+    """
+    from mousterian import listing
+
+    return listing.cells(store, json)
+
+
+@verb
+def store_compact(*, store: Path = STORE) -> int:
+    """Join the files of all trials into one.
+
+    Parameters
+    ----------
+    store
+        Folder of the store.
+    """
+    from mousterian.store import Store
+
+    print(f"{Store(store).compact()} trial files joined")
+    return 0
+
+
+@verb
+def store_verify(*, store: Path = STORE) -> int:
+    """Read every file of a store and name those that are not sound.
+
+    Parameters
+    ----------
+    store
+        Folder of the store.
+    """
+    from mousterian.store import Store
+
+    faults = list(Store(store).verify())
+    for path, fault in faults:
+        print(f"{path}: {fault}")
+    print(f"{len(faults)} faults in {store}")
+    return 2 if faults else 0
+
+
+def _overview() -> str:
+    """Return the page that `mousterian --help` shows; made by hand because it must not wait for imports."""
+    lines = [
+        f"mousterian {__version__}: how many synthetic images is a real one worth?",
+        "",
+        "usage: mousterian VERB ...      (mousterian VERB --help tells more)",
+        "",
+    ]
+    width = max(map(len, _verbs))
+    lines += [
+        f"  {name:{width}}  {(function.__doc__ or '').partition(chr(10))[0]}"
+        for name, function in _verbs.items()
+    ]
+    return "\n".join([*lines, "", "  --help, --version"])
+
+
+def _dispatch(arguments: list[str]) -> int:
+    """Hand the arguments to cyclopts, which reads each verb's signature and docstring."""
+    import cyclopts
+
+    from mousterian.errors import unknown_name
+
+    names = {name.partition(" ")[0] for name in _verbs}
+    if arguments[0] not in names and not arguments[0].startswith("-"):
+        raise unknown_name("verb", arguments[0], names, hint="`mousterian --help` lists the verbs")
+    app = cyclopts.App(
+        name="mousterian", version=__version__, help_format="plaintext", result_action="return_value"
+    )
+    groups: dict[str, cyclopts.App] = {}
+    for name, function in _verbs.items():
+        group, _, sub = name.partition(" ")
+        if sub:
+            if group not in groups:
+                groups[group] = cyclopts.App(name=group, help=f"What can be done with a {group}.")
+                app.command(groups[group])
+            groups[group].command(function, name=sub)
+        else:
+            app.command(function, name=name)
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        raise InputError(str(error), hint=f"`mousterian {arguments[0]} --help` tells its options") from None
+    return result if isinstance(result, int) else 0
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 all done, 2 bad input, 3 some trials failed, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in {"-h", "--help"}:
+        print(_overview())
+        sys.exit(0)
+    if arguments[0] == "--version":
+        print(f"mousterian {__version__}")
+        sys.exit(0)
+    try:
+        sys.exit(_dispatch(arguments))
+    except InputError as error:
+        print(f"mousterian: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

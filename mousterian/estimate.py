@@ -1,0 +1,140 @@
+"""How long a grid will take: from finished trials of the same kind, else from a short pilot run."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mousterian import plugins, trial
+from mousterian.generators._sampler import Context
+from mousterian.seeds import digest
+from mousterian.store import DONE, Store
+from mousterian.training.recipes import Recipe
+from mousterian.trial import Settings, Trial
+
+PILOT_STEPS = (2, 10)
+PILOT_IMAGES = 16
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one worker's time, by what they are spent on, and where the figures come from."""
+
+    training: float
+    pools: float
+    unknown_pools: int
+    source: str
+
+
+def _kind(one: Trial) -> str:
+    """Trials of one kind cost the same per image."""
+    parts = (one.dataset.describe(), one.model.describe(), one.strategy.describe(), dict(one.recipe))
+    return digest([str(part) for part in parts])
+
+
+def _images_seen(one: Trial) -> float:
+    recipe = Recipe.model_validate(dict(one.recipe))
+    images = one.n_base + one.n_real_plus + one.n_syn_plus
+    return recipe.steps(images) * min(recipe.batch_size, images)
+
+
+def _seconds_an_image(known: Mapping[str, Trial], store: Store) -> dict[str, float]:
+    """Return the median seconds per image seen of finished trials, by kind."""
+    kinds = {key: _kind(one) for key, one in known.items()}
+    if not kinds or DONE not in store.status().values():
+        return {}
+    rows = store.read()
+    rows = rows[(rows["status"] == DONE) & rows["trial"].isin(kinds)]
+    speed = rows["seconds"] / rows["images_seen"].clip(lower=1)
+    return {
+        str(kind): float(value) for kind, value in speed.groupby(rows["trial"].map(kinds)).median().items()
+    }
+
+
+def _pilot(one: Trial, settings: Settings) -> float:
+    """Return seconds per image seen of a few steps of a trial on its base images alone."""
+
+    def seconds(steps: int) -> float:
+        short = {**one.recipe, "epochs": None, "iterations": steps}
+        alone = replace(one, n_real_plus=0, n_syn_plus=0, generator=None, recipe=short)
+        return float(trial.run(alone, settings)[0]["train_seconds"])
+
+    return _per_step(seconds) / min(int(one.recipe["batch_size"]), one.n_base)
+
+
+def _per_step(seconds: Callable[[int], float]) -> float:
+    few, many = PILOT_STEPS
+    seconds(few)  # the first run pays for what is loaded once
+    return max(1e-6, (seconds(many) - seconds(few)) / (many - few))
+
+
+def _pool_pilot(one: Trial, count: int, settings: Settings) -> float | None:
+    """Return seconds for a pool, from a few training steps and images; None if the generator cannot tell."""
+    if one.generator is None:
+        return 0.0
+    plugin = plugins.find("generators", one.generator.name)
+    size_for = getattr(importlib.import_module(plugin.module), "size_for", None)
+    if size_for is None or "steps" not in one.generator.options:
+        return None
+    train = trial.load_images(one.dataset, "train", settings.data_dir)
+    real = train.take(trial.generator_indices(one, train))
+    sampler: list[Any] = []
+
+    def seconds(steps: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            context = Context(train.class_names, train.shape, 0, settings.device, Path(folder))
+            started = time.perf_counter()
+            sampler[:] = [plugin.load()(real, context, **{**one.generator.options, "steps": steps})]  # type: ignore[union-attr]
+            return time.perf_counter() - started
+
+    per_step = _per_step(seconds)
+    positions = np.arange(PILOT_IMAGES, dtype=np.int64)
+    started = time.perf_counter()
+    sampler[0].sample(positions % len(train.class_names), positions, positions)
+    per_image = (time.perf_counter() - started) / PILOT_IMAGES
+    steps = one.generator.options["steps"] or size_for(min(train.shape[:2])).steps
+    return per_step * float(steps) + per_image * count
+
+
+def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Settings) -> Estimate:
+    """Estimate the time that new trials and their missing pools take.
+
+    Args:
+        new: trials to run.
+        known: all trials of the grid, by hash; those that the store has finished tell the speed.
+        settings: store, data folder and device.
+    """
+    import torch
+
+    from mousterian.grid import jobs
+
+    torch.set_num_threads(1)
+    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    settings = replace(settings, device=device)
+    speeds = _seconds_an_image(known, Store(settings.store))
+    history = set(speeds)
+    for one in new:
+        if _kind(one) not in speeds:
+            speeds[_kind(one)] = _pilot(one, settings)
+    training = sum(speeds[_kind(one)] * _images_seen(one) for one in new)
+    pools, unknown = 0.0, 0
+    pilots: dict[str, float | None] = {}
+    for job in jobs(new, settings):
+        identity = job.trial.pool()
+        if identity is None or job.key != identity.key or (settings.store / "pools" / job.key).exists():
+            continue
+        kind = digest([identity.generator, dict(identity.options), identity.dataset])
+        if kind not in pilots:
+            pilots[kind] = _pool_pilot(job.trial, job.trial.n_syn_plus, settings)
+        seconds = pilots[kind]
+        unknown += seconds is None
+        pools += seconds or 0.0
+    source = "finished trials of the same kind" if history else "a pilot of a few steps on this machine"
+    return Estimate(training, pools, unknown, source)

@@ -1,0 +1,203 @@
+"""Run trials on this machine: warm worker processes, one core (or the accelerator) each."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from types import FrameType
+
+from mousterian.errors import InputError
+from mousterian.executors._jobs import Job, Listener
+from mousterian.trial import Settings
+
+_PR_SET_PDEATHSIG = 1
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def run(jobs: Sequence[Job], settings: Settings, listener: Listener, *, workers: int = 0) -> None:
+    """Run jobs on this machine, pools before the trials that need them.
+
+    The first Ctrl-C lets running trials finish, the second stops them. Either raises KeyboardInterrupt.
+
+    Args:
+        jobs: what to run, in order of preference.
+        settings: where trials run and where their rows go.
+        listener: is told what becomes of each job.
+        workers: processes; 0: one for each core, or one for an accelerator.
+    """
+    if not jobs:
+        return
+    count = min(len(jobs), workers or default_workers(settings.device))
+    supervisor = _Supervisor(jobs, settings, listener, count)
+    previous = signal.signal(signal.SIGINT, supervisor.interrupt)
+    try:
+        supervisor.run()
+    finally:
+        signal.signal(signal.SIGINT, previous)
+        supervisor.close()
+    if supervisor.stopping:
+        raise KeyboardInterrupt
+
+
+def default_workers(device: str) -> int:
+    """Return how many processes suit a device: one for an accelerator, else one for each core."""
+    accelerator = device not in {"auto", "cpu"} or (device == "auto" and Path("/dev/nvidia0").exists())
+    return 1 if accelerator else len(os.sched_getaffinity(0))
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+    job: Job | None = None
+
+
+class _Supervisor:
+    """Hands jobs to workers, replaces workers that die, and knows which pools are ready."""
+
+    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, count: int) -> None:
+        self._waiting = list(jobs)
+        self._unready = {job.needs for job in jobs if job.needs}
+        self._failed_pools: dict[str, str] = {}
+        self._settings, self._listener = settings, listener
+        # Threads of the numeric libraries are fixed when these are first loaded, so before workers start.
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+        self._workers = [self._start() for _ in range(count)]
+        self.stopping = False
+
+    def _start(self) -> _Worker:
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        process = context.Process(target=_work, args=(there, self._settings, os.getpid()), daemon=True)
+        # Started with Ctrl-C ignored: that is the supervisor's to answer, also while a worker still imports.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            process.start()
+        finally:
+            signal.signal(signal.SIGINT, handler)
+        there.close()
+        return _Worker(process, here)
+
+    def interrupt(self, number: int, frame: FrameType | None) -> None:
+        """Stop after the running jobs; at the second call stop now."""
+        if self.stopping:
+            raise KeyboardInterrupt
+        self.stopping = True
+        self._listener.stopping()
+
+    def run(self) -> None:
+        """Run until no job is left, or until the running ones are done when stopping."""
+        while True:
+            if not self.stopping:
+                self._hand_out()
+            busy = [worker for worker in self._workers if worker.job]
+            if not busy:
+                return
+            ready = wait([worker.connection for worker in busy], timeout=0.5)
+            for worker in busy:
+                if worker.connection in ready:
+                    self._receive(worker)
+
+    def _hand_out(self) -> None:
+        for idle in [worker for worker in self._workers if not worker.job]:
+            job = self._next()
+            if job is None:
+                return
+            worker = idle if idle.process.is_alive() else self._replace(idle)
+            worker.connection.send(job)
+            worker.job = job
+            self._listener.started(job)
+
+    def _next(self) -> Job | None:
+        for index, job in enumerate(self._waiting):
+            if job.needs in self._failed_pools:
+                del self._waiting[index]
+                self._fail(job, f"its pool could not be made: {self._failed_pools[job.needs]}")
+                return self._next()
+            if job.needs not in self._unready:
+                return self._waiting.pop(index)
+        return None
+
+    def _receive(self, worker: _Worker) -> None:
+        job = worker.job
+        if job is None:
+            return
+        worker.job = None
+        try:
+            seconds, error = worker.connection.recv()
+        except (EOFError, OSError):
+            worker.process.join(5)
+            self._replace(worker)
+            seconds, error = 0.0, f"its worker process died (exit code {worker.process.exitcode})"
+        self._unready.discard(job.key)
+        if error:
+            self._failed_pools[job.key] = error
+            self._fail(job, error)
+        else:
+            self._listener.finished(job, seconds)
+
+    def _fail(self, job: Job, error: str) -> None:
+        job.keep_failure(self._settings, error)
+        self._listener.failed(job, error)
+
+    def _replace(self, worker: _Worker) -> _Worker:
+        fresh = self._start()
+        self._workers[self._workers.index(worker)] = fresh
+        worker.connection.close()
+        return fresh
+
+    def close(self) -> None:
+        """End all workers: idle ones leave by themselves, busy ones are killed."""
+        for worker in self._workers:
+            worker.connection.close()
+            if worker.job:
+                worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(2)
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+
+
+def _work(connection: Connection, settings: Settings, supervisor: int) -> None:
+    """Run jobs as they come until the supervisor is gone. Runs in the worker process."""
+    _die_with(supervisor)
+    import torch
+
+    torch.set_num_threads(1)
+    while True:
+        try:
+            job: Job = connection.recv()
+        except (EOFError, OSError):
+            return
+        started = time.perf_counter()
+        error = ""
+        try:
+            job.execute(settings)
+        except InputError as wrong:
+            error = str(wrong)
+        except Exception:  # whatever a plug-in raises is this trial's failure, not the grid's
+            error = traceback.format_exc(limit=-4).strip()
+        try:
+            connection.send((time.perf_counter() - started, error))
+        except OSError:
+            return
+
+
+def _die_with(supervisor: int) -> None:
+    """Have the kernel kill this process when its supervisor dies, so that none is left over."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != supervisor:
+        os._exit(1)

@@ -1,0 +1,299 @@
+"""A grid file -> cells -> trials, each with its content hash; and running the ones not yet done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mousterian import gridfile, plugins
+from mousterian.errors import InputError, InputErrors, unknown_name
+from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
+from mousterian.gridfile import GridFile, Source
+from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
+from mousterian.store import DONE, FAILED, Store
+from mousterian.training.recipes import recipe
+from mousterian.trial import Choice, GeneratorChoice, Settings, Trial, generator_indices, load_images
+
+T = TypeVar("T")
+_TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid's trials by what is known of them.
+
+    Attributes:
+        trials: all trials of the grid, by hash.
+        status: `done` or `failed` for those that the store knows.
+    """
+
+    trials: Mapping[str, Trial]
+    status: Mapping[str, str]
+
+    def count(self, status: str) -> int:
+        """Return how many trials have a status (`done`, `failed` or `new`)."""
+        return sum(self.status.get(key, "new") == status for key in self.trials)
+
+    def to_run(self, retry_failed: bool) -> list[Trial]:
+        """Return the trials that are new, with the failed ones if asked for."""
+        skip = {DONE} if retry_failed else {DONE, FAILED}
+        return [trial for key, trial in self.trials.items() if self.status.get(key) not in skip]
+
+
+class _Faults:
+    """Collects input errors, so that all are told at once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._found: dict[str, InputError] = {}
+
+    def attempt(self, key: Sequence[str | int], make: Callable[[], T]) -> T | None:
+        """Call `make`; keep its input errors, placed at a key of the file, and return None instead."""
+        try:
+            return make()
+        except InputErrors as errors:
+            for error in errors.errors:
+                self._add(key, error)
+        except InputError as error:
+            self._add(key, error)
+        return None
+
+    def _add(self, key: Sequence[str | int], error: InputError) -> None:
+        placed = InputError(error.what, where=error.where or self._source.where(key), hint=error.hint)
+        self._found[str(placed)] = placed
+
+    def tell(self) -> None:
+        """Raise what was found, if anything."""
+        if self._found:
+            raise InputErrors(self._found.values())
+
+
+def read(path: Path, seeds: int | None = None) -> tuple[list[Trial], Source]:
+    """Return all trials of a grid file, without duplicates, in the order of the file.
+
+    Args:
+        path: the grid file.
+        seeds: training seeds 0 to seeds - 1 in place of the file's.
+
+    Raises:
+        InputErrors: everything that is wrong in it.
+    """
+    grid, source = gridfile.read(path)
+    if seeds is not None:
+        grid = grid.model_copy(update={"training_seeds": list(range(seeds))})
+    faults = _Faults(source)
+    axes = {kind: _choices(kind, getattr(grid, key), key, faults) for key, kind in _KINDS.items()}
+    recipes = _recipes(grid.recipe, faults)
+    generators = _generators(grid, faults)
+    faults.tell()
+    return list({trial.key: trial for trial in _trials(grid, axes, recipes, generators)}.values()), source
+
+
+_KINDS = {"dataset": "datasets", "model": "models", "strategy": "strategies", "evaluation": "evaluations"}
+
+
+def _split(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    if isinstance(entry, str):
+        return entry, {}
+    values = dict(entry)
+    if not isinstance(values.get("name"), str):
+        raise InputError("the key 'name' is missing in this table")
+    return values.pop("name"), values
+
+
+def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
+    """Yield one dict for each combination of the options given as lists; lists by nature stay whole."""
+    values = [v if isinstance(v, list) and not is_list(k) else [v] for k, v in options.items()]
+    for combination in product(*values):
+        yield dict(zip(options, combination, strict=True))
+
+
+def _choices(kind: str, entries: Sequence[Any], key: str, faults: _Faults) -> list[Choice]:
+    found = []
+    for index, entry in enumerate(entries):
+
+        def make(entry: Any = entry) -> list[Choice]:
+            name, options = _split(entry)
+            plugin = plugins.find(kind, name)
+            return [Choice(name, plugin.resolve(each)) for each in _multiplied(options, plugin.takes_list)]
+
+        found += faults.attempt((key, index), make) or []
+    return found
+
+
+def _recipes(entries: Sequence[Any], faults: _Faults) -> list[dict[str, Any]]:
+    found = []
+    for index, entry in enumerate(entries):
+
+        def make(entry: Any = entry) -> list[dict[str, Any]]:
+            name, changes = _split(entry)
+            multiplied = _multiplied(changes, lambda option: option == "milestones")
+            return [recipe(name, each).model_dump(mode="json") for each in multiplied]
+
+        found += faults.attempt(("recipe", index), make) or []
+    return found
+
+
+def _generators(grid: GridFile, faults: _Faults) -> list[GeneratorChoice]:
+    found: list[GeneratorChoice] = []
+    for index, entry in enumerate(grid.generator):
+
+        def make(entry: Any = entry) -> list[GeneratorChoice]:
+            name, options = _split(entry)
+            plugin = plugins.find("generators", name)
+            ways = _TRAINED_ON[plugin.function]
+            chosen = options.pop("trained_on", ways[0])
+            size = options.pop("n_upstream", 0)
+            return [
+                GeneratorChoice(name, plugin.resolve(each), way, _upstream_size(way, size, name), seed)
+                for way in (chosen if isinstance(chosen, list) else [chosen])
+                if _known_way(way, ways, name)
+                for each in _multiplied(options, plugin.takes_list)
+                for seed in grid.generator_seeds
+            ]
+
+        found += faults.attempt(("generator", index), make) or []
+    return found
+
+
+def _known_way(way: Any, ways: Sequence[str], name: str) -> bool:
+    if way not in ways:
+        raise unknown_name("trained_on of generator " + name, str(way), ways)
+    return True
+
+
+def _upstream_size(way: str, size: Any, name: str) -> int:
+    if way != UPSTREAM:
+        return 0
+    if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
+        raise InputError(
+            f"generator {name!r} trained on upstream needs n_upstream:"
+            " how many real images outside S_base it learns from"
+        )
+    return size
+
+
+def _sizes(grid: GridFile, n_base: int) -> list[tuple[int, int]]:
+    """Return the (n_real_plus, n_syn_plus) pairs of one base size, base alone first."""
+    real = [n for n in [*grid.n_real_plus, *(round(r * n_base) for r in grid.r_real)] if n]
+    synthetic = [n for n in [*grid.n_syn_plus, *(round(r * n_base) for r in grid.r_syn)] if n]
+    if grid.design == "full":
+        return list(product([0, *real], [0, *synthetic]))
+    return [(0, 0), *((n, 0) for n in real), *((0, n) for n in synthetic)]
+
+
+def _trials(
+    grid: GridFile,
+    axes: Mapping[str, Sequence[Choice]],
+    recipes: Sequence[Mapping[str, Any]],
+    generators: Sequence[GeneratorChoice],
+) -> Iterator[Trial]:
+    combinations = product(
+        axes["datasets"],
+        grid.imbalance,
+        axes["models"],
+        axes["strategies"],
+        recipes,
+        grid.subset_seeds,
+        grid.n_base,
+    )
+    for dataset, imbalance, model, strategy, chosen, subset_seed, n_base in combinations:
+        for n_real_plus, n_syn_plus in _sizes(grid, n_base):
+            for generator, training_seed in product(
+                generators if n_syn_plus else [None], grid.training_seeds
+            ):
+                yield Trial(
+                    dataset=dataset,
+                    imbalance=imbalance,
+                    n_base=n_base,
+                    n_real_plus=n_real_plus,
+                    n_syn_plus=n_syn_plus,
+                    generator=generator,
+                    model=model,
+                    strategy=strategy,
+                    recipe=chosen,
+                    evaluations=tuple(axes["evaluations"]),
+                    subset_seed=subset_seed,
+                    training_seed=training_seed,
+                )
+
+
+def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
+    """Return the trials whose identity columns have the values of `COLUMN=VALUE` conditions."""
+    chosen = list(trials)
+    for condition in only:
+        column, equals, value = condition.partition("=")
+        columns = trials[0].identity_columns()
+        if not equals:
+            raise InputError(f"--only takes COLUMN=VALUE, not {condition!r}")
+        if column not in columns:
+            raise unknown_name("column", column, columns, where="--only")
+        chosen = [trial for trial in chosen if str(trial.identity_columns()[column]) == value]
+    return chosen
+
+
+def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) -> None:
+    """Refuse trials whose subsets do not fit in their datasets, all at once.
+
+    Raises:
+        InputErrors: each impossible size, placed at n_base or at the generator.
+    """
+    faults = _Faults(source)
+    seen = set()
+    for trial in trials:
+        upstream_size = trial.generator.n_upstream if trial.generator else 0
+        subset = (trial.subset_seed, trial.imbalance, trial.n_base, trial.n_real_plus, upstream_size)
+        sizes = (trial.dataset.name, trial.dataset.json, *subset)
+        if sizes in seen:
+            continue
+        seen.add(sizes)
+
+        def check(trial: Trial = trial) -> None:
+            train = load_images(trial.dataset, "train", data_dir)
+            if trial.n_base < len(train.class_names):
+                classes = len(train.class_names)
+                raise InputError(f"n_base {trial.n_base} is less than one image for each of {classes} classes")
+            generator_indices(trial, train)
+
+        faults.attempt(("generator",) if upstream_size else ("n_base",), check)
+    faults.tell()
+
+
+def plan(trials: Sequence[Trial], store: Store) -> Plan:
+    """Set the trials of a grid against what the store has."""
+    by_key = {trial.key: trial for trial in trials}
+    known = store.status()
+    return Plan(by_key, {key: known[key] for key in by_key if key in known})
+
+
+def jobs(trials: Sequence[Trial], settings: Settings) -> list[Job]:
+    """Return what has to run: missing pools first, longest trials next, each with what it waits for."""
+    pools: dict[str, PoolJob] = {}
+    for trial in trials:
+        identity = trial.pool()
+        if identity is None:
+            continue
+        held = pools.get(identity.key)
+        if held is None or held.count < trial.n_syn_plus:
+            pools[identity.key] = PoolJob(trial, trial.n_syn_plus, identity.key, identity.label)
+    longest = sorted(trials, key=lambda t: -(t.n_base + t.n_real_plus + t.n_syn_plus))
+    return [
+        *pools.values(),
+        *(TrialJob(trial, trial.key, trial.label, _needs(trial, pools)) for trial in longest),
+    ]
+
+
+def _needs(trial: Trial, pools: Mapping[str, PoolJob]) -> str:
+    identity = trial.pool()
+    return identity.key if identity and identity.key in pools else ""
+
+
+def run(
+    chosen: Sequence[Trial], settings: Settings, listener: Listener, *, executor: str, workers: int
+) -> None:
+    """Run trials on an executor; every finished or failed one is in the store when this returns."""
+    plugin = plugins.find("executors", executor)
+    plugin.load()(jobs(chosen, settings), settings, listener, **plugin.resolve({"workers": workers}))

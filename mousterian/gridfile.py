@@ -1,0 +1,169 @@
+"""Reading a grid file: TOML to checked values, every fault at once, each with its file and line."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mousterian.errors import InputError, InputErrors, nearest
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+Positive = Annotated[int, Field(gt=0, strict=True)]
+Ratio = Annotated[float, Field(ge=0)]
+# A plug-in by name, or a table with its name and options.
+Named = str | dict[str, Any]
+
+
+class GridFile(BaseModel):
+    """What a grid file may say. Every list multiplies; one value stands for a list of one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = Field("", description="what the study asks, in a sentence")
+    dataset: list[Named] = Field(description="dataset plug-in")
+    imbalance: list[Annotated[float, Field(ge=1)]] = Field(
+        [1.0], description="size of the largest class of S_base over the smallest"
+    )
+    n_base: list[Positive] = Field(description="sizes of the base training set S_base")
+    n_real_plus: list[Count] = Field([], description="real images added, as counts")
+    r_real: list[Ratio] = Field([], description="real images added, as ratios to n_base")
+    n_syn_plus: list[Count] = Field([], description="synthetic images added, as counts")
+    r_syn: list[Ratio] = Field([], description="synthetic images added, as ratios to n_base")
+    design: Literal["axes", "full"] = Field(
+        "axes", description="axes: base alone, real alone, synthetic alone; full: every pair of both"
+    )
+    generator: list[Named] = Field(
+        [], description="generator plug-in, with trained_on, n_upstream and its options"
+    )
+    model: list[Named] = Field(description="classifier plug-in")
+    strategy: list[Named] = Field(["joint"], description="strategy plug-in")
+    recipe: list[Named] = Field(description="training recipe, with any of its values changed")
+    evaluation: list[Named] = Field(
+        ["accuracy"], description="evaluation plug-ins, all on each trained model"
+    )
+    training_seeds: list[Count] = Field([0, 1, 2], description="seeds of initialisation and data order")
+    subset_seeds: list[Count] = Field([0], description="seeds that say which images S_base and additions are")
+    generator_seeds: list[Count] = Field([0], description="seeds of the generator's training and sampling")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any, info: Any) -> Any:
+        wants_list = str(cls.model_fields[info.field_name].annotation).startswith("list")
+        return [value] if wants_list and not isinstance(value, list) else value
+
+    @field_validator(
+        "dataset", "n_base", "model", "strategy", "recipe", "evaluation", "training_seeds", "subset_seeds"
+    )
+    @classmethod
+    def _not_empty(cls, value: list[Any]) -> list[Any]:
+        if not value:
+            raise ValueError("the list is empty")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way_to_say_sizes(self) -> GridFile:
+        if self.n_real_plus and self.r_real:
+            raise ValueError("give n_real_plus or r_real, not both")
+        if self.n_syn_plus and self.r_syn:
+            raise ValueError("give n_syn_plus or r_syn, not both")
+        synthetic = any(self.n_syn_plus) or any(self.r_syn)
+        if synthetic and not self.generator:
+            raise ValueError("synthetic images are asked for, but no generator is given")
+        if self.generator and not synthetic:
+            raise ValueError("a generator is given, but no synthetic images: set r_syn or n_syn_plus")
+        return self
+
+
+class Lines:
+    """Which line of a TOML text a key stands on; tomllib does not tell."""
+
+    _HEADER = re.compile(r"^\s*(\[\[?)\s*([\w.\-\"' ]+?)\s*\]\]?")
+    _KEY = re.compile(r"^\s*([\w\-]+)\s*=")
+
+    def __init__(self, text: str) -> None:
+        self._lines: dict[tuple[str | int, ...], int] = {}
+        section: tuple[str | int, ...] = ()
+        counts: dict[str, int] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            if header := self._HEADER.match(line):
+                name = header[2].strip("\"'")
+                section = (name,)
+                if header[1] == "[[":
+                    counts[name] = counts.get(name, -1) + 1
+                    section = (name, counts[name])
+                self._lines.setdefault(section, number)
+            elif key := self._KEY.match(line):
+                self._lines.setdefault((*section, key[1]), number)
+
+    def of(self, path: Sequence[str | int]) -> int | None:
+        """Return the line of the longest known beginning of a key's path."""
+        for end in range(len(path), 0, -1):
+            whole = tuple(path[:end])
+            # `[generator]` is a list of one for us, so its options carry an index that the file does not.
+            flat = tuple(part for part in whole if not isinstance(part, int))
+            if line := self._lines.get(whole) or self._lines.get(flat):
+                return line
+        return None
+
+
+class Source:
+    """A grid file's path and lines, to place errors with."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self._lines = Lines(text)
+
+    def where(self, key: Sequence[str | int]) -> str:
+        """Return `FILE:LINE` of a key."""
+        line = self._lines.of(key)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+
+def read(path: Path) -> tuple[GridFile, Source]:
+    """Read and check a grid file.
+
+    Raises:
+        InputErrors: everything that is wrong in it.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"cannot read the grid file ({error.strerror})", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise InputError("a grid file is UTF-8 text; this is not", where=str(path)) from None
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        place = f"{path}:{line[1]}" if line else str(path)
+        raise InputError(f"not TOML: {error}", where=place) from None
+    source = Source(path, text)
+    try:
+        return GridFile.model_validate(values), source
+    except ValidationError as error:
+        raise InputErrors(_explain(error.errors(), source)) from None
+
+
+def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
+    said = set()
+    for error in errors:
+        path = [part for part in error["loc"] if not str(part).startswith(("str", "dict["))]
+        key = str(path[0]) if path else ""
+        where = source.where(path) if path else str(source.path)
+        if error["type"] == "extra_forbidden":
+            match = nearest(key, GridFile.model_fields)
+            tail = f"did you mean {match!r}?" if match else f"known: {', '.join(GridFile.model_fields)}"
+            message = f"unknown key {key!r}; {tail}"
+        elif error["type"] == "missing":
+            message = f"the key {key!r} is missing ({GridFile.model_fields[key].description})"
+        else:
+            reason = error["msg"].removeprefix("Value error, ")
+            given = f", not {error['input']!r}" if path and not isinstance(error["input"], Mapping) else ""
+            message = f"{key}: {reason}{given}" if key else reason
+        if (where, message) not in said:
+            said.add((where, message))
+            yield InputError(message, where=where)

@@ -1,0 +1,114 @@
+"""What `mousterian list`, `data` and `store ls` show."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mousterian import plugins
+from mousterian.errors import unknown_name
+from mousterian.store import DONE, Store
+from mousterian.training import recipes
+
+
+def _print_json(value: Any) -> int:
+    print(json.dumps(value, indent=2))  # noqa: T201
+    return 0
+
+
+def plugins_of(kind: str, as_json: bool) -> int:
+    """Show the plug-ins of a kind, or all kinds, with summary and options."""
+    if kind == "recipes":
+        rows = [recipes.recipe(name).model_dump(mode="json", exclude_none=True) for name in recipes.names()]
+        return _print_json(rows) if as_json else _show_recipes(rows)
+    if kind and kind not in plugins.KINDS:
+        raise unknown_name("kind", kind, [*plugins.KINDS, "recipes"])
+    found = [
+        plugin for each in ([kind] if kind else plugins.KINDS) for plugin in plugins.available(each).values()
+    ]
+    if as_json:
+        return _print_json(
+            [
+                {
+                    "kind": plugin.kind,
+                    "name": plugin.name,
+                    "summary": plugin.summary,
+                    "options": {
+                        o.name: {"type": o.annotation, "default": o.default} for o in plugin.options.values()
+                    },
+                }
+                for plugin in found
+            ]
+        )
+    table = Table()
+    for heading in ("kind", "name", "what it is", "options"):
+        table.add_column(heading)
+    for plugin in found:
+        options = ", ".join(
+            o.name if o.required else f"{o.name}={o.default!r}" for o in plugin.options.values()
+        )
+        table.add_row(plugin.kind, plugin.name, plugin.summary, options)
+    Console().print(table)
+    return 0
+
+
+def _show_recipes(rows: list[dict[str, Any]]) -> int:
+    for row in rows:
+        values = ", ".join(f"{key}={value}" for key, value in row.items() if key != "name")
+        Console().print(f"[bold]{row['name']}[/bold]: {values}", highlight=False)
+    return 0
+
+
+def dataset(name: str, data_dir: Path | None, as_json: bool) -> int:
+    """Fetch and verify a dataset and show what and where it is."""
+    from mousterian.datasets._cache import data_directory
+    from mousterian.datasets._describe import describe
+
+    plugin = plugins.find("datasets", name)
+    found = describe(name, plugin.resolve({}), data_directory(data_dir))
+    if as_json:
+        return _print_json(found)
+    for key, value in found.items():
+        Console().print(f"{key:>12}  {value}", highlight=False, markup=False)
+    return 0
+
+
+def cells(folder: Path, as_json: bool) -> int:
+    """Show the cells of a store: seeds done and failed, mean top-1 accuracy and its spread over seeds."""
+    frame = Store(folder).read()
+    keys = [
+        "dataset",
+        "model",
+        "strategy",
+        "recipe",
+        "generator",
+        "trained_on",
+        "n_base",
+        "n_real_plus",
+        "n_syn_plus",
+    ]
+    frame["failed"] = frame["status"] != DONE
+    grouped = frame.groupby([*keys, "cell", "evaluation"], sort=True)
+    rows = grouped.agg(
+        done=("failed", lambda failed: int((~failed).sum())),
+        failed=("failed", "sum"),
+        top1=("top1", "mean"),
+        spread=("top1", "std"),
+    ).reset_index()
+    if as_json:
+        return _print_json(json.loads(rows.to_json(orient="records")))
+    table = Table(title=str(folder), title_justify="left")
+    for heading in [*keys, "done", "failed", "top-1 %", "±"]:
+        table.add_column(
+            heading, justify="right" if heading.startswith(("n_", "top", "±", "done", "failed")) else "left"
+        )
+    for row in rows.to_dict("records"):
+        accuracy = "" if row["top1"] != row["top1"] else f"{100 * row['top1']:.2f}"
+        spread = "" if row["spread"] != row["spread"] else f"{100 * row['spread']:.2f}"
+        table.add_row(*(str(row[key]) for key in [*keys, "done", "failed"]), accuracy, spread)
+    Console().print(table)
+    return 0

@@ -1,0 +1,120 @@
+"""What a running grid shows: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from mousterian.executors._jobs import Job, PoolJob
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+class GridProgress:
+    """Counts trials done, running and failed, and says when the rest will be done.
+
+    Args:
+        total: trials to run.
+        pools: pools to make first.
+        console: where to write; lines rather than a bar if it is no terminal.
+        resume: the command that goes on after an interruption.
+    """
+
+    def __init__(self, total: int, pools: int, console: Console, resume: str) -> None:
+        self.done = self.failures = self._pools_done = self._over_before = 0
+        self._total, self._pools = total, pools
+        self._running: dict[str, Job] = {}
+        self._started = self._last_line = time.monotonic()
+        self._console, self._resume = console, resume
+        self._errors: set[str] = set()
+        bar = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._bar = Progress(*bar, TimeElapsedColumn(), console=console)
+        self._task = self._bar.add_task("trials", total=total, note="")
+        self._live = Live(self._bar, console=console, refresh_per_second=4) if console.is_terminal else None
+
+    def __enter__(self) -> GridProgress:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def started(self, job: Job) -> None:
+        """A job has begun."""
+        self._running[job.key] = job
+        if isinstance(job, PoolJob):
+            self._console.print(f"making pool: {job.label} ({job.count} images)", highlight=False)
+        self._show()
+
+    def finished(self, job: Job, seconds: float) -> None:
+        """A job is done."""
+        self._running.pop(job.key, None)
+        if isinstance(job, PoolJob):
+            self._pools_done += 1
+            self._started, self._over_before = time.monotonic(), self.done + self.failures
+            self._console.print(f"pool ready:  {job.label} in {seconds:.0f} s", highlight=False)
+        else:
+            self.done += 1
+        self._show()
+
+    def failed(self, job: Job, error: str) -> None:
+        """A job failed; the same error is told in full only once."""
+        self._running.pop(job.key, None)
+        self.failures += not isinstance(job, PoolJob)
+        self._console.print(f"failed: {job.label}", style="red", markup=False, highlight=False)
+        if error not in self._errors:
+            self._errors.add(error)
+            self._console.print("  " + error.replace("\n", "\n  "), markup=False, highlight=False)
+        self._show()
+
+    def stopping(self) -> None:
+        """Say that the running trials are waited for."""
+        self._console.print(
+            f"stopping: {len(self._running)} running trials finish first (Ctrl-C again stops them now);"
+            f" go on later with\n  {self._resume}",
+            markup=False,
+            highlight=False,
+        )
+
+    def _note(self) -> str:
+        parts = [f"{len(self._running)} running"]
+        if self.failures:
+            parts.append(f"{self.failures} failed")
+        if self._pools_done < self._pools:
+            parts.append(f"pools {self._pools_done}/{self._pools}")
+        # Pools go first and take long, so the pace that counts is that of the trials after the last pool.
+        over = self.done + self.failures - self._over_before
+        if self._pools_done >= self._pools and over >= 4:
+            pace = (time.monotonic() - self._started) / over
+            parts.append(f"about {duration(pace * (self._total - self.done - self.failures))} left")
+        return ", ".join(parts)
+
+    def _show(self) -> None:
+        over = self.done + self.failures
+        if self._live:
+            self._bar.update(self._task, completed=over, note=self._note())
+        elif over == self._total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            self._console.print(f"{over}/{self._total} trials, {self._note()}", highlight=False)
+
+
+def duration(seconds: float) -> str:
+    """Return a time span as people say it, e.g. "3 min 20 s"."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds / 3600:.1f} h"

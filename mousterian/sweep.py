@@ -1,0 +1,188 @@
+"""What `mousterian grid` does: read, check, show, run, and tell how it went."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from mousterian import grid
+from mousterian.errors import InputError
+from mousterian.grid import Plan
+from mousterian.progress import GridProgress, duration
+from mousterian.store import DONE, FAILED, Store
+from mousterian.trial import Settings, Trial
+
+EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 3, 130
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `mousterian grid`."""
+
+    file: Path
+    store: Path
+    device: str
+    workers: int
+    seeds: int | None
+    only: tuple[str, ...]
+    executor: str
+    data_dir: Path | None
+    retry_failed: bool
+
+    def settings(self) -> Settings:
+        """Return where its trials run."""
+        return Settings(self.store, self.data_dir, self.device, self.file.stem)
+
+    def planned(self) -> tuple[Plan, list[Trial]]:
+        """Return the plan and the trials to run; sizes are checked only if there are any."""
+        if self.workers < 0:
+            raise InputError(f"--workers must be 0 or more, not {self.workers}")
+        trials, source = grid.read(self.file, self.seeds)
+        chosen = grid.select(trials, self.only)
+        if not chosen:
+            raise InputError(
+                "no trial of this grid meets the conditions", where=f"--only {' '.join(self.only)}"
+            )
+        plan = grid.plan(chosen, Store(self.store))
+        to_run = plan.to_run(self.retry_failed)
+        if to_run:
+            grid.check_sizes(to_run, source, self.data_dir)
+        return plan, to_run
+
+
+def dry_run(request: Request, as_json: bool) -> int:
+    """Show the cells of a grid with what is new, done and failed, and the time that the new ones take."""
+    plan, to_run = request.planned()
+    cells = _cells(plan)
+    outlook: dict[str, Any] = {}
+    if to_run:
+        from mousterian.estimate import estimate
+        from mousterian.executors.local import default_workers
+
+        workers = request.workers or default_workers(request.device)
+        cost = estimate(to_run, plan.trials, request.settings())
+        outlook = {
+            "seconds": round((cost.training + cost.pools) / workers),
+            "training_seconds": round(cost.training),
+            "pool_seconds": round(cost.pools),
+            "pools_not_estimated": cost.unknown_pools,
+            "workers": workers,
+            "source": cost.source,
+        }
+    counts = {status: plan.count(status) for status in ("new", DONE, FAILED)}
+    if as_json:
+        print(json.dumps({"trials": counts, "cells": cells, "estimate": outlook or None}, indent=2))  # noqa: T201
+        return EXIT_DONE
+    console = Console()
+    console.print(_cell_table(request.file.stem, cells))
+    console.print(f"{counts['new']} trials new, {counts[DONE]} done, {counts[FAILED]} failed")
+    if outlook:
+        console.print(
+            f"about {duration(outlook['seconds'])} on {outlook['workers']} workers"
+            f" (estimated from {outlook['source']})",
+            highlight=False,
+        )
+        if outlook["pools_not_estimated"]:
+            console.print(f"and the time of {outlook['pools_not_estimated']} pools that cannot be estimated")
+    return EXIT_DONE
+
+
+def _cells(plan: Plan) -> list[dict[str, Any]]:
+    """Return the grid's cells in order, each with its counts of new, done and failed trials."""
+    cells: dict[str, dict[str, Any]] = {}
+    shown = (
+        "dataset",
+        "model",
+        "strategy",
+        "recipe",
+        "generator",
+        "trained_on",
+        "n_base",
+        "n_real_plus",
+        "n_syn_plus",
+    )
+    for key, trial in plan.trials.items():
+        columns = trial.identity_columns()
+        cell = cells.setdefault(
+            columns["cell"], {name: columns[name] for name in shown} | {"new": 0, DONE: 0, FAILED: 0}
+        )
+        cell[plan.status.get(key, "new")] += 1
+    return list(cells.values())
+
+
+def _cell_table(title: str, cells: list[dict[str, Any]]) -> Table:
+    """Return a table of cells without the columns that say the same in every row."""
+    table = Table(title=title, title_justify="left")
+    columns = list(cells[0])
+    varying = [
+        c
+        for c in columns
+        if c.startswith("n_") or c in {"new", DONE, FAILED} or len({x[c] for x in cells}) > 1
+    ]
+    for name in varying:
+        table.add_column(name, justify="right" if isinstance(cells[0][name], int) else "left")
+    for cell in cells:
+        table.add_row(*(f"{cell[c]:,}" if isinstance(cell[c], int) else str(cell[c]) for c in varying))
+    return table
+
+
+def run(request: Request, as_json: bool) -> int:
+    """Run what is not yet done and return the exit code."""
+    started = time.perf_counter()
+    plan, to_run = request.planned()
+    settings = request.settings()
+    console = Console(stderr=as_json)
+    found = plan.count(DONE)
+    interrupted = False
+    progress = GridProgress(len(to_run), len(_pools(to_run, settings)), console, _resume_command())
+    if to_run:
+        console.print(f"{len(to_run)} trials to run, {found} already in {request.store}", highlight=False)
+        try:
+            with progress:
+                grid.run(to_run, settings, progress, executor=request.executor, workers=request.workers)
+        except KeyboardInterrupt:
+            interrupted = True
+    held_failures = 0 if request.retry_failed else plan.count(FAILED)
+    outcome = {
+        "run": progress.done,
+        "failed": progress.failures,
+        "already_done": found,
+        "already_failed": held_failures,
+        "left": len(to_run) - progress.done - progress.failures,
+        "seconds": round(time.perf_counter() - started, 1),
+        "store": str(request.store),
+    }
+    if as_json:
+        print(json.dumps(outcome, indent=2))  # noqa: T201
+    else:
+        _tell(console, outcome, interrupted)
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if progress.failures or held_failures else EXIT_DONE
+
+
+def _pools(trials: list[Trial], settings: Settings) -> set[str]:
+    return {job.needs for job in grid.jobs(trials, settings) if job.needs}
+
+
+def _resume_command() -> str:
+    return shlex.join(["mousterian", *sys.argv[1:]])
+
+
+def _tell(console: Console, outcome: dict[str, Any], interrupted: bool) -> None:
+    text = f"{outcome['run']} trials run in {duration(outcome['seconds'])}"
+    text += f", {outcome['already_done']} were done before"
+    if outcome["failed"] or outcome["already_failed"]:
+        text += f"; {outcome['failed'] + outcome['already_failed']} failed (--retry-failed runs them again)"
+    console.print(text, highlight=False)
+    if interrupted:
+        console.print(f"interrupted with {outcome['left']} trials left; go on with", highlight=False)
+        console.print(f"  {_resume_command()}", markup=False, highlight=False)

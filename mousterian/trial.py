@@ -1,0 +1,322 @@
+"""One trial, from data to row; and the pools that trials need. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mousterian import plugins, subsets
+from mousterian.images import ImageSet
+from mousterian.pools import BASE, ELSEWHERE, UPSTREAM, Pool, PoolIdentity
+from mousterian.seeds import canonical, digest, seed_for
+from mousterian.store import DONE, FAILED, SCHEMA_VERSION, Store
+
+TRIAL_VERSION = 1  # raised whenever the same identity would give another result
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plug-in with the values of all its options."""
+
+    name: str
+    options: Mapping[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """Return name and options as JSON-like values."""
+        return {"name": self.name, "options": dict(self.options)}
+
+    @property
+    def json(self) -> str:
+        """The options as JSON text."""
+        return canonical(dict(self.options))
+
+
+@dataclass(frozen=True)
+class GeneratorChoice(Choice):
+    """A generator, what it is trained on, and its seed."""
+
+    trained_on: str = BASE
+    n_upstream: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where trials run and where their rows go; nothing here changes a result on CPU.
+
+    Attributes:
+        store: the store's folder; pools lie in it too.
+        data_dir: folder of the datasets, None for the default.
+        device: torch device name, or "auto".
+        grid: name of the grid that asks.
+    """
+
+    store: Path
+    data_dir: Path | None
+    device: str
+    grid: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run of one cell with one seed: all that decides its result."""
+
+    dataset: Choice
+    imbalance: float
+    n_base: int
+    n_real_plus: int
+    n_syn_plus: int
+    generator: GeneratorChoice | None
+    model: Choice
+    strategy: Choice
+    recipe: Mapping[str, Any]
+    evaluations: tuple[Choice, ...]
+    subset_seed: int
+    training_seed: int
+
+    def pool(self) -> PoolIdentity | None:
+        """Return the identity of the pool that the synthetic images come from."""
+        generator = self.generator
+        if generator is None:
+            return None
+        return PoolIdentity(
+            generator=generator.name,
+            options=generator.options,
+            seed=generator.seed,
+            trained_on=generator.trained_on,
+            dataset=self.dataset.describe(),
+            subset_seed=0 if generator.trained_on == ELSEWHERE else self.subset_seed,
+            imbalance=self.imbalance if generator.trained_on == BASE else 1.0,
+            n_base=self.n_base if generator.trained_on == BASE else 0,
+            n_upstream=generator.n_upstream,
+        )
+
+    def cell(self) -> dict[str, Any]:
+        """Return all that defines the trial but its seeds, as JSON-like values."""
+        generator = self.generator
+        return {
+            "version": TRIAL_VERSION,
+            "dataset": self.dataset.describe(),
+            "imbalance": self.imbalance,
+            "n_base": self.n_base,
+            "n_real_plus": self.n_real_plus,
+            "n_syn_plus": self.n_syn_plus,
+            "generator": generator and [generator.describe(), generator.trained_on, generator.n_upstream],
+            "model": self.model.describe(),
+            "strategy": self.strategy.describe(),
+            "recipe": dict(self.recipe),
+            "evaluations": [each.describe() for each in self.evaluations],
+        }
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that decides the result, as JSON-like values."""
+        seeds = [self.subset_seed, self.training_seed, self.generator.seed if self.generator else 0]
+        return {**self.cell(), "seeds": seeds}
+
+    @property
+    def key(self) -> str:
+        """The trial's name: 16 hexadecimal digits."""
+        return digest(self.identity())
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        source = f" of {self.generator.name}/{self.generator.trained_on}" if self.generator else ""
+        return (
+            f"{self.dataset.name} {self.model.name} base {self.n_base} + real {self.n_real_plus}"
+            f" + synthetic {self.n_syn_plus}{source}, seed {self.training_seed}"
+        )
+
+    def identity_columns(self) -> dict[str, Any]:
+        """Return the store's identity columns but those of the evaluation."""
+        generator, pool = self.generator, self.pool()
+        return {
+            "trial": self.key,
+            "cell": digest(self.cell()),
+            "schema_version": SCHEMA_VERSION,
+            "dataset": self.dataset.name,
+            "dataset_options": self.dataset.json,
+            "imbalance": self.imbalance,
+            "n_base": self.n_base,
+            "n_real_plus": self.n_real_plus,
+            "n_syn_plus": self.n_syn_plus,
+            "r_real": self.n_real_plus / self.n_base,
+            "r_syn": self.n_syn_plus / self.n_base,
+            "generator": generator.name if generator else "",
+            "trained_on": generator.trained_on if generator else "",
+            "n_upstream": generator.n_upstream if generator else 0,
+            "generator_options": generator.json if generator else "",
+            "generator_seed": generator.seed if generator else 0,
+            "pool": pool.key if pool else "",
+            "model": self.model.name,
+            "model_options": self.model.json,
+            "strategy": self.strategy.name,
+            "strategy_options": self.strategy.json,
+            "recipe": self.recipe["name"],
+            "recipe_options": canonical(dict(self.recipe)),
+            "subset_seed": self.subset_seed,
+            "training_seed": self.training_seed,
+        }
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, options: str, split: str, data_dir: Path | None) -> ImageSet:
+    from mousterian.datasets._cache import data_directory
+
+    plugin = plugins.find("datasets", name)
+    images: ImageSet = plugin.load()(split, data_directory(data_dir), **json.loads(options), **plugin.preset)
+    return images
+
+
+def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
+    """Return the training or test images of a dataset; kept in memory for the next call."""
+    return _load(dataset.name, dataset.json, split, data_dir)
+
+
+def real_indices(trial: Trial, train: ImageSet) -> tuple[subsets.Indices, subsets.Indices]:
+    """Return the indices of the trial's S_base and of its real additions."""
+    order = subsets.ordering(train.labels, len(train.class_names), trial.subset_seed, trial.imbalance)
+    return subsets.base_and_real(order, trial.n_base, trial.n_real_plus)
+
+
+def generator_indices(trial: Trial, train: ImageSet) -> subsets.Indices:
+    """Return which images the trial's generator is trained on: S_base, or the upstream set.
+
+    Raises:
+        InputError: the subsets do not fit in the dataset, or the upstream set overlaps the mixture.
+    """
+    base, real_plus = real_indices(trial, train)
+    generator = trial.generator
+    if generator is None or generator.trained_on != UPSTREAM:
+        return base
+    exclude = np.concatenate([base, real_plus])
+    classes = len(train.class_names)
+    return subsets.upstream(train.labels, classes, trial.subset_seed, generator.n_upstream, exclude)
+
+
+def make_pool(trial: Trial, count: int, settings: Settings) -> None:
+    """Make the first `count` images of the trial's pool, unless they are there."""
+    identity = trial.pool()
+    if identity is None:
+        return
+    train = load_images(trial.dataset, "train", settings.data_dir)
+    pool = Pool(settings.store / "pools", identity, train.class_names)
+    pool.ensure(
+        count, train.shape, lambda: train.take(generator_indices(trial, train)), _device(settings.device)
+    )
+
+
+def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
+    """Train and evaluate one trial and return its rows, one for each evaluation."""
+    import torch
+
+    from mousterian.training.loop import Task, prepare
+    from mousterian.training.recipes import Recipe
+
+    started = time.perf_counter()
+    make_pool(trial, trial.n_syn_plus, settings)
+    train = load_images(trial.dataset, "train", settings.data_dir)
+    test = load_images(trial.dataset, "test", settings.data_dir)
+    identity = trial.pool()
+    pool = identity and Pool(settings.store / "pools", identity, train.class_names)
+    base, real_plus = real_indices(trial, train)
+    mixed = subsets.mixture(train, base, real_plus, pool.read(trial.n_syn_plus) if pool else None)
+    device = torch.device(_device(settings.device))
+    task = Task(mixed, trial.n_base, Recipe.model_validate(dict(trial.recipe)), device, trial.training_seed)
+    torch.manual_seed(seed_for("initialisation", trial.training_seed))
+    model = prepare(_call("models", trial.model, len(train.class_names), train.shape), task)
+    cost = _call("strategies", trial.strategy, model, task)
+    scores = [_call("evaluations", each, model, test, device) for each in trial.evaluations]
+    common = {
+        **trial.identity_columns(),
+        "evaluation_set": f"{trial.dataset.name}/test",
+        "seconds": time.perf_counter() - started,
+        "train_seconds": cost.seconds,
+        "steps": cost.steps,
+        "images_seen": cost.images_seen,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        **_provenance(settings),
+        "status": DONE,
+        "error": "",
+    }
+    return [
+        {**common, "evaluation": each.name, "evaluation_options": each.json, **score}
+        for each, score in zip(trial.evaluations, scores, strict=True)
+    ]
+
+
+def failed_row(trial: Trial, settings: Settings, error: str) -> dict[str, Any]:
+    """Return the row that keeps what went wrong with a trial."""
+    first = trial.evaluations[0]
+    return {
+        **trial.identity_columns(),
+        **_provenance(settings),
+        "evaluation": first.name,
+        "evaluation_options": first.json,
+        "status": FAILED,
+        "error": error,
+    }
+
+
+def run_and_keep(trial: Trial, settings: Settings) -> None:
+    """Run a trial and write its rows to the store."""
+    Store(settings.store).write(run(trial, settings))
+
+
+def _call(kind: str, choice: Choice, *arguments: Any) -> Any:
+    plugin = plugins.find(kind, choice.name)
+    return plugin.load()(*arguments, **choice.options, **plugin.preset)
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _provenance(settings: Settings) -> dict[str, str]:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"grid": settings.grid, "versions": _versions(), "revision": _revision(), "finished_at": now}
+
+
+@cache
+def _versions() -> str:
+    found = {"python": platform.python_version()}
+    for package in ("mousterian", "torch", "torchvision", "diffusers", "timm", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = ""
+    return canonical(found)
+
+
+@cache
+def _revision() -> str:
+    """Git revision of this source, with '+' where files differ from it; empty for an installed copy."""
+    source = Path(__file__).parent
+    if not (source.parent / ".git").exists():
+        return ""
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
+        cwd=source,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip()
