@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from filelock import FileLock
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from mousterian.errors import InputError, unknown_name
@@ -139,10 +140,27 @@ def origin(path: Path) -> Origin:
     return Origin(str(_read(path, "source")["source"]), path)
 
 
+@contextmanager
+def open_npz(path: Path) -> Iterator[NpzFile]:
+    """Open an .npz file; pickled objects in it are never loaded.
+
+    Raises:
+        FileNotFoundError: there is none.
+        One of `DAMAGE`: it is not an .npz file; reading an array from it may raise these too.
+    """
+    # Opened here and not by NumPy, which leaves a file open that turns out to be damaged.
+    with path.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if not isinstance(arrays, NpzFile):
+            raise ValueError("it is a single array")
+        with arrays:
+            yield arrays
+
+
 def _read(path: Path, *names: str) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
+        with open_npz(path) as arrays:
+            return {name: arrays[name] for name in names}
     except FileNotFoundError:
         raise
     except DAMAGE as error:

@@ -74,9 +74,7 @@ def _read(
 ) -> Mapping[str, NDArray[Any]]:
     """Return arrays by the first of their possible names."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError("this is a single array, not an .npz file", where=str(path))
+        with _cache.open_npz(path) as file:
             found = {}
             for names in [*wanted, *((name,) for name in optional if name in file.files)]:
                 present = next((name for name in names if name in file.files), None)
