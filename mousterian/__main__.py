@@ -13,6 +13,8 @@ from mousterian.errors import InputError
 STORE = Path("results/store")
 FITS = Path("results/fits")
 REPORTS = Path("results/reports")
+# What the extra `train` installs; the base install does without.
+TRAIN_PACKAGES = {"torch", "torchvision", "diffusers", "timm", "sklearn", "safetensors", "PIL"}
 
 _verbs: dict[str, Callable[..., Any]] = {}
 
@@ -214,6 +216,15 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         sys.exit(_dispatch(arguments))
     except InputError as error:
         print(f"mousterian: {error}", file=sys.stderr)
+        sys.exit(2)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in TRAIN_PACKAGES:
+            raise
+        print(
+            f"mousterian: this needs the package {error.name!r}\n  install mousterian with what training needs:"
+            " pip install 'mousterian[train]'",
+            file=sys.stderr,
+        )
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

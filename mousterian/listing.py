@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from mousterian import plugins
+from mousterian.console import console, table
 from mousterian.errors import unknown_name
 from mousterian.store import DONE, Store
 from mousterian.training import recipes
@@ -44,22 +42,23 @@ def plugins_of(kind: str, as_json: bool) -> int:
                 for plugin in found
             ]
         )
-    table = Table()
-    for heading in ("kind", "name", "what it is", "options"):
-        table.add_column(heading)
-    for plugin in found:
-        options = ", ".join(
-            o.name if o.required else f"{o.name}={o.default!r}" for o in plugin.options.values()
-        )
-        table.add_row(plugin.kind, plugin.name, plugin.summary, options)
-    Console().print(table)
+    rows = [
+        {
+            "kind": plugin.kind,
+            "name": plugin.name,
+            "what it is": plugin.summary,
+            "options": ", ".join(o.name if o.required else f"{o.name}={o.default!r}" for o in plugin.options.values()),
+        }
+        for plugin in found
+    ]
+    console().print(table("", rows, keep=("name", "what it is", "options")))
     return 0
 
 
 def _show_recipes(rows: list[dict[str, Any]]) -> int:
     for row in rows:
         values = ", ".join(f"{key}={value}" for key, value in row.items() if key != "name")
-        Console().print(f"[bold]{row['name']}[/bold]: {values}", highlight=False)
+        console().print(f"[bold]{row['name']}[/bold]: {values}", highlight=False)
     return 0
 
 
@@ -73,7 +72,7 @@ def dataset(name: str, data_dir: Path | None, as_json: bool) -> int:
     if as_json:
         return _print_json(found)
     for key, value in found.items():
-        Console().print(f"{key:>12}  {value}", highlight=False, markup=False)
+        console().print(f"{key:>12}  {value}", highlight=False, markup=False)
     return 0
 
 
@@ -98,17 +97,10 @@ def cells(folder: Path, as_json: bool) -> int:
         failed=("failed", "sum"),
         top1=("top1", "mean"),
         spread=("top1", "std"),
-    ).reset_index()
+    ).reset_index().drop(columns="cell")
     if as_json:
         return _print_json(json.loads(rows.to_json(orient="records")))
-    table = Table(title=str(folder), title_justify="left")
-    for heading in [*keys, "done", "failed", "top-1 %", "±"]:
-        table.add_column(
-            heading, justify="right" if heading.startswith(("n_", "top", "±", "done", "failed")) else "left"
-        )
-    for row in rows.to_dict("records"):
-        accuracy = "" if row["top1"] != row["top1"] else f"{100 * row['top1']:.2f}"
-        spread = "" if row["spread"] != row["spread"] else f"{100 * row['spread']:.2f}"
-        table.add_row(*(str(row[key]) for key in [*keys, "done", "failed"]), accuracy, spread)
-    Console().print(table)
+    shown = [row | {"top-1 %": row.pop("top1"), "± %": row.pop("spread")} for row in rows.to_dict("records")]
+    out = console()
+    out.print(table(str(folder), shown, keep=("n_base", "n_real_plus", "n_syn_plus", "done", "failed", "top-1 %")))
     return 0

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from mousterian import grid
+from mousterian.console import console, table
 from mousterian.errors import InputError
 from mousterian.grid import Plan
 from mousterian.progress import GridProgress, duration
 from mousterian.store import DONE, FAILED, Store
 from mousterian.trial import Settings, Trial
 
+SIZES = ("n_base", "n_real_plus", "n_syn_plus")
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 3, 130
 
 
@@ -81,34 +82,24 @@ def dry_run(request: Request, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"trials": counts, "cells": cells, "estimate": outlook or None}, indent=2))  # noqa: T201
         return EXIT_DONE
-    console = Console()
-    console.print(_cell_table(request.file.stem, cells))
-    console.print(f"{counts['new']} trials new, {counts[DONE]} done, {counts[FAILED]} failed")
+    out = console()
+    out.print(table(request.file.stem, cells, keep=(*SIZES, "new", DONE, FAILED)))
+    out.print(f"{counts['new']} trials new, {counts[DONE]} done, {counts[FAILED]} failed")
     if outlook:
-        console.print(
+        out.print(
             f"about {duration(outlook['seconds'])} on {outlook['workers']} workers"
             f" (estimated from {outlook['source']})",
             highlight=False,
         )
         if outlook["pools_not_estimated"]:
-            console.print(f"and the time of {outlook['pools_not_estimated']} pools that cannot be estimated")
+            out.print(f"and the time of {outlook['pools_not_estimated']} pools that cannot be estimated")
     return EXIT_DONE
 
 
 def _cells(plan: Plan) -> list[dict[str, Any]]:
     """Return the grid's cells in order, each with its counts of new, done and failed trials."""
     cells: dict[str, dict[str, Any]] = {}
-    shown = (
-        "dataset",
-        "model",
-        "strategy",
-        "recipe",
-        "generator",
-        "trained_on",
-        "n_base",
-        "n_real_plus",
-        "n_syn_plus",
-    )
+    shown = ("dataset", "model", "strategy", "recipe", "generator", "trained_on", *SIZES)
     for key, trial in plan.trials.items():
         columns = trial.identity_columns()
         cell = cells.setdefault(
@@ -118,33 +109,17 @@ def _cells(plan: Plan) -> list[dict[str, Any]]:
     return list(cells.values())
 
 
-def _cell_table(title: str, cells: list[dict[str, Any]]) -> Table:
-    """Return a table of cells without the columns that say the same in every row."""
-    table = Table(title=title, title_justify="left")
-    columns = list(cells[0])
-    varying = [
-        c
-        for c in columns
-        if c.startswith("n_") or c in {"new", DONE, FAILED} or len({x[c] for x in cells}) > 1
-    ]
-    for name in varying:
-        table.add_column(name, justify="right" if isinstance(cells[0][name], int) else "left")
-    for cell in cells:
-        table.add_row(*(f"{cell[c]:,}" if isinstance(cell[c], int) else str(cell[c]) for c in varying))
-    return table
-
-
 def run(request: Request, as_json: bool) -> int:
     """Run what is not yet done and return the exit code."""
     started = time.perf_counter()
     plan, to_run = request.planned()
     settings = request.settings()
-    console = Console(stderr=as_json)
+    out = console(stderr=as_json)
     found = plan.count(DONE)
     interrupted = False
-    progress = GridProgress(len(to_run), len(_pools(to_run, settings)), console, _resume_command())
+    progress = GridProgress(len(to_run), len(_pools(to_run, settings)), out, _resume_command())
     if to_run:
-        console.print(f"{len(to_run)} trials to run, {found} already in {request.store}", highlight=False)
+        out.print(f"{len(to_run)} trials to run, {found} already in {request.store}", highlight=False)
         try:
             with progress:
                 grid.run(to_run, settings, progress, executor=request.executor, workers=request.workers)
@@ -163,7 +138,7 @@ def run(request: Request, as_json: bool) -> int:
     if as_json:
         print(json.dumps(outcome, indent=2))  # noqa: T201
     else:
-        _tell(console, outcome, interrupted)
+        _tell(out, outcome, interrupted)
     if interrupted:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if progress.failures or held_failures else EXIT_DONE
@@ -177,12 +152,12 @@ def _resume_command() -> str:
     return shlex.join(["mousterian", *sys.argv[1:]])
 
 
-def _tell(console: Console, outcome: dict[str, Any], interrupted: bool) -> None:
+def _tell(out: Console, outcome: dict[str, Any], interrupted: bool) -> None:
     text = f"{outcome['run']} trials run in {duration(outcome['seconds'])}"
     text += f", {outcome['already_done']} were done before"
     if outcome["failed"] or outcome["already_failed"]:
         text += f"; {outcome['failed'] + outcome['already_failed']} failed (--retry-failed runs them again)"
-    console.print(text, highlight=False)
+    out.print(text, highlight=False)
     if interrupted:
-        console.print(f"interrupted with {outcome['left']} trials left; go on with", highlight=False)
-        console.print(f"  {_resume_command()}", markup=False, highlight=False)
+        out.print(f"interrupted with {outcome['left']} trials left; go on with", highlight=False)
+        out.print(f"  {_resume_command()}", markup=False, highlight=False)

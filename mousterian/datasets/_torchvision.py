@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mousterian.datasets._cache import SPLITS
-from mousterian.datasets._decode import decode, stack
+from mousterian.decoding import decode, stack
 from mousterian.datasets._sources import WayError, impatient
 from mousterian.errors import InputError
 from mousterian.images import ImageSet

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.datasets import _cache
-from mousterian.datasets._decode import decode, stack
+from mousterian.decoding import SUFFIXES, decode, stack
 from mousterian.errors import InputError, unknown_name
 from mousterian.images import ImageSet
 from mousterian.seeds import digest
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 # How many unreadable images a message names.
 NAMED = 5
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 GREY_MODES = ("1", "L", "LA")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 
 
 def decode(picture: Image, size: int | None) -> NDArray[np.uint8]:

@@ -1,0 +1,43 @@
+"""Tables on the terminal, as wide as they need to be where no terminal limits them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDE = 160
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that does not cut long lines when its output goes to a file or a pipe."""
+    made = Console(stderr=stderr)
+    if not made.is_terminal:
+        made.width = WIDE
+    return made
+
+
+def table(title: str, rows: Sequence[Mapping[str, Any]], *, keep: Sequence[str] = ()) -> Table:
+    """Return rows as a table, without the columns that say the same in every row; `keep` stay all the same.
+
+    Numbers are set to the right, whole ones with thousands separators, shares of one as per cent with two
+    decimals (their heading ends in %), missing ones as an empty cell.
+    """
+    made = Table(title=title, title_justify="left")
+    shown = [c for c in rows[0] if c in keep or len({str(row[c]) for row in rows}) > 1]
+    for name in shown:
+        numeric = isinstance(rows[0][name], (int, float))
+        made.add_column(name, justify="right" if numeric else "left")
+    for row in rows:
+        made.add_row(*(_cell(name, row[name]) for name in shown))
+    return made
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None or value != value:  # noqa: PLR0124 (NaN)
+        return ""
+    if isinstance(value, float):
+        return f"{100 * value:.2f}" if name.endswith("%") else f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,37 @@
+"""What tests share: a tiny grid on real digits, and where things lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# One thread in every process: with more, small tensors run slower beside any other load.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+ROOT = Path(__file__).parent.parent
+
+TINY_GRID = """
+dataset = "digits"
+n_base = [20, 40]
+r_real = [1]
+r_syn = [2]
+model = {name = "small_cnn", width = 4}
+recipe = {name = "small", iterations = 4, batch_size = 16}
+training_seeds = [0, 1]
+
+[generator]
+name = "edm"
+channels = 8
+steps = 2
+sampling_steps = 2
+"""
+
+
+@pytest.fixture
+def tiny_grid(tmp_path: Path) -> Path:
+    """Return the path of a grid file of 12 trials that take a moment each."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_GRID)
+    return path

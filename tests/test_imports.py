@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PACKAGE = ROOT / "mousterian"
+HEAVY = ("torch", "pandas", "scipy", "seaborn", "torchvision", "diffusers")
+
+# DESIGN, "Who may import whom": what each part of the house may import of the rest of it.
+SMALL = {"errors", "seeds"}
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "seeds": set(),
+    "images": {"errors"},
+    "plugins": {"errors"},
+    "store": {"errors"},
+    "decoding": {"errors"},
+    "subsets": {"images", *SMALL},
+    "training": {"images", *SMALL},
+    "datasets": {"images", "store", "plugins", "decoding", *SMALL},
+    "generators": {"images", "decoding", *SMALL},
+    "models": SMALL,
+    "strategies": {"training", "images", *SMALL},
+    "evaluations": {"training", "images", *SMALL},
+    "pools": {"plugins", "images", "store", "generators", *SMALL},
+    "trial": {"plugins", "pools", "subsets", "images", "store", "training", "datasets", *SMALL},
+    "executors": {"trial", "store", *SMALL},
+    "gridfile": SMALL,
+    "grid": {"executors", "gridfile", "trial", "pools", "store", "plugins", "training", *SMALL},
+    "console": set(),
+    "progress": {"executors"},
+    "estimate": {"grid", "trial", "plugins", "store", "training", "generators", *SMALL},
+    "sweep": {"console", "grid", "progress", "estimate", "trial", "store", "executors", *SMALL},
+    "listing": {"console", "plugins", "store", "datasets", "training", *SMALL},
+    "surfaces": {"fitting", *SMALL},
+    "fitting": {"surfaces", "plugins", *SMALL},
+    "published": SMALL,
+    "equivalence": {"fitting", "surfaces", "published", "plugins", "store", *SMALL},
+    "planning": {"equivalence", "fitting", *SMALL},
+    "figures": {"planning", "equivalence", "fitting", "store", *SMALL},
+    "reporting": {"figures", "planning", "equivalence", "fitting", "plugins", "store", *SMALL},
+    "answers": {"reporting", "planning", "equivalence", "fitting", "published", "store", *SMALL},
+}
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_parts(path: Path) -> set[str]:
+    """Parts of the house that a file imports anywhere, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "mousterian":
+            names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
+            found.update(names)
+        elif isinstance(node, ast.Import):
+            found.update(a.name.split(".")[1] for a in node.names if a.name.startswith("mousterian."))
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_only_where_the_design_allows(path: Path) -> None:
+    part = part_of(path)
+    if part in {"__main__", "__init__"}:
+        return
+    assert imported_parts(path) - {part} <= ALLOWED[part]
+
+
+def test_nothing_imports_main() -> None:
+    assert not [path for path in PACKAGE.rglob("*.py") if "__main__" in imported_parts(path)]
+
+
+def loaded_by(code: str) -> set[str]:
+    """Names of the heavy packages that a fresh Python has loaded after running `code`."""
+    check = f"{code}\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    return set(ast.literal_eval(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_import_nothing_heavy(argument: str) -> None:
+    code = f"import mousterian.__main__ as m\ntry:\n    m.main(['{argument}'])\nexcept SystemExit: pass"
+    assert loaded_by(code) == set()
+
+
+def test_planning_a_grid_does_not_import_torch() -> None:
+    path = ROOT / "grids" / "quickstart.toml"
+    code = f"from pathlib import Path\nfrom mousterian import grid\nassert grid.read(Path({str(path)!r}))[0]"
+    assert "torch" not in loaded_by(code)
+
+
+@pytest.mark.parametrize("module", ["equivalence", "planning", "reporting", "published"])
+def test_right_of_the_store_nothing_imports_torch(module: str) -> None:
+    assert not loaded_by(f"import mousterian.{module}") & {"torch", "torchvision", "diffusers"}

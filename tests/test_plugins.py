@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mousterian import plugins
+from mousterian.errors import InputError
+
+# The README's "add your own", one file of each kind that a grid or a fit can name.
+FILES = {
+    "datasets": (
+        "stripes",
+        """
+import numpy as np
+from mousterian.images import ImageSet
+def load(split, data_dir, *, count: int = 60):
+    labels = np.arange(count) % 2
+    images = np.zeros((count, 8, 8, 1), dtype=np.uint8)
+    images[labels == 1, ::2] = 255
+    return ImageSet(images, labels, ("flat", "striped"))
+""",
+    ),
+    "models": (
+        "linear",
+        """
+from torch import nn
+def build(classes, shape, *, bias: bool = True):
+    '''One linear layer.'''
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes, bias=bias))
+""",
+    ),
+    "generators": (
+        "copier",
+        """
+class Copier:
+    def __init__(self, real): self.real = real
+    def sample(self, labels, indices, seeds):
+        import numpy as np
+        return np.stack([self.real.images[self.real.labels == label][0] for label in labels])
+def fit(real, context): return Copier(real)
+""",
+    ),
+    "strategies": (
+        "once",
+        """
+from mousterian.strategies.joint import train as joint
+def train(model, task, *, note: str = ""): return joint(model, task)
+""",
+    ),
+    "evaluations": (
+        "constant",
+        """
+def evaluate(model, images, device, *, value: float = 0.25):
+    return {"top1": value, "correct": round(value * len(images)), "total": len(images)}
+""",
+    ),
+    "executors": (
+        "inline",
+        """
+def run(jobs, settings, listener, *, workers: int = 0):
+    for job in jobs:
+        listener.started(job); job.execute(settings); listener.finished(job, 0.0)
+""",
+    ),
+    "surfaces": ("flat", "def accuracy(n_base, n_real_plus, n_syn_plus, *, level: float = 0.5): return level + 0 * n_base\n"),
+    "figures": ("nothing", "def draw(fit, *, width: float = 3.0): return None\n"),
+    "prompts": ("shout", "def write(class_names, *, loud: bool = True): return [name.upper() for name in class_names]\n"),
+    "filters": ("all", "def score(pool, *, threshold: float = 0.0): return [1.0] * len(pool)\n"),
+    "quality": ("size", "def measure(pool, real): return {'images': len(pool)}\n"),
+}
+
+
+@pytest.fixture
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A package outside the house with one plug-in of each kind, known by entry points alone."""
+    package = tmp_path / "site" / "elsewhere"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    points = []
+    for kind, (name, text) in FILES.items():
+        (package / f"my_{name}.py").write_text(text)
+        points.append(f"[mousterian.{kind}]\n{name} = elsewhere.my_{name}\n")
+    info = tmp_path / "site" / "elsewhere-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("\n".join(points))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    plugins.available.cache_clear()
+    plugins.find.cache_clear()
+    yield tmp_path
+    for module in [name for name in sys.modules if name.partition(".")[0] == "elsewhere"]:
+        del sys.modules[module]
+    plugins.available.cache_clear()
+    plugins.find.cache_clear()
+
+
+def test_one_file_of_each_kind_is_found_by_entry_point(third_party: Path) -> None:
+    assert set(FILES) == set(plugins.KINDS)
+    for kind, (name, _) in FILES.items():
+        found = plugins.find(kind, name)
+        assert (found.name, found.module) == (name, f"elsewhere.my_{name}")
+        assert callable(found.load())
+
+
+def test_a_grid_of_third_party_plug_ins_runs_from_file_to_row(third_party: Path) -> None:
+    file = third_party / "own.toml"
+    file.write_text(
+        """
+dataset = {name = "stripes", count = 40}
+n_base = 10
+r_syn = 1
+model = "linear"
+generator = "copier"
+strategy = "once"
+evaluation = ["accuracy", "constant"]
+recipe = {name = "small", iterations = 20}
+training_seeds = 0
+"""
+    )
+    from mousterian import grid
+    from mousterian.progress import GridProgress
+    from mousterian.store import Store
+    from rich.console import Console
+
+    trials, source = grid.read(file)
+    grid.check_sizes(trials, source, third_party)
+    settings = grid.Settings(third_party / "store", third_party, "cpu", "own")
+    listener = GridProgress(len(trials), 1, Console(quiet=True), "")
+    grid.run(trials, settings, listener, executor="inline", workers=1)
+    rows = Store(third_party / "store").read()
+    assert rows["n_syn_plus"].tolist().count(10) == 2
+    assert set(rows.loc[rows["evaluation"] == "constant", "top1"]) == {0.25}
+    assert rows.loc[rows["evaluation"] == "accuracy", "top1"].min() > 0.9
+
+
+def test_options_are_the_keyword_only_arguments(third_party: Path) -> None:
+    linear = plugins.find("models", "linear")
+    assert linear.resolve({}) == {"bias": True}
+    assert linear.resolve({"bias": False}) == {"bias": False}
+    assert linear.summary == "One linear layer."
+    with pytest.raises(InputError, match="has no option 'bais'; did you mean 'bias'"):
+        linear.resolve({"bais": False})
+    with pytest.raises(InputError, match="'wide' is not bool"):
+        linear.resolve({"bias": "wide"})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in plugins.KINDS if plugins._folder(kind).exists()])
+def test_every_plug_in_of_the_house_explains_itself(kind: str) -> None:
+    for plugin in plugins.available(kind).values():
+        assert len(plugin.summary) > 20, plugin.name
+        for option in plugin.options.values():
+            assert option.annotation != "Any", (plugin.name, option.name)
+
+
+def test_unknown_names_bring_the_nearest() -> None:
+    with pytest.raises(InputError, match="did you mean 'resnet110'"):
+        plugins.find("models", "resnet111")
+    with pytest.raises(InputError, match="did you mean 'models'"):
+        plugins.available("modls")
+
+
+def test_families_stand_for_all_their_members() -> None:
+    assert plugins.find("models", "resnet56").preset == {"name": "resnet56"}
+    assert plugins.find("models", "vit_tiny_patch16_224").module == "mousterian.models.timm"
+
+
+def test_a_plug_in_that_does_not_parse_is_named(third_party: Path) -> None:
+    broken = third_party / "site" / "elsewhere" / "my_linear.py"
+    broken.write_text("def build(:\n")
+    with pytest.raises(InputError, match="'linear' does not parse") as caught:
+        plugins.available("models")
+    assert str(broken) in caught.value.where
+
+
+def test_listing_does_not_import_torch() -> None:
+    code = (
+        "import sys\nfrom mousterian import plugins\n"
+        "[plugins.available(kind) for kind in plugins.KINDS]\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

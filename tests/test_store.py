@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+
+from mousterian import store as store_module
+from mousterian.errors import InputError
+from mousterian.store import COLUMNS, DONE, FAILED, Store
+
+
+def row(trial: str, status: str = DONE, **values: Any) -> dict[str, Any]:
+    evaluation = {"evaluation": "accuracy", "top1": 0.5, "correct": 300, "total": 600}
+    return {"trial": trial, "cell": "c", "status": status, "n_base": 30, **evaluation, **values}
+
+
+def test_rows_come_back_whole_and_explain_themselves(tmp_path: Path) -> None:
+    Store(tmp_path).write([row("a" * 16, per_class=[0.25, 0.75])])
+    path = tmp_path / "trials" / f"{'a' * 16}.done.parquet"
+    frame = pd.read_parquet(path)
+    assert list(frame.columns) == [column.name for column in COLUMNS]
+    assert frame.loc[0, "top1"] == 0.5
+    assert list(frame.loc[0, "per_class"]) == [0.25, 0.75]
+    meaning = pq.read_schema(path).field("n_base").metadata[b"meaning"].decode()
+    assert meaning == "real images in the base training set S_base"
+
+
+def test_status_is_known_from_names_and_from_the_compacted_file(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write([row("a" * 16)])
+    store.write([row("b" * 16, FAILED, error="out of memory")])
+    before = store.status()
+    assert before == {"a" * 16: DONE, "b" * 16: FAILED}
+    assert store.compact() == 2
+    assert store.status() == before
+    assert not list((tmp_path / "trials").iterdir())
+
+
+def test_a_failed_trial_that_succeeds_later_is_replaced(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write([row("a" * 16, FAILED)])
+    store.compact()
+    store.write([row("a" * 16, top1=0.9)])
+    assert store.status() == {"a" * 16: DONE}
+    assert store.read()["top1"].tolist() == [0.9]
+    store.compact()
+    assert store.read()["status"].tolist() == [DONE]
+
+
+def test_compaction_cut_off_before_deleting_counts_no_trial_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    for name in "abc":
+        store.write([row(name * 16)])
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: (_ for _ in ()).throw(SystemExit(9)))
+    with pytest.raises(SystemExit):
+        store.compact()
+    monkeypatch.undo()
+    assert len(store.read()) == 3
+    assert store.compact() == 3
+    assert len(store.read()) == 3
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store_module.os, "fsync", full)
+    with pytest.raises(InputError, match="No space left on device"):
+        Store(tmp_path).write([row("a" * 16)])
+    assert list((tmp_path / "trials").iterdir()) == []
+
+
+def test_verify_names_corrupt_misnamed_and_leftover_files(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name in "abc":
+        store.write([row(name * 16)])
+    trials = tmp_path / "trials"
+    (trials / f"{'a' * 16}.done.parquet").write_bytes(b"PAR1 cut off")
+    (trials / f"{'b' * 16}.done.parquet").rename(trials / f"{'d' * 16}.done.parquet")
+    (trials / ".x.tmp").write_bytes(b"")
+    faults = {path.name: fault for path, fault in store.verify()}
+    assert set(faults) == {f"{'a' * 16}.done.parquet", f"{'d' * 16}.done.parquet", ".x.tmp"}
+
+
+def test_reading_a_corrupt_file_names_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write([row("a" * 16)])
+    (tmp_path / "trials" / f"{'a' * 16}.done.parquet").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="not a readable trial file") as caught:
+        store.read()
+    assert "aaaa.done.parquet" in caught.value.where
+
+
+def test_a_store_from_a_newer_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "SCHEMA_VERSION", 99)
+    Store(tmp_path).write([row("a" * 16)])
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="newer mousterian"):
+        Store(tmp_path).read()
+
+
+def test_no_store_is_said_plainly(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no trials here"):
+        Store(tmp_path / "nowhere").read()
+
+
+def test_readme_documents_every_column() -> None:
+    text = (ROOT / "README.md").read_text()
+    missing = [c.name for c in COLUMNS if f"| `{c.name}` | {c.type} | {c.meaning} |" not in text]
+    assert not missing
