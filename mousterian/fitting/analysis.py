@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mousterian.fitting import engine
+from mousterian.fitting import engine, variance
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.averaged import REACH, Averaged, Member
-from mousterian.fitting.engine import Fitted
+from mousterian.fitting.engine import Fitted, Problem
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table
+
+# A surface of less weight than this is left out of the average.
+_LEAST_WEIGHT = 0.01
 
 
 @dataclass(frozen=True)
@@ -37,33 +41,52 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     """Fit one surface, or all ("auto"), and return the parts of a `Fit`."""
     every = tuple(surfaces.load(each) for each in surfaces.names())
     wanted = every if name == "auto" else (surfaces.load(name),)
-    fits, outliers = engine.fit_all(wanted, every, table, draws=bootstrap, seed=seed)
-    averaged = average(table, fits, bootstrap, seed)
+    fits, problem, outliers = engine.fit_all(wanted, every, table)
+    averaged, draws = average(fits, problem, bootstrap, seed)
+    components = scatter(problem, fits[0]).components
     return {
         "data": _rows(table, averaged, outliers),
-        "surfaces": tuple(_surface_fit(fit, table, ~outliers.flagged) for fit in fits),
-        "components": {
-            part: float(np.sqrt(getattr(fits[0].components, part)))
-            for part in ("test_set", "seed", "subset", "trial")
-        },
+        "surfaces": tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits),
+        "components": {part: float(np.sqrt(value)) for part, value in dataclasses.asdict(components).items()},
         "warnings": (*table.warnings, *_warnings(fits, table)),
         "averaged": averaged,
     }
 
 
-def average(table: Table, fits: Sequence[Fitted], count: int, seed: int) -> Averaged:
-    """Return the average; each draw belongs to one surface, as many to each as its weight says."""
-    exact = np.array([fit.weight for fit in fits]) * count
-    shares = np.floor(exact).astype(int)
-    shares[np.argsort(-(exact - shares), kind="stable")[: count - shares.sum()]] += 1
-    chosen = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(fits)), shares))
+def scatter(problem: Problem, fit: Fitted) -> variance.Scatter:
+    """Return how the rows scatter around a fit."""
+    table = problem.table
+    return variance.scatter(table, table.accuracy - fit.values, fit.leverage, problem.keep)
+
+
+def average(
+    fits: Sequence[Fitted], problem: Problem, count: int, seed: int
+) -> tuple[Averaged, dict[str, Array]]:
+    """Average the surfaces that matter; each draw belongs to one of them, as many to each as its weight says.
+
+    Returns:
+        The average, and all draws (count, P) of each of its surfaces by name.
+    """
+    heavy = [fit for fit in fits if fit.weight >= _LEAST_WEIGHT]
+    # To the digits that are saved, so that a saved fit averages as the fresh one does.
+    weights = rounded_array(np.array([fit.weight for fit in heavy]) / sum(fit.weight for fit in heavy))
+    shares = np.floor(weights * count).astype(int)
+    left = count - int(shares.sum())
+    shares[np.argsort(shares - weights * count, kind="stable")[:left]] += 1
+    chosen = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(heavy)), shares))
+    draws = {fit.surface.name: engine.draw(fit, problem, scatter(problem, fit), count, seed) for fit in heavy}
     members = tuple(
-        Member(fit.surface, fit.weight, rounded_array(fit.theta), rounded_array(fit.draws[chosen == i]))
-        for i, fit in enumerate(fits)
+        Member(
+            fit.surface,
+            float(weights[i]),
+            rounded_array(fit.theta),
+            rounded_array(draws[fit.surface.name][chosen == i]),
+        )
+        for i, fit in enumerate(heavy)
     )
-    points = table.points
+    points = problem.table.points
     real, syn = float((points.n_base + points.n_real_plus).max()), float(points.n_syn_plus.max())
-    return Averaged(members, REACH * (syn or real), REACH * real)
+    return Averaged(members, REACH * (syn or real), REACH * real), draws
 
 
 def _rows(table: Table, averaged: Averaged, outliers: Outliers) -> pd.DataFrame:
@@ -77,14 +100,19 @@ def _rows(table: Table, averaged: Averaged, outliers: Outliers) -> pd.DataFrame:
     )
 
 
-def _surface_fit(fit: Fitted, table: Table, keep: Array) -> SurfaceFit:
-    found = Interval.of_draws(fit.theta, fit.draws)
+def _surface_fit(fit: Fitted, problem: Problem, draws: Array | None) -> SurfaceFit:
+    """Return a surface as fitted; its parameters' intervals from draws, or linearised without any."""
+    if draws is None:
+        ends = [fit.surface.bounded(fit.unknowns + side * 1.96 * fit.spread) for side in (-1.0, 1.0)]
+        draws = np.stack(ends)
+    found = Interval.of_draws(fit.theta, draws)
+    residual = (problem.table.accuracy - fit.values)[problem.keep]
     return SurfaceFit(
         name=fit.surface.name,
         weight=fit.weight,
         aicc=fit.aicc,
         cv_rmse=fit.cv_rmse,
-        rmse=float(np.sqrt(np.mean((table.accuracy - fit.values)[keep] ** 2))),
+        rmse=float(np.sqrt(np.mean(residual**2))),
         parameters={
             name: Interval(*(float(part[i]) for part in (found.estimate, found.low, found.high)))
             for i, name in enumerate(fit.surface.parameters)

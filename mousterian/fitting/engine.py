@@ -30,11 +30,10 @@ class Fitted:
         loss: weighted sum of squared residuals.
         spent: parameters that the table can tell apart.
         leverage: of each row, (R,).
-        draws: parameters of each bootstrap draw, (D, P).
+        spread: standard error of each unknown, linearised, (P,); inf where the table tells nothing.
         aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
         cv_rmse: root mean square error at cells left out, a fraction.
         weight: share in the average.
-        components: variances of one trial's accuracy around this surface.
     """
 
     surface: Surface
@@ -44,11 +43,10 @@ class Fitted:
     loss: float
     spent: int
     leverage: Array
-    draws: Array
+    spread: Array
     aicc: float
     cv_rmse: float
     weight: float
-    components: variance.Components
 
 
 @dataclass(frozen=True)
@@ -106,49 +104,55 @@ def refit(surface: Surface, problem: Problem, starts: Array) -> tuple[Array, flo
     return found.unknowns[best], float(found.loss[best])
 
 
-def information(surface: Surface, problem: Problem, unknowns: Array) -> tuple[Array, int]:
-    """Return each row's leverage (R,) and how many parameters the table can tell apart."""
+def information(surface: Surface, problem: Problem, unknowns: Array) -> tuple[Array, int, Array]:
+    """Return what the table tells at a fit.
+
+    Returns:
+        Each row's leverage (R,), how many parameters the table can tell apart, and the standard error of
+        each unknown for residuals of weighted variance 1, (P,).
+    """
     _, jacobian = surface.model(problem.table.points)(unknowns[None])
     weighted = jacobian[0] * np.sqrt(problem.reading_weights)
-    size = np.sqrt((weighted**2).sum(axis=1, keepdims=True))
-    used = size[:, 0] > 1e-9
+    size = np.sqrt((weighted**2).sum(axis=1))
+    used = size > 1e-9
+    spread = np.full(len(unknowns), np.inf)
+    rows = len(problem.table.rows)
     if not used.any():
-        return np.zeros(len(problem.table.rows)), 0
-    _, singular, rows = np.linalg.svd(weighted[used] / size[used], full_matrices=False)
+        return np.zeros(rows), 0, spread
+    left, singular, right = np.linalg.svd(weighted[used] / size[used, None], full_matrices=False)
     told = singular > 1e-6 * singular[0]
-    leverage = np.bincount(
-        problem.table.row, (rows[told] ** 2).sum(axis=0), minlength=len(problem.table.rows)
-    )
-    return leverage, int(told.sum())
+    leverage = np.bincount(problem.table.row, (right[told] ** 2).sum(axis=0), minlength=rows)
+    spread[used] = np.sqrt(((left / np.maximum(singular, 1e-12)) ** 2).sum(axis=1)) / size[used]
+    return leverage, int(told.sum()), spread
 
 
-def draw(surface: Surface, problem: Problem, unknowns: Array, accuracies: Array) -> Array:
-    """Return parameters (D, P) refitted to drawn accuracies (D, R), warm from the best ones."""
+def draw(fit: Fitted, problem: Problem, scatter: variance.Scatter, count: int, seed: int) -> Array:
+    """Return parameters (count, P) refitted to accuracies drawn anew, warm from the best ones."""
+    table = problem.table
+    accuracies = scatter.draws(fit.values, count, np.random.default_rng(seed))
     found = minimise(
-        surface.model(problem.table.points),
-        accuracies[:, problem.table.row],
+        fit.surface.model(table.points),
+        accuracies[:, table.row],
         problem.reading_weights,
-        np.repeat(unknowns[None], len(accuracies), axis=0),
+        np.repeat(fit.unknowns[None], count, axis=0),
         iterations=_DRAW_STEPS,
         tolerance=1e-6,
     )
-    return surface.bounded(found.unknowns)
+    return fit.surface.bounded(found.unknowns)
 
 
 def fit_all(
-    surfaces: tuple[Surface, ...], every: tuple[Surface, ...], table: Table, *, draws: int, seed: int
-) -> tuple[tuple[Fitted, ...], Outliers]:
+    surfaces: tuple[Surface, ...], every: tuple[Surface, ...], table: Table
+) -> tuple[tuple[Fitted, ...], Problem, Outliers]:
     """Fit the surfaces and weigh them.
 
     Args:
         surfaces: which to fit.
         every: all surfaces there are; a row that one of them explains is no outlier.
         table: the checked table.
-        draws: bootstrap draws of each surface.
-        seed: of the draws.
 
     Returns:
-        The fits, heaviest first, and the rows set aside.
+        The fits, heaviest first; the problem they solve; and the rows set aside.
     """
     tried = {surface.name: (surface, *robust(surface, table)) for surface in (*surfaces, *every)}
     outliers = find(table, [(surface, unknowns[0], scale) for surface, unknowns, scale in tried.values()])
@@ -162,31 +166,28 @@ def fit_all(
     values = table.of_rows(surfaces[best].accuracy(table.points, surfaces[best].bounded(first[best][0])))
     problem = Problem(table, variance.row_weights(table, table.accuracy - values, keep, spent), keep)
     fits = [
-        _fitted(surface, problem, np.vstack([unknowns, starts[i]]), draws, seed)
+        _fitted(surface, problem, np.vstack([unknowns, starts[i]]))
         for i, (surface, (unknowns, _)) in enumerate(zip(surfaces, first, strict=True))
     ]
-    return selection.weighed(fits), outliers
+    return selection.weighed(fits), problem, outliers
 
 
-def _fitted(surface: Surface, problem: Problem, starts: Array, draws: int, seed: int) -> Fitted:
+def _fitted(surface: Surface, problem: Problem, starts: Array) -> Fitted:
     table = problem.table
     unknowns, loss = refit(surface, problem, starts)
     theta = surface.bounded(unknowns)
-    values = table.of_rows(surface.accuracy(table.points, theta))
-    leverage, spent = information(surface, problem, unknowns)
-    scatter = variance.scatter(table, table.accuracy - values, leverage, problem.keep)
-    drawn = draw(surface, problem, unknowns, scatter.draws(values, draws, np.random.default_rng(seed)))
+    leverage, spent, spread = information(surface, problem, unknowns)
+    freedom = max(int(problem.keep.sum()) - spent, 1)
     return Fitted(
         surface=surface,
         unknowns=unknowns,
         theta=theta,
-        values=values,
+        values=table.of_rows(surface.accuracy(table.points, theta)),
         loss=loss,
         spent=spent,
         leverage=leverage,
-        draws=drawn,
+        spread=spread * np.sqrt(loss / freedom),
         aicc=selection.aicc(loss, int(problem.keep.sum()), spent),
         cv_rmse=selection.cross_validate(surface, problem, unknowns),
         weight=0.0,
-        components=scatter.components,
     )

@@ -46,7 +46,11 @@ def to_json(fit: Fit) -> dict[str, Any]:
         "data": {name: [_plain(value) for value in fit.data[name].tolist()] for name in fit.data},
         "reach": {"n_syn_plus": fit.averaged.most_synthetic, "n_real_plus": fit.averaged.most_real},
         "draws": {
-            member.surface.name: {"best": member.theta.tolist(), "draws": member.draws.tolist()}
+            member.surface.name: {
+                "weight": member.weight,
+                "best": member.theta.tolist(),
+                "draws": member.draws.tolist(),
+            }
             for member in fit.averaged.members
         },
     }
@@ -74,11 +78,10 @@ def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError("this is not a saved fit", hint="`mousterian fit TABLE --out FILE` writes one")
     if found["version"] > VERSION:
         raise InputError(f"this fit is of a newer kind ({found['version']}; this mousterian knows {VERSION})")
-    listed = {each["name"]: each for each in found["surfaces"]}
     members = tuple(
         Member(
             surface := surfaces.load(name),
-            listed[name]["weight"],
+            kept["weight"],
             np.array(kept["best"], dtype=float),
             np.array(kept["draws"], dtype=float).reshape(-1, len(surface.parameters)),
         )

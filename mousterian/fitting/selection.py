@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mousterian.fitting.interval import rounded_array
 from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.surface import Array, Surface
 
@@ -49,12 +48,12 @@ def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float
 
 
 def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:
-    """Return the fits with their Akaike weights, heaviest first."""
-    criteria = np.array([fit.aicc for fit in fits])
+    """Return the fits with their Akaike weights, heaviest first; a referee has none beside others."""
+    alone = all(fit.surface.referee for fit in fits)
+    criteria = np.array([fit.aicc if alone or not fit.surface.referee else math.inf for fit in fits])
     if not np.isfinite(criteria).any():
-        criteria = np.array([fit.cv_rmse for fit in fits])
+        criteria = np.array([float(fit.spent) for fit in fits])
     weights = np.exp(-(criteria - criteria[np.isfinite(criteria)].min()) / 2)
-    # To the digits that are saved, so that a saved fit averages as the fresh one does.
-    weights = rounded_array(weights / weights.sum())
+    weights /= weights.sum()
     order = np.argsort(-weights, kind="stable")
     return tuple(dataclasses.replace(fits[i], weight=float(weights[i])) for i in order)
