@@ -176,7 +176,7 @@ def test_arms_share_the_rows_without_synthetic_images() -> None:
         }
     )
     found = arms(frame)
-    assert set(found) == {"ddpm-base", "edm-base", "edm-upstream"}
-    labels, rows = found["edm-upstream"]
+    assert sorted(found) == ["digits-ddpm-base", "digits-edm-base", "digits-edm-upstream"]
+    labels, rows = found["digits-edm-upstream"]
     assert labels["dataset"] == "digits"
     assert rows["top1"].tolist() == [0.5, 0.8]

@@ -14,9 +14,10 @@ import pandas as pd
 from mousterian.fitting import engine, variance
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.averaged import REACH, Averaged, Member
-from mousterian.fitting.engine import Fitted, Problem
+from mousterian.fitting.engine import Fitted
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.outliers import Outliers
+from mousterian.fitting.problem import Problem
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table
 

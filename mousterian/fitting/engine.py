@@ -9,10 +9,11 @@ import numpy as np
 from mousterian.fitting import selection, variance
 from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.outliers import Outliers, find, residual_scale
+from mousterian.fitting.problem import Problem
 from mousterian.fitting.surface import Array, Surface
 from mousterian.fitting.table import Table
 
-_STARTS, _ROBUST_STARTS = 8, 4
+_STARTS, _ROBUST_STARTS = 8, 3
 # Random parts of the rows that each start is fitted to first, and the share of rows in a part.
 _PARTS, _PART = 4, 0.7
 _DRAW_STEPS = 15
@@ -49,25 +50,6 @@ class Fitted:
     weight: float
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A table with the weight of each row: what surfaces are fitted to."""
-
-    table: Table
-    weights: Array
-    keep: Array
-
-    @property
-    def target(self) -> Array:
-        """Accuracy of each reading, (K,)."""
-        return self.table.accuracy[self.table.row]
-
-    @property
-    def reading_weights(self) -> Array:
-        """Weight of each reading, (K,)."""
-        return self.weights[self.table.row] * self.table.share
-
-
 def robust(surface: Surface, table: Table) -> tuple[Array, float]:
     """Return unknowns (S, P), best first, that outliers do not bend, and the scale of usual residuals.
 
@@ -81,8 +63,9 @@ def robust(surface: Surface, table: Table) -> tuple[Array, float]:
     unknowns = np.tile(guesses, (_PARTS, 1))
     parts = np.random.default_rng(0).random((len(unknowns), len(given))) < _PART
     parts[: len(guesses)] = True
-    unknowns = minimise(model, target, weights * parts[:, table.row], unknowns, iterations=20).unknowns
-    for steps in (10, 10, 30):
+    part_weights = weights * parts[:, table.row]
+    unknowns = minimise(model, target, part_weights, unknowns, iterations=12, tolerance=1e-4).unknowns
+    for steps in (6, 6, 12):
         values = surface.accuracy(points, surface.bounded(unknowns))
         scales = residual_scale(table.of_rows(target - values), spent)
         best = np.argsort(scales, kind="stable")[:_STARTS]
@@ -95,13 +78,16 @@ def robust(surface: Surface, table: Table) -> tuple[Array, float]:
     return unknowns[order], float(scales[order[0]])
 
 
-def refit(surface: Surface, problem: Problem, starts: Array) -> tuple[Array, float]:
+def refit(
+    surface: Surface, problem: Problem, starts: Array, iterations: int, tolerance: float
+) -> tuple[Array, float]:
     """Return the best unknowns (P,) from the starts (S, P), and their loss."""
+    model = surface.model(problem.points)
     found = minimise(
-        surface.model(problem.table.points), problem.target, problem.reading_weights, starts, tolerance=1e-12
+        model, problem.target, problem.weights, starts, iterations=iterations, tolerance=tolerance
     )
     best = int(np.argmin(found.loss))
-    return found.unknowns[best], float(found.loss[best])
+    return found.unknowns[best], float(found.loss[best]) + problem.scattered
 
 
 def information(surface: Surface, problem: Problem, unknowns: Array) -> tuple[Array, int, Array]:
@@ -111,29 +97,29 @@ def information(surface: Surface, problem: Problem, unknowns: Array) -> tuple[Ar
         Each row's leverage (R,), how many parameters the table can tell apart, and the standard error of
         each unknown for residuals of weighted variance 1, (P,).
     """
-    _, jacobian = surface.model(problem.table.points)(unknowns[None])
-    weighted = jacobian[0] * np.sqrt(problem.reading_weights)
+    table = problem.table
+    _, jacobian = surface.model(table.points)(unknowns[None])
+    weighted = jacobian[0] * np.sqrt(problem.row_weights[table.row] * table.share)
     size = np.sqrt((weighted**2).sum(axis=1))
     used = size > 1e-9
     spread = np.full(len(unknowns), np.inf)
-    rows = len(problem.table.rows)
+    rows = len(table.rows)
     if not used.any():
         return np.zeros(rows), 0, spread
     left, singular, right = np.linalg.svd(weighted[used] / size[used, None], full_matrices=False)
     told = singular > 1e-6 * singular[0]
-    leverage = np.bincount(problem.table.row, (right[told] ** 2).sum(axis=0), minlength=rows)
+    leverage = np.bincount(table.row, (right[told] ** 2).sum(axis=0), minlength=rows)
     spread[used] = np.sqrt(((left / np.maximum(singular, 1e-12)) ** 2).sum(axis=1)) / size[used]
     return leverage, int(told.sum()), spread
 
 
 def draw(fit: Fitted, problem: Problem, scatter: variance.Scatter, count: int, seed: int) -> Array:
     """Return parameters (count, P) refitted to accuracies drawn anew, warm from the best ones."""
-    table = problem.table
     accuracies = scatter.draws(fit.values, count, np.random.default_rng(seed))
     found = minimise(
-        fit.surface.model(table.points),
-        accuracies[:, table.row],
-        problem.reading_weights,
+        fit.surface.model(problem.points),
+        accuracies @ problem.gathering.T,
+        problem.weights,
         np.repeat(fit.unknowns[None], count, axis=0),
         iterations=_DRAW_STEPS,
         tolerance=1e-6,
@@ -154,27 +140,29 @@ def fit_all(
     Returns:
         The fits, heaviest first; the problem they solve; and the rows set aside.
     """
-    tried = {surface.name: (surface, *robust(surface, table)) for surface in (*surfaces, *every)}
+    known = {surface.name: surface for surface in (*surfaces, *every)}
+    tried = {name: (surface, *robust(surface, table)) for name, surface in known.items()}
     outliers = find(table, [(surface, unknowns[0], scale) for surface, unknowns, scale in tried.values()])
     starts = [tried[surface.name][1] for surface in surfaces]
     keep = ~outliers.flagged
     given = table.rows["weight"].to_numpy(dtype=float)
-    problem = Problem(table, np.where(keep, given, 0.0) / given[keep].mean(), keep)
-    first = [refit(surface, problem, start) for surface, start in zip(surfaces, starts, strict=True)]
+    problem = Problem.of(table, np.where(keep, given, 0.0) / given[keep].mean(), keep)
+    first = [refit(each, problem, start, 30, 1e-6) for each, start in zip(surfaces, starts, strict=True)]
     best = int(np.argmin([loss for _, loss in first]))
-    spent = information(surfaces[best], problem, first[best][0])[1]
-    values = table.of_rows(surfaces[best].accuracy(table.points, surfaces[best].bounded(first[best][0])))
-    problem = Problem(table, variance.row_weights(table, table.accuracy - values, keep, spent), keep)
+    surface, unknowns = surfaces[best], first[best][0]
+    spent = information(surface, problem, unknowns)[1]
+    values = table.of_rows(surface.accuracy(table.points, surface.bounded(unknowns)))
+    problem = Problem.of(table, variance.row_weights(table, table.accuracy - values, keep, spent), keep)
     fits = [
-        _fitted(surface, problem, np.vstack([unknowns, starts[i]]))
-        for i, (surface, (unknowns, _)) in enumerate(zip(surfaces, first, strict=True))
+        _fitted(surface, problem, unknowns[None])
+        for surface, (unknowns, _) in zip(surfaces, first, strict=True)
     ]
     return selection.weighed(fits), problem, outliers
 
 
 def _fitted(surface: Surface, problem: Problem, starts: Array) -> Fitted:
     table = problem.table
-    unknowns, loss = refit(surface, problem, starts)
+    unknowns, loss = refit(surface, problem, starts, 80, 1e-10)
     theta = surface.bounded(unknowns)
     leverage, spent, spread = information(surface, problem, unknowns)
     freedom = max(int(problem.keep.sum()) - spent, 1)

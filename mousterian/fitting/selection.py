@@ -13,7 +13,8 @@ from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.surface import Array, Surface
 
 if TYPE_CHECKING:
-    from mousterian.fitting.engine import Fitted, Problem
+    from mousterian.fitting.engine import Fitted
+    from mousterian.fitting.problem import Problem
 
 # Residuals below this are rounding, not evidence for a surface.
 _LEAST_VARIANCE = 1e-10
@@ -31,20 +32,18 @@ def aicc(loss: float, count: int, spent: int) -> float:
 def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float:
     """Return the root mean square error at cells left out one at a time (a fraction)."""
     table = problem.table
-    cells = np.unique(table.cell[problem.keep])
-    out = table.cell[None, :] == cells[:, None]
-    weights = np.where(out[:, table.row], 0.0, problem.reading_weights)
+    out, weights, targets = problem.without_each_cell()
     found = minimise(
-        surface.model(table.points),
-        problem.target,
+        surface.model(problem.points),
+        targets,
         weights,
-        np.repeat(unknowns[None], len(cells), axis=0),
-        iterations=30,
-        tolerance=1e-6,
+        np.repeat(unknowns[None], len(out), axis=0),
+        iterations=15,
+        tolerance=1e-4,
     )
     values = table.of_rows(surface.accuracy(table.points, surface.bounded(found.unknowns)))
     errors = (table.accuracy - values) ** 2
-    return float(np.sqrt(errors[out & problem.keep].mean()))
+    return float(np.sqrt(errors[out].mean()))
 
 
 def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Table:
         """Accuracy of each row, a fraction."""
         return self.rows["accuracy"].to_numpy(dtype=float)
 
-    @property
+    @cached_property
     def cell(self) -> Array:
         """Number of each row's cell, by its counts."""
         return np.asarray(self.rows.groupby(list(COUNTS), sort=True).ngroup(), dtype=int)
