@@ -129,7 +129,8 @@ def test_equivalence_grows_with_real_images(surface: Surface) -> None:
 
 def test_synthetic_images_can_harm() -> None:
     surface = surfaces.load("harmful")
-    at = theta(surface) + np.array([0.02 if name == "d" else 0.0 for name in surface.parameters])
+    worse = TRUTH["harmful"] | {"kappa": 5.0, "gamma": 0.5, "d": 0.03}
+    at = np.array([worse[name] for name in surface.parameters])
     accuracy = surface.accuracy(Points.of(100.0, 0.0, [0.0, 400.0, 1e5]), at)
     assert accuracy[1] > accuracy[0] > accuracy[2]
 
