@@ -1,0 +1,75 @@
+"""What every figure is: a drawing with its caption, its description and the numbers drawn."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure as Canvas
+
+from mousterian.figures._style import ROLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_IDENTIFIER = re.compile(r' id="([^"]*)"')
+_REFERENCE = re.compile(r'(url\(#|href="#)([^")]*)')
+_LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
+_COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        svg: a whole SVG document; the same input gives the same bytes.
+        title: what it shows, in a few words.
+        caption: how to read it, in sentences.
+        alt: what one would tell a person who cannot see it: its axes and its finding.
+        data: the numbers drawn, one row a point; accuracies as fractions.
+    """
+
+    svg: str
+    title: str
+    caption: str
+    alt: str
+    data: pd.DataFrame
+
+    def inline(self, prefix: str) -> str:
+        """Return the drawing as an element of an HTML page.
+
+        Colours become the page's variables (`--ink`, `--series-1`, ...), identifiers that are referred to get
+        `prefix`, the rest go: so several figures share a page, in light and in dark.
+        """
+        body = self.svg[self.svg.index("<svg") :]
+        body = re.sub(
+            r"<metadata>.*?</metadata>|<style [^>]*>.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL
+        )
+        used = {match[1] for match in _REFERENCE.findall(body)}
+        body = _IDENTIFIER.sub(lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", body)
+        body = _REFERENCE.sub(lambda m: f"{m[1]}{prefix}-{m[2]}", body)
+        for role, colour in ROLES.items():
+            body = body.replace(colour, f"var(--{role})")
+        opening, _, rest = body.partition(">")
+        view = re.search(r'viewBox="[^"]*"', opening)
+        label = html.escape(self.alt, quote=True)
+        return (
+            f'<svg class="drawing" role="img" aria-label="{label}" {view[0] if view else ""}>{rest}'.strip()
+        )
+
+
+def to_svg(canvas: Canvas) -> str:
+    """Return a drawing as SVG without date or version, coordinates to a hundredth of a point."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    canvas.savefig(buffer, format="svg", metadata=nothing)
+    svg = buffer.getvalue()
+    return _COORDINATES.sub(lambda found: _LONG_NUMBER.sub(_hundredths, found[0]), svg)
+
+
+def _hundredths(found: re.Match[str]) -> str:
+    return f"{float(found[0]):.2f}"

@@ -1,0 +1,204 @@
+"""Numbers and answers in words: the terminal, the figures and the report say the same."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mousterian.errors import InputError
+from mousterian.fitting.interval import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mousterian.equivalence import Equivalence, Fit
+
+# No-break space: a number and its unit stay on one line.
+_NBSP = "\u00a0"
+TRUST = {
+    "inside": "The answer lies inside the measured range.",
+    "near": "The answer lies just beyond the measured range.",
+    "extrapolated": "The answer is extrapolated far beyond the measured range.",
+}
+_TRAINED_ON = {
+    "base": "trained on the base images alone",
+    "upstream": "trained on upstream images",
+    "elsewhere": "trained elsewhere",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer at one base size: a sentence's words before the number, the number, and what follows it."""
+
+    equivalence: Equivalence
+    n_real_plus: float
+    lead: str
+    number: str
+    tail: str
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return f"{self.lead} {self.number} {self.tail}"
+
+
+def number(value: float) -> str:
+    """Write a count of images: 1,200."""
+    return f"{value:,.0f}" if math.isfinite(value) else "∞"
+
+
+def times(ratio: float) -> str:
+    """Write a multiple of the base size: 0.5×."""
+    return f"{ratio:,.3g}×" if ratio < 1000 else f"{ratio:,.0f}×"
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Write a fraction as a percentage: 91.2 %."""
+    return f"{100 * value:.{digits}f}{_NBSP}%"
+
+
+def percents(interval: Interval, digits: int = 1) -> str:
+    """Write an accuracy with its interval: 91.2 (90.1–92.0) %."""
+    estimate, low, high = (f"{100 * part:.{digits}f}" for part in _parts(interval))
+    return f"{estimate} ({low}–{high}){_NBSP}%"
+
+
+def counts(interval: Interval) -> str:
+    """Write an estimated count with its interval, as short as tells the three apart: 1,200 (800–2,100)."""
+    return _told_apart(interval, _whole)
+
+
+def rates(interval: Interval) -> str:
+    """Write a rate with its interval, as short as tells the three apart: 1.7 (0.85–3.1)."""
+    return _told_apart(interval, _significant)
+
+
+def ratios(interval: Interval) -> str:
+    """Write a ratio with its interval: 0.84 (0.62–1.10); open ends as ∞."""
+    estimate, low, high = (signed(part) for part in _parts(interval))
+    if low == "−∞" and high == "∞":
+        return f"{estimate} (not determined)"
+    return f"{estimate} ({_span(low, high)})"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Write a number of either sign, with a true minus."""
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return "unknown" if math.isnan(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def scientific(value: float, digits: int = 3) -> str:
+    """Write a number of any size in few digits: 0.837, 7.95 × 10⁻⁵."""
+    if not math.isfinite(value):
+        return signed(value)
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        shown = f"{value:,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0) if value else 0}f}"
+        return shown.replace("-", "−")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa} × 10{superscript}".replace("-", "−")
+
+
+def generator(labels: Mapping[str, str]) -> str:
+    """Name where synthetic images come from: "edm trained on upstream images"; "" where it is not known."""
+    name = labels.get("generator", "")
+    trained_on = labels.get("trained_on", "")
+    if not (name and trained_on):
+        return name
+    return f"{name} {_TRAINED_ON.get(trained_on, f'trained on {trained_on}')}"
+
+
+def setting(labels: Mapping[str, str]) -> str:
+    """Return internal, external, or nothing where it is not known."""
+    trained_on = labels.get("trained_on", "")
+    return "" if not trained_on else "internal" if trained_on == "base" else "external"
+
+
+def headline(fit: Fit) -> Answer:
+    """Return the answer to show first: at the middle base size, about as many real images again."""
+    n_base, n_real_plus = _typical(fit.data)
+    return answer(fit, n_base, n_real_plus)
+
+
+def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
+    """Return the equivalence at one point as a sentence."""
+    found = fit.equivalence(n_base=n_base, n_real_plus=n_real_plus)
+    data = fit.data
+    at, real = f"At {number(n_base)} base images,", f"{number(n_real_plus)} more real"
+    name = generator(fit.labels)
+    source = f" from {name}" if name else ""
+    if not (data["n_syn_plus"] > 0).any():
+        return Answer(found, n_real_plus, at, "nothing", "can be said yet: no trial has synthetic images.")
+    synthetic = found.n_syn_plus
+    if not isinstance(synthetic, Interval):
+        return Answer(
+            found, n_real_plus, at, "no number",
+            f"of synthetic images{source} is worth {real} ones: they saturate at "
+            f"{percent(found.saturation_accuracy)} accuracy, the real ones reach {percents(found.accuracy)}.",
+        )  # fmt: skip
+    lead, worth = f"{at} {real} images are worth", counts(synthetic)
+    most = float(data.loc[data["n_base"] == n_base, "n_syn_plus"].max())
+    # Where even the interval's lower end was never tried, what was tried is the firmer thing to say.
+    if found.trust == "extrapolated" and 0 < most < synthetic.low:
+        return Answer(
+            found, n_real_plus, lead, f"more than {number(most)}",
+            f"synthetic ones{source}, the most that were tried; extrapolated, {worth}.",
+        )  # fmt: skip
+    estimate, _, interval = worth.partition(" ")
+    return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.")
+
+
+def _typical(data: pd.DataFrame) -> tuple[float, float]:
+    """Return the middle base size given images of both kinds, and its real addition nearest to r_real 1."""
+    real, synthetic = data[data["n_real_plus"] > 0], data[data["n_syn_plus"] > 0]
+    sized = data.loc[data["n_base"] > 0, "n_base"]
+    both = np.intersect1d(real.loc[real["n_base"] > 0, "n_base"], synthetic["n_base"])
+    bases = both if both.size else np.unique(synthetic.loc[synthetic["n_base"] > 0, "n_base"])
+    bases = bases if bases.size else np.unique(sized)
+    if not bases.size:
+        raise InputError("no trial has base images, so nothing can be compared with adding real ones")
+    n_base = float(bases[(len(bases) - 1) // 2])
+    added = np.unique(real.loc[real["n_base"] == n_base, "n_real_plus"])
+    if not added.size:
+        return n_base, n_base
+    return n_base, float(added[np.argmin(np.abs(np.log(added / n_base)))])
+
+
+def _parts(interval: Interval) -> tuple[float, float, float]:
+    return float(interval.estimate), float(interval.low), float(interval.high)
+
+
+def _told_apart(interval: Interval, write: Callable[[float, int], str]) -> str:
+    parts = _parts(interval)
+    for digits in (2, 3, 4):
+        shown = [write(value, digits) for value in parts]
+        if len(set(shown)) == len(set(parts)):
+            break
+    return f"{shown[0]} ({_span(*shown[1:])})"
+
+
+def _span(low: str, high: str) -> str:
+    if high == "∞":
+        return f"at least {low}"
+    return f"{low} to {high}" if "−" in low else f"{low}–{high}"
+
+
+def _whole(value: float, digits: int) -> str:
+    if not math.isfinite(value):
+        return number(value)
+    if 0 < value < 1:
+        return "<1"
+    return number(round(value, digits - 1 - math.floor(math.log10(value))) if value >= 100 else value)
+
+
+def _significant(value: float, digits: int) -> str:
+    if not math.isfinite(value) or value <= 0:
+        return signed(value, 0)
+    places = digits - 1 - math.floor(math.log10(value))
+    return f"{round(value, places):,.{max(places, 0)}f}"
