@@ -17,15 +17,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mousterian import published
 from mousterian.errors import InputError
 from mousterian.fitting import formula, ratio
 from mousterian.fitting.analysis import SurfaceFit, assemble
+from mousterian.fitting.arms import arms
 from mousterian.fitting.averaged import Averaged
 from mousterian.fitting.formula import Formula
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.surface import Array, Points
 from mousterian.fitting.table import check, load
 from mousterian.fitting.trust import Trust, verdict
+
+_PUBLISHED = "published:"
 
 __all__ = ["Equivalence", "Fit", "Formula", "Interval", "SurfaceFit", "arms", "fit"]
 
@@ -250,7 +254,8 @@ def fit(
 
     Args:
         table: columns n_base, n_real_plus, n_syn_plus and accuracy (or top1; fraction or percent), and where
-            known total (test images), weight, training_seed (or seed), subset_seed; or a file of one.
+            known total (test images), weight, training_seed (or seed), subset_seed; or a file of one; or
+            "published:NAME" for a table of a paper.
         surface: a surface's name, or "auto" for all of them, weighted.
         bootstrap: draws that intervals are made of.
         seed: of those draws.
@@ -262,61 +267,16 @@ def fit(
     """
     if bootstrap < 20:
         raise InputError(f"bootstrap is {bootstrap}; an interval needs at least 20 draws")
+    given = ""
+    if isinstance(table, str) and table.startswith(_PUBLISHED):
+        found = published.load(table.removeprefix(_PUBLISHED))
+        table, given, labels = found.rows, found.name, labels or found.labels
+    elif not isinstance(table, pd.DataFrame):
+        given = Path(table).stem
     checked = check(load(table))
-    given = "" if isinstance(table, pd.DataFrame) else Path(table).stem
     return Fit(
         name=name or given,
         labels=dict(labels or {}),
         settings={"surface": surface, "bootstrap": bootstrap, "seed": seed},
         **assemble(checked, surface, bootstrap, seed),
     )
-
-
-# What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
-_CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
-_SOURCE = ("generator", "trained_on", "n_upstream")
-_OPTIONS = ("dataset", "model", "strategy", "recipe", "evaluation", "generator")
-
-
-def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
-    """Split a store's rows into arms: name -> (labels, rows).
-
-    Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
-    failed trials are left out. An arm's name is made of the labels in which the arms differ.
-    """
-    if "status" in frame:
-        frame = frame[frame["status"] == "done"]
-    context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
-    source = [c for c in (*_SOURCE, "generator_options") if c in frame]
-    keyed = frame.assign(**{c: frame[c].astype(str) for c in (*context, *source)})
-    alone = keyed["n_syn_plus"] == 0
-    found: list[tuple[dict[str, str], pd.DataFrame]] = []
-    groups = keyed.groupby(context, sort=True) if context else [((), keyed)]
-    for _, rows in groups:
-        real, synthetic = rows[alone.loc[rows.index]], rows[~alone.loc[rows.index]]
-        parts = [part for _, part in synthetic.groupby(source, sort=True)] if source else [synthetic]
-        for part in parts or [synthetic]:
-            members = pd.concat([real, part]).index
-            first = (part if len(part) else real).iloc[0]
-            found.append(
-                ({c: str(first[c]) for c in (*context, *source)}, frame.loc[members].reset_index(drop=True))
-            )
-    return _named(found)
-
-
-def _named(
-    found: list[tuple[dict[str, str], pd.DataFrame]],
-) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
-    every = found[0][0] if found else {}
-    differing = [c for c in every if len({labels[c] for labels, _ in found}) > 1]
-    shown = [c for c in every if not c.endswith("_options") or c in differing]
-    named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
-    for labels, rows in found:
-        kept = {c: labels[c] for c in shown if labels[c] not in ("", "nan", "{}")}
-        words = [labels[c] for c in differing if not c.endswith("_options") and labels[c]] or [
-            kept[c] for c in ("dataset", "generator", "trained_on") if c in kept
-        ]
-        stem = "-".join(words) or "all"
-        number = sum(1 for other in named if other == stem or other.startswith(f"{stem}-#"))
-        named[stem if not number else f"{stem}-#{number + 1}"] = (kept, rows)
-    return named

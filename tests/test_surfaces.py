@@ -21,6 +21,7 @@ NAMES = surfaces.names()
 # A plausible truth of each surface on bases of a hundred to a thousand images, by parameter.
 TRUTH: dict[str, dict[str, float]] = {
     "additive": {"a": 0.98, "b": 2.0, "delta": 0.5, "d": 0.15, "s": 100, "eta": 0.8},
+    "complementary": {"a": 0.95, "n_half": 60, "kappa": 0.5, "gamma": 0.8, "delta": 0.8, "p": 0.6},
     "effective_data": {"a": 0.98, "b": 1.6, "kappa": 0.5, "gamma": 0.8, "delta": 0.4},
     "effective_data_bounded": {"a": 0.95, "n_half": 60, "kappa": 0.5, "gamma": 0.8, "delta": 0.8},
     "effective_data_ceiling": {"a": 0.97, "b": 2.0, "kappa": 300, "s": 500, "delta": 0.4},

@@ -10,10 +10,10 @@ from mousterian.fitting import selection, variance
 from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.outliers import Outliers, find, residual_scale
 from mousterian.fitting.problem import Problem
-from mousterian.fitting.surface import Array, Surface
+from mousterian.fitting.surface import Array, Points, Surface
 from mousterian.fitting.table import Table
 
-_STARTS, _ROBUST_STARTS = 8, 3
+_STARTS, _ROBUST_STARTS, _PLAIN_STARTS = 8, 3, 5
 # Random parts of the rows that each start is fitted to first, and the share of rows in a part.
 _PARTS, _PART = 4, 0.7
 _DRAW_STEPS = 15
@@ -76,6 +76,13 @@ def robust(surface: Surface, table: Table) -> tuple[Array, float]:
     scales = residual_scale(table.of_rows(target - values), spent)
     order = np.argsort(scales, kind="stable")[:_ROBUST_STARTS]
     return unknowns[order], float(scales[order[0]])
+
+
+def plain(surface: Surface, problem: Problem) -> Array:
+    """Return unknowns (S, P) to start from, guessed from the rows that are not set aside."""
+    used = problem.weights > 0
+    points = Points(*(count[used] for count in problem.points.counts))
+    return surface.starts(points, problem.target[used], problem.weights[used], _PLAIN_STARTS)
 
 
 def refit(
@@ -147,7 +154,10 @@ def fit_all(
     keep = ~outliers.flagged
     given = table.rows["weight"].to_numpy(dtype=float)
     problem = Problem.of(table, np.where(keep, given, 0.0) / given[keep].mean(), keep)
-    first = [refit(each, problem, start, 30, 1e-6) for each, start in zip(surfaces, starts, strict=True)]
+    first = [
+        refit(each, problem, np.vstack([start, plain(each, problem)]), 40, 1e-6)
+        for each, start in zip(surfaces, starts, strict=True)
+    ]
     best = int(np.argmin([loss for _, loss in first]))
     surface, unknowns = surfaces[best], first[best][0]
     spent = information(surface, problem, unknowns)[1]

@@ -51,7 +51,9 @@ def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:
     alone = all(fit.surface.referee for fit in fits)
     criteria = np.array([fit.aicc if alone or not fit.surface.referee else math.inf for fit in fits])
     if not np.isfinite(criteria).any():
-        criteria = np.array([float(fit.spent) for fit in fits])
+        # Too few rows to compare: the surfaces that leave most rows over to tell how good they are, alike.
+        spent = np.array([math.inf if fit.surface.referee and not alone else fit.spent for fit in fits])
+        criteria = np.where(spent == spent.min(), 0.0, math.inf)
     weights = np.exp(-(criteria - criteria[np.isfinite(criteria)].min()) / 2)
     weights /= weights.sum()
     order = np.argsort(-weights, kind="stable")

@@ -11,6 +11,8 @@ from mousterian.fitting.table import Table
 
 # A row's leverage is never taken as more than this: its own residual says little about its noise then.
 _MOST_LEVERAGE = 0.8
+# The test set's noise counts for the scatter of trials as much as this many rows left over do.
+_PRIOR_FREEDOM = 2.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,7 @@ def scatter(table: Table, residual: Array, leverage: Array, keep: Array) -> Scat
     left = residual.copy()
     clusters = []
     found = {"seed": 0.0, "subset": 0.0}
-    # The finer clusters first: what their mean shares with the coarser ones is then left in the means.
+    # Base sets first; what seeds share beyond that is then looked for in what they leave.
     for name, groups in (("subset", subset), ("seed", seed)):
         if groups is None or not keep.any():
             continue
@@ -125,11 +127,12 @@ def scatter(table: Table, residual: Array, leverage: Array, keep: Array) -> Scat
         clusters.append((groups, between))
         left[keep] -= (means * between / (between + within / sizes))[numbers]
     own = np.where(keep, left / (1.0 - np.minimum(leverage, _MOST_LEVERAGE)), 0.0)
-    noise = binomial(table)
-    components = Components(
-        test_set=float(noise.mean()) if not np.isnan(noise).any() else float("nan"),
-        seed=found["seed"],
-        subset=found["subset"],
-        trial=float((left[keep] ** 2).sum() / max(keep.sum() - leverage[keep].sum(), 1.0)),
-    )
-    return Scatter(own, tuple(clusters), components)
+    noise, freedom = binomial(table), float(keep.sum() - leverage[keep].sum())
+    trial = float((left[keep] ** 2).sum()) / max(freedom, 1.0)
+    if not np.isnan(noise).any():
+        # Where nearly all rows are spent no residuals are left; the test set's own noise is then the guide.
+        expected = (freedom * trial + _PRIOR_FREEDOM * noise) / (freedom + _PRIOR_FREEDOM)
+        lacking = np.maximum(expected - float((own[keep] ** 2).mean()), 0.0)
+        own = np.where(keep, np.where(left < 0, -1.0, 1.0) * np.sqrt(own**2 + lacking), 0.0)
+    test_set = float(noise.mean())
+    return Scatter(own, tuple(clusters), Components(test_set, found["seed"], found["subset"], trial))

@@ -1,0 +1,54 @@
+"""A store's rows hold several arms: the same data and classifier, other sources of synthetic images."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+# What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
+_CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
+_SOURCE = ("generator", "trained_on", "n_upstream")
+_OPTIONS = ("dataset", "model", "strategy", "recipe", "evaluation", "generator")
+
+
+def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
+    """Split a store's rows into arms: name -> (labels, rows).
+
+    Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
+    failed trials are left out. An arm's name is made of its dataset, its generator and of what else sets
+    the arms apart.
+    """
+    if "status" in frame:
+        frame = frame[frame["status"] == "done"]
+    context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
+    source = [c for c in (*_SOURCE, "generator_options") if c in frame]
+    keyed = frame.assign(**{c: frame[c].astype(str) for c in (*context, *source)})
+    alone = keyed["n_syn_plus"] == 0
+    found: list[tuple[dict[str, str], pd.DataFrame]] = []
+    groups = keyed.groupby(context, sort=True) if context else [((), keyed)]
+    for _, rows in groups:
+        real, synthetic = rows[alone.loc[rows.index]], rows[~alone.loc[rows.index]]
+        parts = [part for _, part in synthetic.groupby(source, sort=True)] if source else [synthetic]
+        for part in parts or [synthetic]:
+            members = pd.concat([real, part]).index
+            first = (part if len(part) else real).iloc[0]
+            found.append(
+                ({c: str(first[c]) for c in (*context, *source)}, frame.loc[members].reset_index(drop=True))
+            )
+    return _named(found)
+
+
+def _named(
+    found: list[tuple[dict[str, str], pd.DataFrame]],
+) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
+    every = found[0][0] if found else {}
+    differing = [c for c in every if len({labels[c] for labels, _ in found}) > 1]
+    shown = [c for c in every if not c.endswith("_options") or c in differing]
+    named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
+    for labels, rows in found:
+        kept = {c: labels[c] for c in shown if labels[c] not in ("", "nan", "{}")}
+        told = ("dataset", "generator", "trained_on")
+        other = [c for c in differing if c not in told and not c.endswith("_options") and labels[c] != "0"]
+        stem = "-".join(kept[c] for c in (*told, *other) if c in kept) or "all"
+        number = sum(1 for other in named if other == stem or other.startswith(f"{stem}-#"))
+        named[stem if not number else f"{stem}-#{number + 1}"] = (kept, rows)
+    return named
