@@ -65,14 +65,13 @@ def write_report(
         InputError: there is no fit, or the file cannot be written.
     """
     path = Path(path)
-    content = render(fits, title=title, provenance=provenance)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot make the report's folder ({error.strerror})", where=str(path.parent)
         ) from error
-    write_atomically(path, content.encode())
+    write_atomically(path, render(fits, title=title, provenance=provenance).encode())
     return path
 
 

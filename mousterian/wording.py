@@ -95,11 +95,11 @@ def signed(value: float, digits: int = 2) -> str:
 
 def scientific(value: float, digits: int = 3) -> str:
     """Write a number of any size in few digits: 0.837, 7.95 × 10⁻⁵."""
-    if not math.isfinite(value):
-        return signed(value)
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        shown = f"{value:,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0) if value else 0}f}"
-        return shown.replace("-", "−")
+    if value == 0 or not math.isfinite(value):
+        return signed(value, 0)
+    if 1e-3 <= abs(value) < 1e6:
+        places = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+        return f"{value:,.{places}f}".replace("-", "−")
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     superscript = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa} × 10{superscript}".replace("-", "−")

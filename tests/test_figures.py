@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from functools import cache
+from types import ModuleType
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from mousterian import plugins
+from mousterian.equivalence import Fit, fit
+from mousterian.errors import InputError
+from mousterian.figures import _rows, accuracy_curves, contour_map, equivalence_curve, improvement_ratio
+from mousterian.figures._figure import Figure
+from mousterian.figures._style import ROLES, SERIES, thinned
+
+FIGURES = sorted(plugins.available("figures"))
+SIZES = ["n_base", "n_real_plus", "n_syn_plus"]
+
+
+def table(gain: float) -> pd.DataFrame:
+    """Trials in which adding r synthetic images gains `gain`·ln(1 + r), and r real ones gain r."""
+    rows = [
+        (
+            base,
+            real * base,
+            syn * base,
+            seed,
+            0.6 + 0.03 * np.log(base) + 0.02 * real + 0.02 * gain * np.log1p(syn),
+        )
+        for base in (50, 200)
+        for seed in (0, 1)
+        for real, syn in ((0, 0), (0.5, 0), (1, 0), (2, 0), (0, 1), (0, 4), (0, 16))
+    ]
+    found = pd.DataFrame(rows, columns=[*SIZES, "training_seed", "accuracy"])
+    found["accuracy"] += np.random.default_rng(0).normal(0, 0.002, len(found))
+    return found
+
+
+@cache
+def fitted(gain: float = 1.0, *, spoilt: bool = False, without_synthetic: bool = False) -> Fit:
+    rows = table(gain)
+    if spoilt:
+        rows.loc[3, "accuracy"] = 0.99
+    if without_synthetic:
+        rows = rows[rows["n_syn_plus"] == 0]
+    return fit(rows, surface="loglinear", bootstrap=40)
+
+
+@cache
+def drawn(name: str) -> Figure:
+    return plugins.find("figures", name).load()(fitted())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_what_a_reader_needs(name: str) -> None:
+    figure = drawn(name)
+    assert ET.fromstring(figure.svg).tag == "{http://www.w3.org/2000/svg}svg"
+    assert figure.title
+    assert not figure.title.endswith(".")
+    assert figure.caption.endswith(".")
+    assert figure.alt.endswith(".")
+    assert re.search(r"\d", figure.alt), "an alternative text without a number tells no finding"
+    assert len(figure.data)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_same_fit_gives_the_same_bytes_whatever_the_users_settings(name: str) -> None:
+    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 20, "svg.fonttype": "path"}):
+        again = plugins.find("figures", name).load()(fitted())
+    assert again.svg == drawn(name).svg
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_colour_has_a_role_so_that_a_page_can_change_it(name: str) -> None:
+    inline = drawn(name).inline("x")
+    assert set(re.findall(r"#[0-9a-f]{6}", drawn(name).svg)) <= set(ROLES.values())
+    assert not re.findall(r"#[0-9a-f]{6}", inline)
+    assert "var(--ink)" in inline
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_two_figures_share_a_page_without_sharing_identifiers(name: str) -> None:
+    one, two = drawn(name).inline("one"), drawn(name).inline("two")
+    identifiers = re.findall(r' id="([^"]*)"', one)
+    referred = set(re.findall(r"url\(#([^)]*)\)", one)) | set(re.findall(r'href="#([^"]*)"', one))
+    assert referred == set(identifiers)
+    assert len(identifiers) == len(set(identifiers))
+    assert not set(identifiers) & set(re.findall(r' id="([^"]*)"', two))
+
+
+def test_the_palette_is_seaborns_for_the_colour_blind() -> None:
+    import seaborn
+
+    assert set(SERIES) <= {colour.lower() for colour in seaborn.color_palette("colorblind").as_hex()}
+
+
+def test_curves_show_means_over_seeds_and_their_spread() -> None:
+    data = drawn("accuracy_curves").data
+    trials = fitted().data
+    cell = trials[(trials["n_base"] == 200) & (trials["n_real_plus"] == 0) & (trials["n_syn_plus"] == 800)]
+    shown = data[(data["n_base"] == 200) & (data["added"] == "synthetic") & (data["images"] == 800)]
+    shown = shown[shown["source"] == "trials"].iloc[0]
+    assert shown["accuracy"] == pytest.approx(cell["accuracy"].mean())
+    assert (shown["low"], shown["high"]) == (cell["accuracy"].min(), cell["accuracy"].max())
+    assert shown["trials"] == 2
+
+
+def test_a_row_set_aside_is_shown_as_such_and_stays_out_of_the_means() -> None:
+    figure = accuracy_curves.draw(fitted(spoilt=True))
+    odd = figure.data[figure.data["source"] == "outlier"]
+    assert odd["accuracy"].to_list() == [0.99]
+    assert figure.data.loc[figure.data["source"] == "trials", "high"].max() < 0.9
+    assert "set aside" in figure.svg
+    assert "set aside" not in drawn("accuracy_curves").svg
+
+
+def test_larger_bases_stand_for_real_additions_where_none_were_measured() -> None:
+    rows = pd.DataFrame({"n_base": [50, 50, 200, 800], "n_real_plus": 0, "n_syn_plus": [0, 100, 0, 0]})
+    assert _rows.real_added(rows, 50)["added"].to_list() == [150, 750]
+    own = pd.DataFrame({"n_base": [50, 50, 200], "n_real_plus": [0, 25, 0], "n_syn_plus": 0})
+    assert _rows.real_added(own, 50)["added"].to_list() == [25]
+
+
+def test_the_maps_curve_pairs_additions_of_equal_accuracy() -> None:
+    curve = drawn("contour_map").data.query("drawn == 'equivalence'")
+    assert len(curve) > 5
+    base = curve["n_base"].iloc[0]
+    real = fitted().predict(base, curve["r_real"] * base, 0).estimate
+    synthetic = fitted().predict(base, 0, curve["r_syn"] * base).estimate
+    assert real == pytest.approx(synthetic, abs=1e-6)
+    assert curve["accuracy"].to_numpy() == pytest.approx(real)
+
+
+def test_the_map_takes_a_base_size_and_marks_what_was_measured_there() -> None:
+    figure = contour_map.draw(fitted(), n_base=200)
+    measured = figure.data.query("drawn == 'trials'")
+    assert set(zip(measured["r_real"], measured["r_syn"], strict=True)) == {
+        (0, 0), (0.5, 0), (1, 0), (2, 0), (0, 1), (0, 4), (0, 16)
+    }  # fmt: skip
+    assert "200 base images" in figure.title
+    assert "50 base images" in drawn("contour_map").title
+
+
+def test_what_cannot_be_reached_is_marked_not_drawn() -> None:
+    figure = equivalence_curve.draw(fitted(0.01))
+    assert figure.data.loc[figure.data["n_real_plus"] == 400, "n_syn_plus"].isna().all()
+    assert "not reachable" in figure.svg
+    assert "Crosses mark" in figure.caption
+    assert "not reachable" not in drawn("equivalence_curve").svg
+    assert "is enough" in contour_map.draw(fitted(0.01), n_base=200).svg
+
+
+def test_equivalences_drawn_are_the_fits_own() -> None:
+    last = drawn("equivalence_curve").data.query("n_base == 200").iloc[-1]
+    found = fitted().equivalence(n_base=200, n_real_plus=last["n_real_plus"]).n_syn_plus
+    assert (last["n_syn_plus"], last["low"], last["high"]) == (found.estimate, found.low, found.high)
+
+
+def test_ratios_drawn_are_the_fits_own() -> None:
+    pd.testing.assert_frame_equal(drawn("improvement_ratio").data, fitted().ratio().reset_index(drop=True))
+
+
+@pytest.mark.parametrize("figure", [contour_map, equivalence_curve, improvement_ratio])
+def test_without_synthetic_images_there_is_nothing_to_compare(figure: ModuleType) -> None:
+    with pytest.raises(InputError, match="no trial has synthetic images"):
+        figure.draw(fitted(without_synthetic=True))
+
+
+def test_curves_of_real_images_alone_can_be_drawn() -> None:
+    data = accuracy_curves.draw(fitted(without_synthetic=True)).data
+    assert set(data["added"]) == {"nothing", "real"}
+
+
+def test_of_many_base_sizes_evenly_spaced_ones_are_shown() -> None:
+    bases = np.arange(1, 12) * 100.0
+    rows = pd.DataFrame({"n_base": np.repeat(bases, 2), "n_real_plus": 0, "n_syn_plus": [0, 50] * 11})
+    rows["accuracy"] = 0.5 + 0.05 * np.log(rows["n_base"] / 100) + 0.0001 * rows["n_syn_plus"]
+    many = fit(rows, surface="loglinear", bootstrap=20)
+    assert _rows.base_sizes(many, most=3) == [100, 600, 1100]
+
+
+def test_tick_labels_never_touch_and_the_ends_stay() -> None:
+    assert thinned([0, 10, 20, 100], [30, 30, 30, 30]) == [0, 3]
+    assert thinned([0, 50, 55, 100], [10, 10, 10, 10]) == [0, 1, 3]

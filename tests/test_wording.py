@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mousterian import wording
+from mousterian.equivalence import Fit, Interval, fit
+
+
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(1234.5, 811.0, 2140.0), "1,200 (810–2,100)"),
+        (Interval(1250.0, 1241.0, 1262.0), "1,250 (1,240–1,260)"),
+        (Interval(52.4, 9.6, 140.2), "52 (10–140)"),
+        (Interval(3.0, 0.2, 7.0), "3 (<1–7)"),
+        (Interval(1613.0, 1069.0, math.inf), "1,600 (at least 1,100)"),
+        (Interval(5.0, 5.0, 5.0), "5 (5–5)"),
+    ],
+)
+def test_counts_are_as_short_as_tells_them_apart(interval: Interval, text: str) -> None:
+    assert wording.counts(interval) == text
+
+
+def test_rates_keep_their_decimals() -> None:
+    assert wording.rates(Interval(1.68, 0.846, 3.14)) == "1.7 (0.85–3.1)"
+    assert wording.rates(Interval(117.4, 0.0, math.inf)) == "120 (at least 0)"
+
+
+def test_ratios_say_when_they_are_not_determined() -> None:
+    assert wording.ratios(Interval(0.226, -math.inf, math.inf)) == "0.23 (not determined)"
+    assert wording.ratios(Interval(-0.1, -0.5, 0.3)) == "−0.10 (−0.50 to 0.30)"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.8367, "0.837"),
+        (7.9507e-5, "7.95 × 10⁻⁵"),
+        (-7.45e-4, "−7.45 × 10⁻⁴"),
+        (15571.2, "15,571"),
+        (0, "0"),
+    ],
+)
+def test_scientific(value: float, text: str) -> None:
+    assert wording.scientific(value) == text
+
+
+def test_generators_are_named_with_what_they_were_trained_on() -> None:
+    assert (
+        wording.generator({"generator": "edm", "trained_on": "base"})
+        == "edm trained on the base images alone"
+    )
+    assert wording.generator({"generator": "edm", "trained_on": "LAION"}) == "edm trained on LAION"
+    assert wording.generator({}) == ""
+    assert [wording.setting({"trained_on": each}) for each in ("base", "upstream", "")] == [
+        "internal",
+        "external",
+        "",
+    ]
+
+
+def _fit(gain: float, most: int = 16) -> Fit:
+    """Return a fit where ln(1 + r_syn) gains `gain` times what r_real does."""
+    rows = [
+        (base, real * base, syn * base, 0.5 + 0.05 * np.log(base / 50) + 0.05 * (real + gain * np.log1p(syn)))
+        for base in (50, 200, 800)
+        for real, syn in ((0, 0), (0.5, 0), (1, 0), (2, 0), (0, 1), (0, 4), (0, most))
+    ]
+    table = pd.DataFrame(rows, columns=["n_base", "n_real_plus", "n_syn_plus", "accuracy"])
+    return fit(table, surface="loglinear", bootstrap=20, labels={"generator": "edm"})
+
+
+def test_the_headline_is_the_middle_base_and_as_many_real_images_again() -> None:
+    found = wording.headline(_fit(gain=1.0))
+    # ln(1 + r_syn) = r_real has r_syn = e - 1 at r_real = 1.
+    assert found.text.startswith("At 200 base images, 200 more real images are worth 344 (")
+    assert found.text.endswith(" synthetic ones from edm.")
+    assert found.equivalence.trust == "inside"
+
+
+def test_an_answer_far_beyond_what_was_tried_says_what_was_tried() -> None:
+    found = wording.answer(_fit(gain=0.2), 200, 200)
+    # r_syn = e^5 - 1, about 147, where 16 was tried.
+    assert found.number == "more than 3,200"
+    assert "the most that were tried; extrapolated, 29," in found.tail
+
+
+def test_what_synthetic_images_cannot_reach_is_said_with_where_they_stop() -> None:
+    found = wording.answer(_fit(gain=0.01), 200, 400)
+    assert found.text.startswith(
+        "At 200 base images, no number of synthetic images from edm is worth 400 more"
+    )
+    assert "they saturate at 57" in found.tail
+    assert not found.equivalence.reachable
