@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -42,55 +41,61 @@ class Averaged:
     most_synthetic: float
     most_real: float
 
+    @property
+    def count(self) -> int:
+        """Draws of all members, D."""
+        return sum(len(member.draws) for member in self.members)
+
+    def thinned(self, count: int) -> Averaged:
+        """Return the same average with about `count` draws, for work that many would make slow."""
+        step = max(self.count // count, 1)
+        thin = (replace(member, draws=member.draws[::step]) for member in self.members)
+        return replace(self, members=tuple(thin))
+
     def estimate(self, points: Points) -> Array:
         """Return the averaged accuracy at M points, (M,)."""
         parts = [member.weight * member.surface.accuracy(points, member.theta) for member in self.members]
         return np.asarray(np.sum(parts, axis=0))
 
+    def drawn(self, points: Points) -> Array:
+        """Return the accuracy of each draw at M points (M,), or each at its own (D, M), as (D, M)."""
+        found, first = [], 0
+        for member in self.members:
+            last = first + len(member.draws)
+            mine = points if points.n_base.ndim < 2 else points.part(slice(first, last))
+            found.append(member.surface.accuracy(mine, member.draws))
+            first = last
+        return np.concatenate(found)
+
     def predict(self, points: Points) -> Interval:
         """Return accuracy with its interval at M points, (M,) each, within 0 and 1."""
-        draws = [m.surface.accuracy(points, m.draws) for m in self.members if len(m.draws)]
-        return Interval.of_draws(self.estimate(points), np.concatenate(draws), within=(0.0, 1.0))
+        return Interval.of_draws(self.estimate(points), self.drawn(points), within=(0.0, 1.0))
 
     def reaching(self, target: Points, path: Callable[[Array], Points], most: float) -> tuple[Array, Array]:
         """Return the least count along a path that does what the target points do.
 
         Args:
             target: M points whose accuracy is to be reached.
-            path: counts (broadcastable to (D, M)) -> points.
+            path: counts, (M,) or (D, M) -> points.
             most: largest count that is an answer.
 
         Returns:
             From the averaged surface (M,) and from each draw (D, M); inf where no count does.
         """
-        found = []
-        for member in self.members:
-            if len(member.draws):
-                accuracy = partial(_at, member.surface, member.draws, path)
-                found.append(bracket(accuracy, member.surface.accuracy(target, member.draws), most))
         estimate = bracket(lambda count: self.estimate(path(count)), self.estimate(target), most)
-        return estimate, np.concatenate(found)
+        return estimate, bracket(lambda count: self.drawn(path(count)), self.drawn(target), most)
 
     def synthetic_for(self, n_base: Array, n_real_plus: Array) -> tuple[Array, Array]:
         """Return the n_syn_plus that does what n_real_plus does, as `reaching`; in closed form if it can."""
-        target = Points.of(n_base, n_real_plus, 0.0)
-        most = self.most_synthetic
-
-        def path(count: Array) -> Points:
-            return Points.of(n_base, 0.0, count)
-
-        found = []
-        for member in self.members:
-            if not len(member.draws):
-                continue
-            if member.surface.has_closed_form:
-                exact = member.surface.equivalent(n_base, n_real_plus, member.draws)
-                found.append(np.where(exact <= most, exact, np.inf))
-            else:
-                accuracy = partial(_at, member.surface, member.draws, path)
-                found.append(bracket(accuracy, member.surface.accuracy(target, member.draws), most))
-        estimate = bracket(lambda count: self.estimate(path(count)), self.estimate(target), most)
-        return estimate, np.concatenate(found)
+        only = self.members[0].surface
+        if len(self.members) == 1 and only.has_closed_form:
+            theta = np.vstack([self.members[0].theta, self.members[0].draws])
+            exact = only.equivalent(n_base, n_real_plus, theta)
+            exact = np.where(exact <= self.most_synthetic, exact, np.inf)
+            return exact[0], exact[1:]
+        return self.reaching(
+            Points.of(n_base, n_real_plus), lambda count: Points.of(n_base, 0.0, count), self.most_synthetic
+        )
 
     def real_for(self, n_base: Array, n_syn_plus: Array) -> tuple[Array, Array]:
         """Return the n_real_plus that does what n_syn_plus does, as `reaching`."""
@@ -104,11 +109,6 @@ class Averaged:
         return float(np.clip(self.estimate(Points.of(n_base, 0.0, grid)).max(), 0.0, 1.0))
 
 
-def _at(surface: Surface, draws: Array, path: Callable[[Array], Points], count: Array) -> Array:
-    """Return a surface's accuracy along a path, for each draw."""
-    return surface.accuracy(path(count), draws)
-
-
 def bracket(accuracy: Callable[[Array], Array], target: Array, most: float) -> Array:
     """Return the least count at which accuracy comes up to the target; inf where none up to `most` does.
 
@@ -117,7 +117,7 @@ def bracket(accuracy: Callable[[Array], Array], target: Array, most: float) -> A
         target: accuracies to reach, any shape.
         most: largest count tried.
     """
-    grid = np.concatenate([[0.0], np.geomspace(1.0, most, _GRID)])
+    grid = np.concatenate([[0.0], np.geomspace(min(1.0, most / 2), most, _GRID)]) if most > 0 else np.zeros(1)
     low, high = np.zeros(target.shape), np.full(target.shape, np.inf)
     for before, count in pairwise(grid):
         first = np.isinf(high) & (accuracy(np.full(target.shape[-1:], count)) >= target)

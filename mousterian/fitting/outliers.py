@@ -16,6 +16,8 @@ _FALSE_ALARM = 0.01
 _EFFICIENCY = 0.37
 # Rounding of published accuracies (a hundredth of a per cent) is never an outlier.
 _LEAST_SCALE = 1e-4
+# Where more rows than this share lie far off, trials have heavy tails; none of them is a mistake.
+_MOST_FLAGGED = 0.1
 # Surfaces whose usual residuals are at most this many times the best one's have a say.
 _COMPARABLE = 3.0
 
@@ -56,7 +58,7 @@ def find(table: Table, fits: list[tuple[Surface, Array, float]]) -> Outliers:
         far &= np.abs(deviation) > stdtrit(freedom, 1 - _FALSE_ALARM / (2 * count))
         nearer = np.abs(deviation) < np.abs(z)
         z, values = np.where(nearer, deviation, z), np.where(nearer, fitted, values)
-    if far.sum() > count / 4:
+    if far.sum() > max(2.0, _MOST_FLAGGED * count):
         far[:] = False
     return Outliers(far, z, tuple(_reason(table, i, values[i]) if far[i] else "" for i in range(count)))
 

@@ -54,7 +54,27 @@ def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:
         # Too few rows to compare: the surfaces that leave most rows over to tell how good they are, alike.
         spent = np.array([math.inf if fit.surface.referee and not alone else fit.spent for fit in fits])
         criteria = np.where(spent == spent.min(), 0.0, math.inf)
+    criteria = np.where(_repeated(fits, criteria), math.inf, criteria)
     weights = np.exp(-(criteria - criteria[np.isfinite(criteria)].min()) / 2)
     weights /= weights.sum()
     order = np.argsort(-weights, kind="stable")
     return tuple(dataclasses.replace(fits[i], weight=float(weights[i])) for i in order)
+
+
+def _repeated(fits: Sequence[Fitted], criteria: Array) -> Array:
+    """Return which fits say what one with fewer parameters says already, (S,) bool.
+
+    Without synthetic images, for one, all power laws in effective data are the same curve, and count once.
+    """
+    order = sorted(range(len(fits)), key=lambda i: (len(fits[i].surface.parameters), fits[i].surface.name))
+    repeated = np.zeros(len(fits), dtype=bool)
+    seen: list[Fitted] = []
+    for i in order:
+        repeated[i] = any(_alike(fits[i], other) for other in seen)
+        if not repeated[i] and np.isfinite(criteria[i]):
+            seen.append(fits[i])
+    return repeated
+
+
+def _alike(one: Fitted, other: Fitted) -> bool:
+    return one.spent == other.spent and np.allclose(one.values, other.values, atol=1e-4, rtol=0.0)

@@ -34,6 +34,10 @@ class Points:
         arrays = np.broadcast_arrays(*(np.asarray(n, dtype=float) for n in (n_base, n_real_plus, n_syn_plus)))
         return Points(*arrays)
 
+    def part(self, rows: slice) -> Points:
+        """Return some of the rows of points given as (D, M)."""
+        return Points(self.n_base[rows], self.n_real_plus[rows], self.n_syn_plus[rows])
+
     @property
     def counts(self) -> tuple[Array, Array, Array]:
         """The three counts, in order."""
@@ -112,9 +116,8 @@ class Surface:
         low, high = self.bounds.T
         both, lower = np.isfinite(low) & np.isfinite(high), np.isfinite(low)
         above = theta - np.where(lower, low, 0.0)
-        return np.where(
-            both, above * (high - theta) / np.where(both, high - low, 1.0), np.where(lower, above, 1.0)
-        )
+        top, span = np.where(both, high, theta), np.where(both, high - low, 1.0)
+        return np.where(both, above * (top - theta) / span, np.where(lower, above, 1.0))
 
     def model(self, points: Points) -> Callable[[Array], tuple[Array, Array]]:
         """Return the surface over unknowns at fixed points, for `least_squares.minimise`."""

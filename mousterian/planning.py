@@ -1,0 +1,261 @@
+"""What to do next: the cheapest mix for a target accuracy, and the trials that would tell most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mousterian.equivalence import Fit
+from mousterian.errors import InputError
+from mousterian.fitting.averaged import Averaged, bracket
+from mousterian.fitting.interval import Interval, rounded
+from mousterian.fitting.surface import Array, Points
+from mousterian.fitting.trust import Trust, verdict
+
+# Numbers of real images at which a plan is looked for, and draws that its interval is made of.
+_STEPS, _DRAWS = 61, 200
+# Real images added, as multiples of the base, that a suggestion is to make the equivalence sharper for.
+_ASKED = (0.25, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cheapest mixture that reaches a target accuracy.
+
+    Attributes:
+        n_base: size of the base set.
+        target_accuracy: as asked, a fraction.
+        reachable: whether any mixture within the limits reaches it.
+        n_real_plus, n_syn_plus: the mixture, with intervals over draws; None where not reachable.
+        cost: of the images added, in the unit of the prices; None where not reachable.
+        accuracy: of the mixture; of the best one within the limits where the target is not reachable.
+        chance: share of draws in which the mixture reaches the target.
+        cost_of_real_alone, cost_of_synthetic_alone: what the target costs with one kind; None out of reach.
+        trust: whether the mixture lies inside the measured range.
+        frontier: mixtures that just reach the target (isocost picture): n_real_plus, n_syn_plus, cost.
+    """
+
+    n_base: float
+    target_accuracy: float
+    reachable: bool
+    n_real_plus: Interval | None
+    n_syn_plus: Interval | None
+    cost: Interval | None
+    accuracy: Interval
+    chance: float
+    cost_of_real_alone: float | None
+    cost_of_synthetic_alone: float | None
+    trust: Trust
+    frontier: pd.DataFrame
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as `mousterian plan --json` prints it."""
+        intervals = {
+            name: None if (value := getattr(self, name)) is None else value.to_json()
+            for name in ("n_real_plus", "n_syn_plus", "cost", "accuracy")
+        }
+        return {
+            "n_base": self.n_base,
+            "target_accuracy": self.target_accuracy,
+            "reachable": self.reachable,
+            **intervals,
+            "chance": rounded(self.chance),
+            "cost_of_real_alone": self.cost_of_real_alone,
+            "cost_of_synthetic_alone": self.cost_of_synthetic_alone,
+            "trust": self.trust,
+            "frontier": [
+                {str(name): rounded(value) for name, value in row.items()}
+                for row in self.frontier.to_dict("records")
+            ],
+        }
+
+
+def plan(
+    fit: Fit,
+    *,
+    n_base: float,
+    target_accuracy: float,
+    real_cost: float,
+    syn_cost: float,
+    max_real: float | None = None,
+    max_syn: float | None = None,
+) -> Plan:
+    """Return the cheapest mixture of added images that reaches a target accuracy.
+
+    Args:
+        fit: of the arm.
+        n_base: real images there are already.
+        target_accuracy: a fraction, or percent if above 1.
+        real_cost, syn_cost: price of one image of each kind, in any one unit.
+        max_real, max_syn: most images of each kind; by default as far as answers reach.
+
+    Raises:
+        InputError: a price or a count is negative, or the target is no accuracy.
+    """
+    target = target_accuracy / 100 if target_accuracy > 1 else target_accuracy
+    if not 0 < target < 1:
+        raise InputError(f"target accuracy {target_accuracy} is not between 0 and 1 (or 0 and 100 %)")
+    if min(real_cost, syn_cost, n_base, max_real or 0, max_syn or 0) < 0:
+        raise InputError("costs and numbers of images cannot be negative")
+    averaged = fit.averaged
+    most_real = averaged.most_real if max_real is None else float(max_real)
+    most_syn = averaged.most_synthetic if max_syn is None else float(max_syn)
+    n_real = _steps(averaged, float(n_base), target, most_real)
+    prices = np.array([real_cost, syn_cost], dtype=float)
+    estimate, draws = _needed(averaged, float(n_base), n_real, target, most_syn)
+    costs = prices[0] * n_real + prices[1] * estimate
+    frontier = pd.DataFrame({"n_real_plus": n_real, "n_syn_plus": estimate, "cost": costs})
+    frontier = frontier[np.isfinite(estimate)].reset_index(drop=True)
+    found = partial(
+        Plan,
+        n_base=float(n_base),
+        target_accuracy=target,
+        cost_of_real_alone=_finite(_real_alone(averaged, float(n_base), target, most_real) * real_cost),
+        cost_of_synthetic_alone=_finite(float(estimate[0]) * syn_cost),
+        frontier=frontier,
+    )
+    if frontier.empty:
+        best = fit.predict(n_base, most_real, most_syn)
+        return found(
+            reachable=False, n_real_plus=None, n_syn_plus=None, cost=None, accuracy=best, chance=0.0,
+            trust="extrapolated",
+        )  # fmt: skip
+    at = int(np.argmin(np.where(np.isfinite(estimate), costs, np.inf)))
+    real, syn = float(n_real[at]), float(estimate[at])
+    drawn = prices[0] * n_real + prices[1] * draws
+    cheapest = np.argmin(drawn, axis=1)
+    chosen = (np.arange(len(drawn)), cheapest)
+    real_drawn = np.where(np.isfinite(drawn[chosen]), n_real[cheapest], np.inf)
+    return found(
+        reachable=True,
+        n_real_plus=Interval.of_draws(np.asarray(real), real_drawn),
+        n_syn_plus=Interval.of_draws(np.asarray(syn), draws[chosen]),
+        cost=Interval.of_draws(np.asarray(costs[at]), drawn[chosen]),
+        accuracy=fit.predict(n_base, real, syn),
+        chance=_chance(averaged, Points.of([float(n_base)], real, syn), target),
+        trust=verdict(fit.data, float(n_base), real, syn),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _steps(averaged: Averaged, n_base: float, target: float, most: float) -> Array:
+    """Return numbers of real images to try: none, then evenly in their logarithm up to where they suffice."""
+    enough = min(_real_alone(averaged, n_base, target, most), most)
+    if enough < 1:
+        return np.zeros(1)
+    return np.concatenate([[0.0], np.geomspace(max(enough * 1e-3, 1.0), max(enough, 1.0), _STEPS - 1)])
+
+
+def _real_alone(averaged: Averaged, n_base: float, target: float, most: float) -> float:
+    found = bracket(lambda count: averaged.estimate(Points.of(n_base, count, 0.0)), np.array([target]), most)
+    return float(found[0])
+
+
+def _needed(
+    averaged: Averaged, n_base: float, n_real: Array, target: float, most: float
+) -> tuple[Array, Array]:
+    """Return the synthetic images needed beside each number of real ones, (M,) and by draw (D, M)."""
+
+    def path(count: Array) -> Points:
+        return Points.of(n_base, n_real, count)
+
+    estimate = bracket(lambda count: averaged.estimate(path(count)), np.full(len(n_real), target), most)
+    few = averaged.thinned(_DRAWS)
+    wanted = np.full((few.count, len(n_real)), target)
+    return estimate, bracket(lambda count: few.drawn(path(count)), wanted, most)
+
+
+def _chance(averaged: Averaged, point: Points, target: float) -> float:
+    return float((averaged.drawn(point) >= target).mean())
+
+
+def suggest(fit: Fit, *, trials: int) -> pd.DataFrame:
+    """Return the trials that would make the fit's equivalences sharpest.
+
+    I-optimal on the averaged surface: the draws stand for what may be true, so a trial is worth as much as
+    its result goes with the logarithm of the equivalences, over surfaces and parameters alike. Trials are
+    chosen one by one, each given those before it; a cell chosen twice wants two seeds.
+
+    Args:
+        fit: of the arm.
+        trials: how many, at least 1.
+
+    Returns:
+        One row a cell, most telling first: n_base, n_real_plus, n_syn_plus, trials. `attrs["spread"]` and
+        `attrs["spread_after"]` are the standard deviation of ln(n_syn_plus) now and once they are run, root
+        mean square over equivalences at the measured bases.
+
+    Raises:
+        InputError: fewer than one trial, or the fit has no synthetic data at two base sizes.
+    """
+    if trials < 1:
+        raise InputError(f"{trials} trials asked for; at least 1")
+    rows = fit.data[~fit.data["outlier"]]
+    bases = np.unique(
+        rows.loc[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0), "n_base"].to_numpy(dtype=float)
+    )
+    if not len(bases):
+        raise InputError("no synthetic data with a base set in this fit, so there is nothing to make sharper")
+    asked = np.array([(base, ratio * base) for base in bases for ratio in _ASKED])
+    _, equivalents = fit.averaged.synthetic_for(asked[:, 0], asked[:, 1])
+    wanted = np.log(np.clip(equivalents, 1.0, fit.averaged.most_synthetic))
+    cells = _candidates(rows, bases)
+    measured = fit.averaged.drawn(Points.of(*cells.T))
+    noise = float(np.sqrt(fit.components["trial"] ** 2 + fit.components["seed"] ** 2))
+    chosen, after = _greedy(
+        wanted - wanted.mean(axis=0), measured - measured.mean(axis=0), max(noise, 1e-4), trials
+    )
+    unique, first, counts = np.unique(chosen, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    listed = pd.DataFrame(cells[unique[order]].astype(int), columns=["n_base", "n_real_plus", "n_syn_plus"])
+    listed["trials"] = counts[order]
+    listed.attrs = {"spread": float(np.sqrt(wanted.var(axis=0).mean())), "spread_after": after}
+    return listed
+
+
+def _candidates(rows: pd.DataFrame, bases: Array) -> Array:
+    """Return cells (C, 3) worth a trial: at measured bases and between them, up to the measured ratios."""
+    between = np.round(np.sqrt(bases[1:] * bases[:-1]))
+    most_real = float((rows["n_base"] + rows["n_real_plus"]).max())
+    most_syn = float((rows["n_syn_plus"] / rows["n_base"].where(rows["n_base"] > 0)).max())
+    ratios = [0.25, 0.5, *(2.0**k for k in range(int(np.log2(max(most_syn, 2.0))) + 1))]
+    found = set()
+    for base in (*bases, *between):
+        mixtures = [(0.0, 0.0), *((0.0, round(ratio * base)) for ratio in ratios)]
+        mixtures += [(round(r * base), 0.0) for r in (0.25, 0.5, 1, 2) if base * (1 + r) <= most_real]
+        found |= {(float(base), float(real), float(syn)) for real, syn in mixtures}
+    return np.array(sorted(found))
+
+
+def _greedy(wanted: Array, measured: Array, noise: float, trials: int) -> tuple[list[int], float]:
+    """Return the chosen cells in order, and the root mean square spread of `wanted` after them.
+
+    Args:
+        wanted: centred draws of what is to be known, (D, Q).
+        measured: centred draws of what each candidate would show, (D, C).
+        noise: standard deviation of one trial.
+        trials: how many to choose.
+    """
+    count = len(wanted) - 1
+    across = wanted.T @ measured / count
+    among = measured.T @ measured / count
+    variance = (wanted**2).sum(axis=0) / count
+    found = []
+    for _ in range(trials):
+        gain = (across**2).sum(axis=0) / (np.diag(among) + noise**2)
+        best = int(np.argmax(gain))
+        scale = among[best, best] + noise**2
+        variance = variance - across[:, best] ** 2 / scale
+        # What is left to learn once this trial is known: the usual update of a Gaussian.
+        across = across - np.outer(across[:, best], among[best]) / scale
+        among = among - np.outer(among[:, best], among[best]) / scale
+        found.append(best)
+    return found, float(np.sqrt(np.maximum(variance, 0.0).mean()))
