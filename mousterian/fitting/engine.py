@@ -184,7 +184,7 @@ def _fitted(surface: Surface, problem: Problem, starts: Array) -> Fitted:
         loss=loss,
         spent=spent,
         leverage=leverage,
-        spread=spread * np.sqrt(loss / freedom),
+        spread=spread * np.sqrt(max(loss, 1e-12) / freedom),
         aicc=selection.aicc(loss, int(problem.keep.sum()), spent),
         cv_rmse=selection.cross_validate(surface, problem, unknowns),
         weight=0.0,

@@ -93,7 +93,9 @@ def check(frame: pd.DataFrame) -> Table:
     for name in COLUMNS:
         if name in frame:
             given = frame[name].reset_index(drop=True)
-            numbers[name] = pd.to_numeric(given, errors="coerce").astype(float)
+            numbers[name] = (
+                pd.to_numeric(given, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
+            )
             if name in (*COUNTS, "accuracy"):
                 _refuse(numbers, numbers[name].isna(), f"{name} is not a number")
         else:

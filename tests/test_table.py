@@ -1,0 +1,114 @@
+"""Anybody's table: read, checked, and bad input named with its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mousterian
+from mousterian.errors import InputError
+from mousterian.fitting.table import check, load
+
+
+def table(**changes: object) -> pd.DataFrame:
+    columns = {
+        "n_base": [100, 100, 100, 200, 200, 200, 400, 400],
+        "n_real_plus": [0, 0, 100, 0, 0, 200, 0, 0],
+        "n_syn_plus": [0, 400, 0, 0, 800, 0, 0, 400],
+        "accuracy": [0.50, 0.60, 0.61, 0.62, 0.70, 0.71, 0.72, 0.75],
+    }
+    return pd.DataFrame({**columns, **changes})
+
+
+def test_percent_is_detected_and_said() -> None:
+    found = check(table(accuracy=[50.0, 60, 61, 62, 70, 71, 72, 75]))
+    np.testing.assert_allclose(found.accuracy.max(), 0.75)
+    assert any("percent" in warning for warning in found.warnings)
+    assert not any("percent" in warning for warning in check(table()).warnings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accuracy": [0.5, np.nan, 0.6, 0.6, 0.7, 0.7, 0.7, 0.8]}, "accuracy is not a number in row 2"),
+        ({"accuracy": ["0.5", "x", "y", "0.6", "0.7", "0.7", "0.7", "0.8"]}, "not a number in rows 2, 3"),
+        ({"accuracy": [0.5, -0.1, 0.6, 0.6, 0.7, 0.7, 0.7, 0.8]}, "accuracy is negative in row 2"),
+        ({"accuracy": [0.5, 1.2, 0.6, 0.6, 0.7, 0.7, 0.7, 0.8]}, "accuracy is above 1 in row 2"),
+        ({"accuracy": [50.0, 120, 60, 60, 70, 70, 70, 80]}, "above 100 % in row 2"),
+        ({"accuracy": [0.5] * 8}, "the same in every row"),
+        ({"n_base": [100, -100, 100, 200, 200, 200, 400, 400]}, "n_base is negative in row 2"),
+        ({"n_base": [0, 100, 100, 200, 200, 200, 400, 400]}, "no training images at all in row 1"),
+        ({"n_syn_plus": [0, np.inf, 0, 0, 800, 0, 0, 400]}, "n_syn_plus is not a number in row 2"),
+        ({"total": [0, 9, 9, 9, 9, 9, 9, 9]}, r"total \(test images\) is below 1 in row 1"),
+        ({"weight": [1, -1, 1, 1, 1, 1, 1, 1]}, "weight is negative or missing in row 2"),
+    ],
+)
+def test_bad_values_are_named_with_their_rows(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check(table(**changes))
+
+
+def test_missing_columns_are_named_with_what_looks_like_them() -> None:
+    with pytest.raises(InputError, match="no column n_syn_plus") as caught:
+        check(table().rename(columns={"n_syn_plus": "n_syn_pluss"}))
+    assert "'n_syn_pluss' looks like 'n_syn_plus'" in str(caught.value)
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(InputError, match="too few rows: 3"):
+        check(table().head(3))
+
+
+def test_contradictory_trials_are_named_and_kept() -> None:
+    seeded = pd.concat([table(), table().head(1).assign(accuracy=0.55)]).assign(seed=0)
+    found = check(seeded)
+    assert any("Rows 1, 9 contradict each other" in warning for warning in found.warnings)
+    assert len(found.rows) == 9
+
+
+def test_replicates_without_seeds_are_ordinary() -> None:
+    found = check(pd.concat([table(), table().head(2)]))
+    assert len(found.rows) == 10
+    assert not found.warnings
+
+
+def test_store_columns_and_seed_are_understood() -> None:
+    found = check(table().rename(columns={"accuracy": "top1"}).assign(seed=3, total=500))
+    assert found.rows["training_seed"].eq(3).all()
+
+
+def test_one_base_and_no_synthetic_data_are_said_and_still_answered() -> None:
+    one = table().assign(n_base=100, n_real_plus=[0, 0, 100, 200, 0, 300, 400, 0])
+    fit = mousterian.fit(one, bootstrap=50)
+    assert any("Only one base size" in warning for warning in fit.warnings)
+    real = table().assign(n_syn_plus=0, n_real_plus=[0, 50, 100, 0, 70, 200, 0, 40])
+    fit = mousterian.fit(real, bootstrap=50)
+    assert any("No row has synthetic images" in warning for warning in fit.warnings)
+    assert 0 < fit.predict(300).estimate < 1
+    assert fit.formula() is None
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "json"])
+def test_files(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"results.{suffix}"
+    writers = {
+        "csv": lambda: table().to_csv(path, index=False),
+        "tsv": lambda: table().to_csv(path, sep="\t", index=False),
+        "parquet": lambda: table().to_parquet(path),
+        "json": lambda: table().to_json(path),
+    }
+    writers[suffix]()
+    np.testing.assert_allclose(load(path)["accuracy"], table()["accuracy"])
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        load(tmp_path / "gone.csv")
+    with pytest.raises(InputError, match="cannot read a table"):
+        load(tmp_path / "results.docx")
+    (tmp_path / "broken.parquet").write_bytes(b"not parquet")
+    with pytest.raises(InputError, match="not a readable table"):
+        load(tmp_path / "broken.parquet")
