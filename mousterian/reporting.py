@@ -15,9 +15,9 @@ from markupsafe import Markup
 
 from mousterian import plugins
 from mousterian.errors import InputError
+from mousterian.figures._rows import typical
 from mousterian.fitting.interval import Interval
 from mousterian.report_tables import (
-    Table,
     comparison,
     equivalence_table,
     figure_table,
@@ -30,7 +30,7 @@ from mousterian.report_tables import (
     surface_table,
 )
 from mousterian.store import write_atomically
-from mousterian.wording import TRUST, Answer, answer, generator, headline, number, percent, setting
+from mousterian.wording import TRUST, Answer, answer, compares, generator, number, percent, setting
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit, Formula
@@ -118,9 +118,9 @@ def _versions() -> dict[str, str]:
 def _arm(fit: Fit, index: int) -> dict[str, Any]:
     """Return what the template shows of one fit."""
     anchor = f"arm-{index}"
-    first = headline(fit)
+    first = answer(fit, *typical(fit))
     # Without synthetic images there is nothing to answer, however the surfaces go on.
-    synthetic = bool((fit.data["n_syn_plus"] > 0).any())
+    synthetic = compares(fit.data)
     answers = [answer(fit, *point) for point in points_of(fit)] if synthetic else []
     formula = fit.formula()
     return {
@@ -196,7 +196,7 @@ def _formula(formula: Formula) -> dict[str, Any]:
 
 
 def _straight(formula: Formula) -> str:
-    """Return the formula's limit as h goes to 1, where printing h in four digits would make it zero; else ""."""
+    """Return the formula's limit as h goes to 1 where h, printed in four digits, is 1; else ""."""
     printed = formula.printed
     if float(f"{printed['h']:.4g}") != 1.0:
         return ""
@@ -227,6 +227,3 @@ def _figures(fit: Fit, anchor: str) -> list[dict[str, Any]]:
             }
         )
     return drawn
-
-
-__all__ = ["QUESTION", "Table", "render", "write_report"]

@@ -7,9 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 
 if TYPE_CHECKING:
@@ -29,6 +26,9 @@ _TRAINED_ON = {
     "upstream": "trained on upstream images",
     "elsewhere": "trained elsewhere",
 }
+
+
+_NOTHING = "can be said yet: no trial adds synthetic images to a base."
 
 
 @dataclass(frozen=True)
@@ -120,10 +120,9 @@ def setting(labels: Mapping[str, str]) -> str:
     return "" if not trained_on else "internal" if trained_on == "base" else "external"
 
 
-def headline(fit: Fit) -> Answer:
-    """Return the answer to show first: at the middle base size, about as many real images again."""
-    n_base, n_real_plus = _typical(fit.data)
-    return answer(fit, n_base, n_real_plus)
+def compares(data: pd.DataFrame) -> bool:
+    """Say whether any trial adds synthetic images to a base: without, there is nothing to compare."""
+    return bool(((data["n_syn_plus"] > 0) & (data["n_base"] > 0)).any())
 
 
 def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
@@ -133,8 +132,8 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
     at, real = f"At {number(n_base)} base images,", f"{number(n_real_plus)} more real"
     name = generator(fit.labels)
     source = f" from {name}" if name else ""
-    if not (data["n_syn_plus"] > 0).any():
-        return Answer(found, n_real_plus, at, "nothing", "can be said yet: no trial has synthetic images.")
+    if not compares(data):
+        return Answer(found, n_real_plus, at, "nothing", _NOTHING)
     synthetic = found.n_syn_plus
     if not isinstance(synthetic, Interval):
         return Answer(
@@ -152,22 +151,6 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
         )  # fmt: skip
     estimate, _, interval = worth.partition(" ")
     return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.")
-
-
-def _typical(data: pd.DataFrame) -> tuple[float, float]:
-    """Return the middle base size given images of both kinds, and its real addition nearest to r_real 1."""
-    real, synthetic = data[data["n_real_plus"] > 0], data[data["n_syn_plus"] > 0]
-    sized = data.loc[data["n_base"] > 0, "n_base"]
-    both = np.intersect1d(real.loc[real["n_base"] > 0, "n_base"], synthetic["n_base"])
-    bases = both if both.size else np.unique(synthetic.loc[synthetic["n_base"] > 0, "n_base"])
-    bases = bases if bases.size else np.unique(sized)
-    if not bases.size:
-        raise InputError("no trial has base images, so nothing can be compared with adding real ones")
-    n_base = float(bases[(len(bases) - 1) // 2])
-    added = np.unique(real.loc[real["n_base"] == n_base, "n_real_plus"])
-    if not added.size:
-        return n_base, n_base
-    return n_base, float(added[np.argmin(np.abs(np.log(added / n_base)))])
 
 
 def _parts(interval: Interval) -> tuple[float, float, float]:
@@ -200,5 +183,7 @@ def _whole(value: float, digits: int) -> str:
 def _significant(value: float, digits: int) -> str:
     if not math.isfinite(value) or value <= 0:
         return signed(value, 0)
+    if value < 0.01:
+        return "<0.01"
     places = digits - 1 - math.floor(math.log10(value))
     return f"{round(value, places):,.{max(places, 0)}f}"

@@ -125,6 +125,15 @@ def test_larger_bases_stand_for_real_additions_where_none_were_measured() -> Non
     assert _rows.real_added(own, 50)["added"].to_list() == [25]
 
 
+def test_the_first_answer_is_of_a_middle_base_and_about_as_many_real_images_again() -> None:
+    assert _rows.typical(fitted()) == (50, 50)
+    rows = pd.DataFrame({"n_base": [50, 50, 90, 400, 400, 400], "n_syn_plus": [0, 99, 0, 0, 99, 9]})
+    rows["n_real_plus"] = 0
+    rows["accuracy"] = [0.5, 0.55, 0.6, 0.7, 0.75, 0.72]
+    # 90 images alone say what 40 more real images do at 50; nothing says what more do at 400.
+    assert _rows.typical(fit(rows, surface="loglinear", bootstrap=20)) == (50, 40)
+
+
 def test_the_maps_curve_pairs_additions_of_equal_accuracy() -> None:
     curve = drawn("contour_map").data.query("drawn == 'equivalence'")
     assert len(curve) > 5
@@ -166,7 +175,7 @@ def test_ratios_drawn_are_the_fits_own() -> None:
 
 @pytest.mark.parametrize("figure", [contour_map, equivalence_curve, improvement_ratio])
 def test_without_synthetic_images_there_is_nothing_to_compare(figure: ModuleType) -> None:
-    with pytest.raises(InputError, match="no trial has synthetic images"):
+    with pytest.raises(InputError, match="no trial adds synthetic images to a base"):
         figure.draw(fitted(without_synthetic=True))
 
 

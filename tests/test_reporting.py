@@ -134,7 +134,7 @@ def test_links_lead_somewhere_and_identifiers_are_unique() -> None:
 
 def test_answers_come_first_and_are_the_fits_own() -> None:
     text = page().text
-    external = wording.headline(fitted(1.0, "external"))
+    external = wording.answer(fitted(1.0, "external"), 50, 50)
     assert external.equivalence.reachable
     assert text.index(external.text) < text.index("Side by side Synthetic images that")
     assert "The answer lies inside the measured range." in text
@@ -171,8 +171,8 @@ def test_without_synthetic_images_the_report_says_so_and_answers_nothing() -> No
     rows = fitted(1.0, "external").data
     real = fit(rows[rows["n_syn_plus"] == 0], surface="loglinear", bootstrap=20, name="real only")
     text = Page(render((real,))).text
-    assert "nothing can be said yet: no trial has synthetic images." in text
-    assert "Not drawn: no trial has synthetic images." in text
+    assert "nothing can be said yet: no trial adds synthetic images to a base." in text
+    assert "Not drawn: no trial adds synthetic images to a base." in text
     assert "saturates" not in text
 
 

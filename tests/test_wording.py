@@ -27,6 +27,7 @@ def test_counts_are_as_short_as_tells_them_apart(interval: Interval, text: str) 
 
 def test_rates_keep_their_decimals() -> None:
     assert wording.rates(Interval(1.68, 0.846, 3.14)) == "1.7 (0.85–3.1)"
+    assert wording.rates(Interval(1.7, 3e-9, 4.0)) == "1.7 (<0.01–4.0)"
     assert wording.rates(Interval(117.4, 0.0, math.inf)) == "120 (at least 0)"
 
 
@@ -74,8 +75,8 @@ def _fit(gain: float, most: int = 16) -> Fit:
     return fit(table, surface="loglinear", bootstrap=20, labels={"generator": "edm"})
 
 
-def test_the_headline_is_the_middle_base_and_as_many_real_images_again() -> None:
-    found = wording.headline(_fit(gain=1.0))
+def test_an_answer_is_a_sentence_with_its_interval_and_source() -> None:
+    found = wording.answer(_fit(gain=1.0), 200, 200)
     # ln(1 + r_syn) = r_real has r_syn = e - 1 at r_real = 1.
     assert found.text.startswith("At 200 base images, 200 more real images are worth 344 (")
     assert found.text.endswith(" synthetic ones from edm.")

@@ -9,10 +9,10 @@ import pandas as pd
 
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
-from mousterian.wording import number
+from mousterian.wording import compares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from mousterian.equivalence import Fit
 
@@ -35,10 +35,27 @@ def base_sizes(fit: Fit, *, most: int = MOST_BASES) -> list[float]:
     return [float(base) for base in bases[kept]]
 
 
+def typical(fit: Fit) -> tuple[float, float]:
+    """Return the (n_base, n_real_plus) to answer first, of what was measured.
+
+    The real addition nearest to r_real = 1; among equals, that of the middle base size, and of those rather
+    at bases with real additions of their own. Where nothing says what more real images do: the middle base
+    size and as many again.
+    """
+    data, bases = fit.data, base_sizes(fit)
+    own = [base for base in bases if ((data["n_base"] == base) & (data["n_real_plus"] > 0)).any()]
+    points: list[tuple[float, float]] = [
+        (base, float(real)) for base in own or bases for real in np.unique(real_added(data, base)["added"])
+    ] or [(base, base) for base in bases]
+    distance = np.array([abs(np.log(real / base)) for base, real in points])
+    nearest = np.flatnonzero(distance < distance.min() + 1e-9)
+    return points[int(nearest[(len(nearest) - 1) // 2])]
+
+
 def require_synthetic(fit: Fit) -> None:
-    """Raise InputError where no trial has synthetic images."""
-    if not (fit.data["n_syn_plus"] > 0).any():
-        raise InputError("no trial has synthetic images", hint="add `synthetic` sizes to the grid file")
+    """Raise InputError where no trial adds synthetic images to a base."""
+    if not compares(fit.data):
+        raise InputError("no trial adds synthetic images to a base")
 
 
 def real_added(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
@@ -77,9 +94,3 @@ def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.Dat
         ends = (syn.estimate, syn.low, syn.high) if isinstance(syn, Interval) else (np.nan, np.nan, np.nan)
         rows.append((n_base, real, *ends, found.trust))
     return pd.DataFrame(rows, columns=["n_base", "n_real_plus", "n_syn_plus", "low", "high", "trust"])
-
-
-def listed(bases: Sequence[float]) -> str:
-    """Write base sizes in a sentence: 30, 100 and 300."""
-    shown = [number(base) for base in bases]
-    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

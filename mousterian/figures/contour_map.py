@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, to_svg
 from mousterian.figures._style import INK, MUTED, PAPER, SERIES, WIDTH, Array, count_axis, steps, style
-from mousterian.wording import headline, number, percent, times
+from mousterian.wording import number, percent, times
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
@@ -40,7 +40,7 @@ def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
         InputError: no trial has base images, or none synthetic ones.
     """
     _rows.require_synthetic(fit)
-    base = headline(fit).equivalence.n_base if n_base is None else float(n_base)
+    base = _rows.typical(fit)[0] if n_base is None else float(n_base)
     real, synthetic = _measured_ratios(fit, base)
     x, y = steps(real, _GRID, beyond=_BEYOND), steps(synthetic, _GRID, beyond=_BEYOND)
     mesh_x, mesh_y = np.meshgrid(x, y)
