@@ -48,8 +48,8 @@ class Answer:
 
 
 def number(value: float) -> str:
-    """Write a count of images: 1,200."""
-    return f"{value:,.0f}" if math.isfinite(value) else "∞"
+    """Write a count of images: 1,200; in powers of ten from a thousand million on."""
+    return f"{value:,.0f}" if abs(value) < 1e9 else scientific(value, 2)
 
 
 def times(ratio: float) -> str:

@@ -25,6 +25,12 @@ def test_counts_are_as_short_as_tells_them_apart(interval: Interval, text: str) 
     assert wording.counts(interval) == text
 
 
+def test_counts_too_large_to_read_are_in_powers_of_ten() -> None:
+    assert wording.number(999_999_999) == "999,999,999"
+    assert wording.number(2.5e298) == "2.5 × 10²⁹⁸"
+    assert wording.number(math.inf) == "∞"
+
+
 def test_rates_keep_their_decimals() -> None:
     assert wording.rates(Interval(1.68, 0.846, 3.14)) == "1.7 (0.85–3.1)"
     assert wording.rates(Interval(1.7, 3e-9, 4.0)) == "1.7 (<0.01–4.0)"
