@@ -76,6 +76,152 @@ def grid(
 
 
 @verb
+def fit(
+    *tables: str,
+    store: Path = STORE,
+    where: Sequence[str] = (),
+    surface: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    out: Path = FITS,
+    json: bool = False,
+    latex: bool = False,
+) -> int:
+    """Fit accuracy surfaces to a table of trials; save the equivalence with its intervals.
+
+    Parameters
+    ----------
+    tables
+        Files (CSV, TSV, parquet, JSON) or folders of stores; without any, the store.
+    store
+        Folder of the store.
+    where
+        COLUMN=VALUE: use only the rows with that value; may be repeated.
+    surface
+        A surface (`mousterian list surfaces`), or auto: all, weighted by how well they explain the data.
+    bootstrap
+        Draws that intervals are made of.
+    seed
+        Seed of those draws.
+    out
+        Folder for the fits, one file for each arm, or a .json file for a single one.
+    json
+        Print the fits as JSON, one a line.
+    latex
+        Print the equations in LaTeX.
+    """
+    from mousterian import answers
+
+    frame = answers.select(answers.read_tables(tables, store), where)
+    saved = answers.fit(frame, out, surface=surface, bootstrap=bootstrap, seed=seed)
+    if json:
+        return answers.print_json([made.to_json() for made, _ in saved])
+    if latex:
+        print("\n".join(formula.latex for made, _ in saved if (formula := made.formula())))
+        return 0
+    answers.show_fits(saved, frame)
+    return 0
+
+
+@verb
+def equivalence(
+    fit: Path, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None, json: bool = False
+) -> int:
+    """Say how many synthetic images some real ones are worth, or the other way round.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    n_base
+        Real images in the base set.
+    n_real_plus
+        Real images added.
+    n_syn_plus
+        Synthetic images added.
+    json
+        Print as JSON.
+    """
+    from mousterian import answers
+    from mousterian.equivalence import Fit
+
+    loaded = Fit.load(fit)
+    found = loaded.equivalence(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+    if json:
+        return answers.print_json(found.to_json())
+    print(answers.sentence(loaded, found))
+    return 0
+
+
+@verb
+def predict(
+    fit: Path, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0, json: bool = False
+) -> int:
+    """Predict the accuracy of a mixture, with its interval.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    n_base
+        Real images in the base set.
+    n_real_plus
+        Real images added.
+    n_syn_plus
+        Synthetic images added.
+    json
+        Print as JSON.
+    """
+    from mousterian import answers
+    from mousterian.equivalence import Fit
+
+    found = Fit.load(fit).predict(n_base, n_real_plus, n_syn_plus)
+    if json:
+        return answers.print_json(found.to_json())
+    print(answers.percents(found, 2))
+    return 0
+
+
+@verb
+def ratio(fit: Path, *, json: bool = False) -> int:
+    """Print the improvement ratio: gain from synthetic over gain from as many real images.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    json
+        Print as JSON.
+    """
+    from mousterian import answers
+    from mousterian.equivalence import Fit
+
+    return answers.show_ratio(Fit.load(fit), json)
+
+
+@verb
+def report(*fits: Path, out: Path = REPORTS / "report.html", title: str = "") -> int:
+    """Write fits as one HTML page that needs nothing else.
+
+    Parameters
+    ----------
+    fits
+        Saved fits; without any, all of results/fits.
+    out
+        The page's file.
+    title
+        The page's title.
+    """
+    from mousterian import answers
+    from mousterian.equivalence import Fit
+    from mousterian.reporting import write_report
+
+    loaded = [Fit.load(path) for path in answers.find_fits(fits, FITS)]
+    print(f"report: {write_report(loaded, out, title=title)}")
+    return 0
+
+
+@verb
 def data(name: str, *, data_dir: Path | None = None, json: bool = False) -> int:
     """Fetch a dataset, verify it, and say where it is.
 

@@ -87,6 +87,7 @@ class GridProgress:
             f" go on later with\n  {self._resume}",
             markup=False,
             highlight=False,
+            soft_wrap=True,  # a command is to be copied whole
         )
 
     def _note(self) -> str:

@@ -256,6 +256,8 @@ class Store:
             names = sorted(entry.name for entry in os.scandir(folder))
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise InputError(f"not a store ({error.strerror})", where=str(folder.parent)) from None
         return [folder / name for name in names if name.endswith(".parquet") and not name.startswith(".")]
 
 

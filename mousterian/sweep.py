@@ -160,4 +160,4 @@ def _tell(out: Console, outcome: dict[str, Any], interrupted: bool) -> None:
     out.print(text, highlight=False)
     if interrupted:
         out.print(f"interrupted with {outcome['left']} trials left; go on with", highlight=False)
-        out.print(f"  {_resume_command()}", markup=False, highlight=False)
+        out.print(f"  {_resume_command()}", markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import FrameType
 
@@ -57,7 +57,7 @@ def default_workers(device: str) -> int:
 
 @dataclass
 class _Worker:
-    process: SpawnProcess
+    process: ForkServerProcess
     connection: Connection
     job: Job | None = None
 
@@ -72,13 +72,17 @@ class _Supervisor:
         self._settings, self._listener = settings, listener
         # Threads of the numeric libraries are fixed when these are first loaded, so before workers start.
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
+        # Workers are forked from one process that has imported torch and nothing else: the import (12 s on a
+        # slow core, the compiler that plain optimisers pull in counted) is paid once, and a worker that
+        # died is replaced at once.
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["torch._dynamo", "mousterian.training.loop"])
         self._workers = [self._start() for _ in range(count)]
         self.stopping = False
 
     def _start(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(target=_work, args=(there, self._settings, os.getpid()), daemon=True)
+        here, there = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(there, self._settings), daemon=True)
         # Started with Ctrl-C ignored: that is the supervisor's to answer, also while a worker still imports.
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
@@ -169,9 +173,10 @@ class _Supervisor:
                 worker.process.join()
 
 
-def _work(connection: Connection, settings: Settings, supervisor: int) -> None:
+def _work(connection: Connection, settings: Settings) -> None:
     """Run jobs as they come until the supervisor is gone. Runs in the worker process."""
-    _die_with(supervisor)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
     import torch
 
     torch.set_num_threads(1)
@@ -194,10 +199,10 @@ def _work(connection: Connection, settings: Settings, supervisor: int) -> None:
             return
 
 
-def _die_with(supervisor: int) -> None:
-    """Have the kernel kill this process when its supervisor dies, so that none is left over."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != supervisor:
-        os._exit(1)
+def _die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies, so that none is left over.
+
+    The parent is the fork server, which leaves as soon as the supervisor is gone, however that ended.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

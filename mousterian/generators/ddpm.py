@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from mousterian.seeds import seed_for
 def size_for(side: int) -> Size:
     """Return the UNet and training length for images of this side; from 32 on it is Ho et al.'s own."""
     if side < 16:
-        return Size(16, (1, 2), 1, 0, 0.0, 400, 64)
+        return Size(16, (1, 2), 1, 0, 0.0, 600, 64)
     if side < 32:
         return Size(48, (1, 2, 2), 2, 7, 0.0, 4000, 128)
     return Size(128, (1, 2, 2, 2), 2, 16, 0.1, 800_000, 128)
@@ -36,7 +36,8 @@ class _Sampler:
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        scheduler = DPMSolverMultistepScheduler.from_config(self.schedule.config)
+        # The schedule clips the predicted image to its range, without which a network trained briefly diverges.
+        scheduler = DDIMScheduler.from_config(self.schedule.config, timestep_spacing="trailing")
         scheduler.set_timesteps(self.sampling_steps, device=self.device)
         images = noise(self.shape, seeds).to(self.device)
         classes = torch.from_numpy(labels).to(self.device)
@@ -66,6 +67,7 @@ def fit(
     context: Context,
     *,
     channels: int = 0,
+    layers: int = 0,
     steps: int = 0,
     batch_size: int = 0,
     learning_rate: float = 1e-3,
@@ -74,12 +76,13 @@ def fit(
     timesteps: int = 1000,
     sampling_steps: int = 25,
 ) -> _Sampler:
-    """Train class-conditional DDPM (linear betas 1e-4 to 0.02) and sample it with DPM-Solver++.
+    """Train class-conditional DDPM (linear betas 1e-4 to 0.02) and sample it with DDIM.
 
     Args:
         real: all that the generator learns from.
         context: classes, image shape, seed, device and where weights are kept.
         channels: channels of the UNet at full resolution; 0: by image size.
+        layers: residual blocks a level; 0: by image size.
         steps: training steps; 0: by image size.
         batch_size: images a step; 0: by image size.
         learning_rate: Adam's peak learning rate.
@@ -88,7 +91,8 @@ def fit(
         timesteps: noise levels T of the forward process.
         sampling_steps: network evaluations for each image.
     """
-    size = size_for(min(context.shape[:2])).changed(channels=channels, steps=steps, batch_size=batch_size)
+    size = size_for(min(context.shape[:2]))
+    size = size.changed(channels=channels, layers=layers, steps=steps, batch_size=batch_size)
     schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     torch.manual_seed(seed_for("generator-initialisation", context.seed))
     network = size.network(context.shape, len(context.class_names)).to(context.device)

@@ -68,6 +68,7 @@ def fit(
     context: Context,
     *,
     channels: int = 0,
+    layers: int = 0,
     steps: int = 0,
     batch_size: int = 0,
     learning_rate: float = 1e-3,
@@ -81,6 +82,7 @@ def fit(
         real: all that the generator learns from.
         context: classes, image shape, seed, device and where weights are kept.
         channels: channels of the UNet at full resolution; 0: by image size.
+        layers: residual blocks a level; 0: by image size.
         steps: training steps; 0: by image size.
         batch_size: images a step; 0: by image size.
         learning_rate: Adam's peak learning rate.
@@ -88,7 +90,8 @@ def fit(
         flip: mirror half of the training images.
         sampling_steps: network evaluations for each image.
     """
-    size = size_for(min(context.shape[:2])).changed(channels=channels, steps=steps, batch_size=batch_size)
+    size = size_for(min(context.shape[:2]))
+    size = size.changed(channels=channels, layers=layers, steps=steps, batch_size=batch_size)
     torch.manual_seed(seed_for("generator-initialisation", context.seed))
     network = size.network(context.shape, len(context.class_names)).to(context.device)
     trained = keep_or_train(

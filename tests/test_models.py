@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from mousterian import plugins
+from mousterian.errors import InputError
+
+
+def build(name: str, classes: int, shape: tuple[int, int, int], **options: object) -> torch.nn.Module:
+    plugin = plugins.find("models", name)
+    return plugin.load()(classes, shape, **plugin.resolve(options), **plugin.preset)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("small_cnn", (8, 8, 1)), ("small_cnn", (32, 32, 3)), ("resnet20", (32, 32, 3)), ("resnet18", (32, 32, 3)), ("vit_tiny_patch16_224", (32, 32, 3))],
+)
+def test_models_give_a_logit_for_each_class(name: str, shape: tuple[int, int, int]) -> None:
+    height, width, channels = shape
+    logits = build(name, 7, shape)(torch.zeros(2, channels, height, width))
+    assert logits.shape == (2, 7)
+
+
+@pytest.mark.parametrize(("name", "millions"), [("resnet20", 0.27), ("resnet56", 0.85), ("resnet110", 1.7)])
+def test_cifar_resnets_have_the_papers_size(name: str, millions: float) -> None:
+    # He et al. 2016, Table 6.
+    parameters = sum(p.numel() for p in build(name, 10, (32, 32, 3)).parameters())
+    assert parameters / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+def test_the_shortcut_keeps_the_features_that_it_has() -> None:
+    from mousterian.models.cifar_resnet import _Block
+
+    block = _Block(16, 32).eval()
+    for parameter in block.parameters():
+        torch.nn.init.zeros_(parameter)
+    features = torch.rand(1, 16, 8, 8)
+    out = block(features)
+    assert torch.equal(out[:, 8:24], features[:, :, ::2, ::2])
+    assert not out[:, :8].any() and not out[:, 24:].any()
+
+
+def test_small_images_get_a_small_stem() -> None:
+    network = build("resnet18", 10, (32, 32, 3))
+    assert network.conv1.kernel_size == (3, 3)
+    assert isinstance(network.maxpool, torch.nn.Identity)
+    assert build("resnet18", 10, (32, 32, 3), small_stem=False).conv1.kernel_size == (7, 7)
+
+
+def test_a_depth_that_the_family_does_not_have_is_refused() -> None:
+    from mousterian.models.cifar_resnet import build as cifar
+
+    with pytest.raises(InputError, match="no CIFAR ResNet"):
+        cifar(10, (32, 32, 3), name="resnet33")
