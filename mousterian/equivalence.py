@@ -106,6 +106,11 @@ class Fit:
         return self.surfaces[0].name
 
     @property
+    def identified(self) -> bool:
+        """Whether the table tells every parameter of the heaviest surface."""
+        return not self.surfaces[0].unidentified
+
+    @property
     def outliers(self) -> list[tuple[dict[str, Any], float, str]]:
         """The rows set aside: the row, how many usual residuals off it is, and the reason."""
         rows = self.data[self.data["outlier"]]

@@ -18,16 +18,22 @@ from mousterian.fitting.engine import Fitted
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Problem
+from mousterian.fitting.profile import profile
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table
 
 # A surface of less weight than this is left out of the average.
 _LEAST_WEIGHT = 0.01
+# Errors of two parameters that correlate more than this are one error.
+_TOGETHER = 0.95
 
 
 @dataclass(frozen=True)
 class SurfaceFit:
-    """One surface as fitted: its share in the average, criteria, errors (fractions) and parameters."""
+    """One surface as fitted: its share in the average, criteria, errors (fractions) and parameters.
+
+    `unidentified` names the parameters that the table does not tell (looked into where weight matters).
+    """
 
     name: str
     weight: float
@@ -36,6 +42,7 @@ class SurfaceFit:
     rmse: float
     parameters: dict[str, Interval]
     latex: str
+    unidentified: tuple[str, ...] = ()
 
 
 def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -45,11 +52,12 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     fits, problem, outliers = engine.fit_all(wanted, every, table)
     averaged, draws = average(fits, problem, bootstrap, seed)
     components = scatter(problem, fits[0]).components
+    found = tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits)
     return {
         "data": _rows(table, averaged, outliers),
-        "surfaces": tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits),
+        "surfaces": found,
         "components": {part: float(np.sqrt(value)) for part, value in dataclasses.asdict(components).items()},
-        "warnings": (*table.warnings, *_warnings(fits, table)),
+        "warnings": (*table.warnings, *_warnings(fits, found[0].unidentified, table)),
         "averaged": averaged,
     }
 
@@ -57,7 +65,7 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
 def scatter(problem: Problem, fit: Fitted) -> variance.Scatter:
     """Return how the rows scatter around a fit."""
     table = problem.table
-    return variance.scatter(table, table.accuracy - fit.values, fit.leverage, problem.keep)
+    return variance.scatter(table, table.accuracy - fit.values, fit.told.leverage, problem.keep)
 
 
 def average(
@@ -119,18 +127,24 @@ def _surface_fit(fit: Fitted, problem: Problem, draws: Array | None) -> SurfaceF
             for i, name in enumerate(fit.surface.parameters)
         },
         latex=fit.surface.latex,
+        unidentified=() if fit.weight < _LEAST_WEIGHT else _untold(fit, problem),
     )
 
 
-def _warnings(fits: Sequence[Fitted], table: Table) -> list[str]:
+def _untold(fit: Fitted, problem: Problem) -> tuple[str, ...]:
+    profiles = profile(fit.surface, problem, fit.unknowns, fit.loss, fit.told.spent)
+    return tuple(name for name, found in profiles.items() if not found.told)
+
+
+def _warnings(fits: Sequence[Fitted], untold: Sequence[str], table: Table) -> list[str]:
     best = fits[0]
     found = []
     if not math.isfinite(best.aicc):
         found.append(f"Too few rows ({len(table.rows)}) to weigh surfaces by how well they explain the data.")
-    lacking = len(best.surface.parameters) - best.spent
-    if lacking > 0:
-        found.append(
-            f"The table cannot tell apart {lacking} of the {len(best.surface.parameters)} parameters"
-            f" of {best.surface.name}."
-        )
+    names = best.surface.parameters
+    for name in untold:
+        others = np.abs(best.told.correlation[names.index(name)])
+        others[names.index(name)] = 0.0
+        partner = f", which {names[int(others.argmax())]} can make up for" if others.max() > _TOGETHER else ""
+        found.append(f"The table does not tell {name} of {best.surface.name}{partner}.")
     return found

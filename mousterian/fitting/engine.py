@@ -20,6 +20,23 @@ _DRAW_STEPS = 15
 
 
 @dataclass(frozen=True)
+class Information:
+    """What a table tells at a fit.
+
+    Attributes:
+        leverage: of each row, (R,).
+        spent: parameters that the table can tell apart.
+        spread: standard error of each unknown for residuals of weighted variance 1, (P,); inf where not told.
+        correlation: of the unknowns' errors, (P, P).
+    """
+
+    leverage: Array
+    spent: int
+    spread: Array
+    correlation: Array
+
+
+@dataclass(frozen=True)
 class Fitted:
     """One surface at its best parameters.
 
@@ -29,8 +46,7 @@ class Fitted:
         theta: best parameters, (P,).
         values: fitted accuracy of each row, (R,).
         loss: weighted sum of squared residuals.
-        spent: parameters that the table can tell apart.
-        leverage: of each row, (R,).
+        told: what the table tells there.
         spread: standard error of each unknown, linearised, (P,); inf where the table tells nothing.
         aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
         cv_rmse: root mean square error at cells left out, a fraction.
@@ -42,8 +58,7 @@ class Fitted:
     theta: Array
     values: Array
     loss: float
-    spent: int
-    leverage: Array
+    told: Information
     spread: Array
     aicc: float
     cv_rmse: float
@@ -64,13 +79,21 @@ def robust(surface: Surface, table: Table) -> tuple[Array, float]:
     parts = np.random.default_rng(0).random((len(unknowns), len(given))) < _PART
     parts[: len(guesses)] = True
     part_weights = weights * parts[:, table.row]
-    unknowns = minimise(model, target, part_weights, unknowns, iterations=12, tolerance=1e-4).unknowns
+    unknowns = minimise(
+        model, target, part_weights, unknowns, limits=surface.limits, iterations=12, tolerance=1e-4
+    ).unknowns
     for steps in (6, 6, 12):
         values = surface.accuracy(points, surface.bounded(unknowns))
         scales = residual_scale(table.of_rows(target - values), spent)
         best = np.argsort(scales, kind="stable")[:_STARTS]
         unknowns = minimise(
-            model, target, weights, unknowns[best], scale=scales[best], iterations=steps
+            model,
+            target,
+            weights,
+            unknowns[best],
+            limits=surface.limits,
+            scale=scales[best],
+            iterations=steps,
         ).unknowns
     values = surface.accuracy(points, surface.bounded(unknowns))
     scales = residual_scale(table.of_rows(target - values), spent)
@@ -91,33 +114,37 @@ def refit(
     """Return the best unknowns (P,) from the starts (S, P), and their loss."""
     model = surface.model(problem.points)
     found = minimise(
-        model, problem.target, problem.weights, starts, iterations=iterations, tolerance=tolerance
+        model,
+        problem.target,
+        problem.weights,
+        starts,
+        limits=surface.limits,
+        iterations=iterations,
+        tolerance=tolerance,
     )
     best = int(np.argmin(found.loss))
     return found.unknowns[best], float(found.loss[best]) + problem.scattered
 
 
-def information(surface: Surface, problem: Problem, unknowns: Array) -> tuple[Array, int, Array]:
-    """Return what the table tells at a fit.
-
-    Returns:
-        Each row's leverage (R,), how many parameters the table can tell apart, and the standard error of
-        each unknown for residuals of weighted variance 1, (P,).
-    """
+def information(surface: Surface, problem: Problem, unknowns: Array) -> Information:
+    """Return what the table tells at a fit."""
     table = problem.table
     _, jacobian = surface.model(table.points)(unknowns[None])
     weighted = jacobian[0] * np.sqrt(problem.row_weights[table.row] * table.share)
     size = np.sqrt((weighted**2).sum(axis=1))
     used = size > 1e-9
-    spread = np.full(len(unknowns), np.inf)
-    rows = len(table.rows)
+    rows, count = len(table.rows), len(unknowns)
+    spread, correlation = np.full(count, np.inf), np.eye(count)
     if not used.any():
-        return np.zeros(rows), 0, spread
+        return Information(np.zeros(rows), 0, spread, correlation)
     left, singular, right = np.linalg.svd(weighted[used] / size[used, None], full_matrices=False)
     told = singular > 1e-6 * singular[0]
     leverage = np.bincount(table.row, (right[told] ** 2).sum(axis=0), minlength=rows)
-    spread[used] = np.sqrt(((left / np.maximum(singular, 1e-12)) ** 2).sum(axis=1)) / size[used]
-    return leverage, int(told.sum()), spread
+    basis = left / np.maximum(singular, 1e-12)
+    length = np.sqrt((basis**2).sum(axis=1))
+    spread[used] = length / size[used]
+    correlation[np.ix_(used, used)] = basis @ basis.T / np.outer(length, length)
+    return Information(leverage, int(told.sum()), spread, correlation)
 
 
 def draw(fit: Fitted, problem: Problem, scatter: variance.Scatter, count: int, seed: int) -> Array:
@@ -128,6 +155,7 @@ def draw(fit: Fitted, problem: Problem, scatter: variance.Scatter, count: int, s
         accuracies @ problem.gathering.T,
         problem.weights,
         np.repeat(fit.unknowns[None], count, axis=0),
+        limits=fit.surface.limits,
         iterations=_DRAW_STEPS,
         tolerance=1e-6,
     )
@@ -160,7 +188,7 @@ def fit_all(
     ]
     best = int(np.argmin([loss for _, loss in first]))
     surface, unknowns = surfaces[best], first[best][0]
-    spent = information(surface, problem, unknowns)[1]
+    spent = information(surface, problem, unknowns).spent
     values = table.of_rows(surface.accuracy(table.points, surface.bounded(unknowns)))
     problem = Problem.of(table, variance.row_weights(table, table.accuracy - values, keep, spent), keep)
     fits = [
@@ -174,18 +202,17 @@ def _fitted(surface: Surface, problem: Problem, starts: Array) -> Fitted:
     table = problem.table
     unknowns, loss = refit(surface, problem, starts, 80, 1e-10)
     theta = surface.bounded(unknowns)
-    leverage, spent, spread = information(surface, problem, unknowns)
-    freedom = max(int(problem.keep.sum()) - spent, 1)
+    told = information(surface, problem, unknowns)
+    freedom = max(int(problem.keep.sum()) - told.spent, 1)
     return Fitted(
         surface=surface,
         unknowns=unknowns,
         theta=theta,
         values=table.of_rows(surface.accuracy(table.points, theta)),
         loss=loss,
-        spent=spent,
-        leverage=leverage,
-        spread=spread * np.sqrt(max(loss, 1e-12) / freedom),
-        aicc=selection.aicc(loss, int(problem.keep.sum()), spent),
+        told=told,
+        spread=told.spread * np.sqrt(max(loss, 1e-12) / freedom),
+        aicc=selection.aicc(loss, int(problem.keep.sum()), told.spent),
         cv_rmse=selection.cross_validate(surface, problem, unknowns),
         weight=0.0,
     )

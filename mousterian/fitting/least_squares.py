@@ -38,11 +38,30 @@ class _State:
     gradient: Array
 
 
-def _evaluate(model: Model, unknowns: Array, target: Array, weights: Array, scale: Array | None) -> _State:
-    """Return loss, normal matrix and gradient; with `scale`, of Cauchy's loss (iteratively reweighted)."""
+@dataclass(frozen=True)
+class _Task:
+    """What the problems of a batch are to be fitted to, and which of their unknowns stay where they are."""
+
+    model: Model
+    target: Array
+    weights: Array
+    scale: Array | None
+    held: Array | None
+
+    def part(self, rows: Array) -> _Task:
+        scale = None if self.scale is None else self.scale[rows]
+        held = None if self.held is None else self.held[rows]
+        return _Task(self.model, self.target[rows], self.weights[rows], scale, held)
+
+
+def _evaluate(task: _Task, unknowns: Array) -> _State:
+    """Return loss, normal matrix and gradient; with a scale, of Cauchy's loss (iteratively reweighted)."""
+    weights, scale = task.weights, task.scale
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        values, jacobian = model(unknowns)
-        residual = target - values
+        values, jacobian = task.model(unknowns)
+        if task.held is not None:
+            jacobian = np.where(task.held[:, :, None], 0.0, jacobian)
+        residual = task.target - values
         if scale is None:
             pulled = weights * residual
             loss = np.einsum("bm,bm->b", pulled, residual)
@@ -72,7 +91,8 @@ def _step(normal: Array, gradient: Array, diagonal: Array, damping: Array) -> Ar
 
 def minimise(
     model: Model, target: Array, weights: Array, start: Array,
-    *, scale: Array | None = None, iterations: int = 100, tolerance: float = 1e-10,
+    *, scale: Array | None = None, held: Array | None = None, limits: Array | None = None,
+    iterations: int = 100, tolerance: float = 1e-10,
 ) -> Solution:  # fmt: skip
     """Minimise Σ weights·(target − model)² of each problem (or its Cauchy loss) from its start.
 
@@ -82,12 +102,16 @@ def minimise(
         weights: of each row, (B, M) or (M,); not negative.
         start: unknowns to begin from, (B, P).
         scale: scale of a usual residual in each problem, (B,); if given, Cauchy's loss.
+        held: unknowns that stay where they start, (B, P) bool.
+        limits: least and largest value of each unknown, (2, P); steps end there.
         iterations: steps tried at most.
         tolerance: a problem has converged when its summed loss can fall by no more than this share.
     """
     count, size = start.shape[0], target.shape[-1]
-    target, weights = np.broadcast_to(target, (count, size)), np.broadcast_to(weights, (count, size))
-    best = _evaluate(model, start.copy(), target, weights, scale)
+    task = _Task(
+        model, np.broadcast_to(target, (count, size)), np.broadcast_to(weights, (count, size)), scale, held
+    )
+    best = _evaluate(task, start.copy())
     converged = np.zeros(count, dtype=bool)
     active = np.flatnonzero(np.isfinite(best.loss))
     damping, growth = np.full(count, 1e-3), np.full(count, 2.0)
@@ -100,10 +124,8 @@ def minimise(
         diagonal[active] = np.maximum(diagonal[active], np.einsum("bpp->bp", normal))
         step = _step(normal, gradient, diagonal[active], damping[active])
         expected = np.einsum("bp,bp->b", step, 2 * gradient - np.einsum("bpq,bq->bp", normal, step))
-        trial = _evaluate(
-            model, best.unknowns[active] + step, target[active], weights[active],
-            None if scale is None else scale[active],
-        )  # fmt: skip
+        moved = best.unknowns[active] + step
+        trial = _evaluate(task.part(active), moved if limits is None else np.clip(moved, *limits))
         gain = best.loss[active] - trial.loss
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(np.isfinite(gain), gain / np.maximum(expected, 1e-300), -1.0)

@@ -68,6 +68,7 @@ def _surface_json(found: SurfaceFit) -> dict[str, Any]:
         "cv_rmse": rounded(found.cv_rmse),
         "rmse": rounded(found.rmse),
         "parameters": {name: value.to_json() for name, value in found.parameters.items()},
+        "unidentified": list(found.unidentified),
         "latex": found.latex,
     }
 
@@ -112,6 +113,7 @@ def _surface_fit(found: Mapping[str, Any]) -> SurfaceFit:
         rmse=found["rmse"],
         parameters={name: Interval.from_json(value) for name, value in found["parameters"].items()},
         latex=found["latex"],
+        unidentified=tuple(found["unidentified"]),
     )
 
 

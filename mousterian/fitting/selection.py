@@ -38,6 +38,7 @@ def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float
         targets,
         weights,
         np.repeat(unknowns[None], len(out), axis=0),
+        limits=surface.limits,
         iterations=15,
         tolerance=1e-4,
     )
@@ -51,14 +52,24 @@ def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:
     alone = all(fit.surface.referee for fit in fits)
     criteria = np.array([fit.aicc if alone or not fit.surface.referee else math.inf for fit in fits])
     if not np.isfinite(criteria).any():
-        # Too few rows to compare: the surfaces that leave most rows over to tell how good they are, alike.
-        spent = np.array([math.inf if fit.surface.referee and not alone else fit.spent for fit in fits])
-        criteria = np.where(spent == spent.min(), 0.0, math.inf)
+        criteria = np.where([fit.surface.referee and not alone for fit in fits], math.inf, _of_few(fits))
     criteria = np.where(_repeated(fits, criteria), math.inf, criteria)
     weights = np.exp(-(criteria - criteria[np.isfinite(criteria)].min()) / 2)
     weights /= weights.sum()
     order = np.argsort(-weights, kind="stable")
     return tuple(dataclasses.replace(fits[i], weight=float(weights[i])) for i in order)
+
+
+def _of_few(fits: Sequence[Fitted]) -> Array:
+    """Return criteria where rows are too few for the corrected one: Akaike's own, or all alike."""
+    count = len(fits[0].values)
+    plain = [
+        count * math.log(max(fit.loss / count, _LEAST_VARIANCE)) + 2 * fit.told.spent
+        if fit.told.spent <= count - 2
+        else math.inf
+        for fit in fits
+    ]
+    return np.array(plain) if np.isfinite(plain).any() else np.zeros(len(fits))
 
 
 def _repeated(fits: Sequence[Fitted], criteria: Array) -> Array:
@@ -77,4 +88,4 @@ def _repeated(fits: Sequence[Fitted], criteria: Array) -> Array:
 
 
 def _alike(one: Fitted, other: Fitted) -> bool:
-    return one.spent == other.spent and np.allclose(one.values, other.values, atol=1e-4, rtol=0.0)
+    return one.told.spent == other.told.spent and np.allclose(one.values, other.values, atol=1e-4, rtol=0.0)

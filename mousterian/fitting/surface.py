@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from mousterian.errors import InputError
 
 Array = NDArray[Any]
 # Unknowns are kept where their bounded parameters can still be told from the bound.
-_FARTHEST = np.array([[-14.0, 14.0], [-60.0, 60.0]])
+_FARTHEST_SHARE, _FARTHEST_FACTOR = 10.0, 60.0
 _COMPLEX_STEP = 1e-30
 
 
@@ -98,9 +98,17 @@ class Surface:
         low, high = self.bounds.T
         both, lower = np.isfinite(low) & np.isfinite(high), np.isfinite(low)
         safe_low, span = np.where(lower, low, 0.0), np.where(both, high - low, 1.0)
-        logistic = 1.0 / (1.0 + np.exp(-np.clip(unknowns, *_FARTHEST[0])))
-        exponential = np.exp(np.clip(unknowns, *_FARTHEST[1]))
+        logistic = 1.0 / (1.0 + np.exp(-np.clip(unknowns, -_FARTHEST_SHARE, _FARTHEST_SHARE)))
+        exponential = np.exp(np.clip(unknowns, -_FARTHEST_FACTOR, _FARTHEST_FACTOR))
         return np.where(both, safe_low + span * logistic, np.where(lower, safe_low + exponential, unknowns))
+
+    @cached_property
+    def limits(self) -> Array:
+        """Least and largest value of each unknown, (2, P), for `least_squares.minimise`."""
+        low, high = self.bounds.T
+        both, lower = np.isfinite(low) & np.isfinite(high), np.isfinite(low)
+        farthest = np.where(both, _FARTHEST_SHARE, np.where(lower, _FARTHEST_FACTOR, np.inf))
+        return np.stack([-farthest, farthest])
 
     def unbounded(self, theta: Array) -> Array:
         """Return the unknowns of parameters (..., P), moved inside their bounds where they are not."""
