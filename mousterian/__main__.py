@@ -125,7 +125,12 @@ def fit(
 
 @verb
 def equivalence(
-    fit: Path, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None, json: bool = False
+    fit: Path,
+    *,
+    n_base: float,
+    n_real_plus: float | None = None,
+    n_syn_plus: float | None = None,
+    json: bool = False,
 ) -> int:
     """Say how many synthetic images some real ones are worth, or the other way round.
 
@@ -172,13 +177,13 @@ def predict(
     json
         Print as JSON.
     """
-    from mousterian import answers
+    from mousterian import answers, wording
     from mousterian.equivalence import Fit
 
     found = Fit.load(fit).predict(n_base, n_real_plus, n_syn_plus)
     if json:
         return answers.print_json(found.to_json())
-    print(answers.percents(found, 2))
+    print(wording.percents(found, 2))
     return 0
 
 
@@ -367,8 +372,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if (error.name or "").partition(".")[0] not in TRAIN_PACKAGES:
             raise
         print(
-            f"mousterian: this needs the package {error.name!r}\n  install mousterian with what training needs:"
-            " pip install 'mousterian[train]'",
+            f"mousterian: this needs the package {error.name!r}\n"
+            "  install mousterian with what training needs: pip install 'mousterian[train]'",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,9 @@ from mousterian import equivalence
 from mousterian.console import console, table
 from mousterian.equivalence import Equivalence, Fit
 from mousterian.errors import InputError, unknown_name
-from mousterian.fitting.interval import Interval
 from mousterian.fitting.table import load
 from mousterian.store import FAILED, Store
-from mousterian.wording import answer, counts, number, percents
+from mousterian.wording import answer, counts, number
 
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 
@@ -45,9 +45,13 @@ def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
             raise unknown_name("column", column, map(str, frame), where="--where")
         numeric = pd.api.types.is_numeric_dtype(frame[column])
         try:
-            kept = frame[frame[column] == float(value)] if numeric else frame[frame[column].astype(str) == value]
+            kept = (
+                frame[frame[column] == float(value)] if numeric else frame[frame[column].astype(str) == value]
+            )
         except ValueError:
-            raise InputError(f"column {column!r} holds numbers, and {value!r} is none", where="--where") from None
+            raise InputError(
+                f"column {column!r} holds numbers, and {value!r} is none", where="--where"
+            ) from None
         if kept.empty:
             there = ", ".join(sorted(map(str, frame[column].unique()))[:8])
             raise InputError(f"no row has {condition}", where="--where", hint=f"{column} is one of {there}")
@@ -79,7 +83,9 @@ def fit(frame: pd.DataFrame, out: Path, *, surface: str, bootstrap: int, seed: i
     saved = []
     for name, (labels, rows) in arms.items():
         called = out.stem if single else name
-        made = equivalence.fit(rows, surface=surface, bootstrap=bootstrap, seed=seed, name=called, labels=labels)
+        made = equivalence.fit(
+            rows, surface=surface, bootstrap=bootstrap, seed=seed, name=called, labels=labels
+        )
         path = out if single else out / f"{name}.json"
         made.save(path)
         saved.append((made, path))
@@ -98,12 +104,13 @@ def show_fits(saved: Sequence[tuple[Fit, Path]], frame: pd.DataFrame) -> None:
         formula = made.formula()
         if formula:
             out.print(formula.text, style="bold", highlight=False, markup=False)
-            out.print(
-                f"(off the fitted surfaces by a factor of {2.718281828**formula.rms_log_error:.2f} on average)"
-                if formula.rms_log_error > 0.005
-                else "(exact for this surface)",
-                highlight=False,
+            off = math.exp(formula.rms_log_error)
+            exact = (
+                "exact for these surfaces"
+                if off < 1.005
+                else f"typically off the surfaces by a factor {off:.2f}"
             )
+            out.print(f"({exact})", highlight=False)
         else:
             out.print("no equation: synthetic images reach too little of what real ones do", style="bold")
         for text in _typical(made):
@@ -116,7 +123,9 @@ def show_fits(saved: Sequence[tuple[Fit, Path]], frame: pd.DataFrame) -> None:
 
 
 def _weights(made: Fit) -> str:
-    return ", ".join(f"{each.name} {100 * each.weight:.0f} %" for each in made.surfaces if each.weight >= 0.01)
+    return ", ".join(
+        f"{each.name} {100 * each.weight:.0f} %" for each in made.surfaces if each.weight >= 0.01
+    )
 
 
 def _typical(made: Fit) -> list[str]:
@@ -153,7 +162,9 @@ def show_ratio(made: Fit, as_json: bool) -> int:
     if as_json:
         return print_json(rows)
     if not rows:
-        raise InputError("no synthetic images were measured, so there is no improvement ratio", where=made.name)
+        raise InputError(
+            "no synthetic images were measured, so there is no improvement ratio", where=made.name
+        )
     console().print(table(f"improvement ratio of {made.name}", rows, keep=("n_base", "r", "ratio")))
     return 0
 
@@ -166,5 +177,7 @@ def find_fits(given: Sequence[Path], folder: Path) -> list[Path]:
     """
     paths = list(given) or sorted(folder.glob("*.json"))
     if not paths:
-        raise InputError("no fits here", where=str(folder), hint="run `mousterian fit` first, or name a fit's file")
+        raise InputError(
+            "no fits here", where=str(folder), hint="run `mousterian fit` first, or name a fit's file"
+        )
     return paths

@@ -19,7 +19,7 @@ def console(*, stderr: bool = False) -> Console:
     return made
 
 
-def table(title: str, rows: Sequence[Mapping[str, Any]], *, keep: Sequence[str] = ()) -> Table:
+def table(title: str, rows: Sequence[Mapping[Any, Any]], *, keep: Sequence[str] = ()) -> Table:
     """Return rows as a table, without the columns that say the same in every row; `keep` stay all the same.
 
     Numbers are set to the right, whole ones with thousands separators, shares of one as per cent with two

@@ -255,7 +255,9 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
             train = load_images(trial.dataset, "train", data_dir)
             if trial.n_base < len(train.class_names):
                 classes = len(train.class_names)
-                raise InputError(f"n_base {trial.n_base} is less than one image for each of {classes} classes")
+                raise InputError(
+                    f"n_base {trial.n_base} is less than one image for each of {classes} classes"
+                )
             generator_indices(trial, train)
 
         faults.attempt(("generator",) if upstream_size else ("n_base",), check)

@@ -47,7 +47,9 @@ def plugins_of(kind: str, as_json: bool) -> int:
             "kind": plugin.kind,
             "name": plugin.name,
             "what it is": plugin.summary,
-            "options": ", ".join(o.name if o.required else f"{o.name}={o.default!r}" for o in plugin.options.values()),
+            "options": ", ".join(
+                o.name if o.required else f"{o.name}={o.default!r}" for o in plugin.options.values()
+            ),
         }
         for plugin in found
     ]
@@ -92,15 +94,21 @@ def cells(folder: Path, as_json: bool) -> int:
     ]
     frame["failed"] = frame["status"] != DONE
     grouped = frame.groupby([*keys, "cell", "evaluation"], sort=True)
-    rows = grouped.agg(
-        done=("failed", lambda failed: int((~failed).sum())),
-        failed=("failed", "sum"),
-        top1=("top1", "mean"),
-        spread=("top1", "std"),
-    ).reset_index().drop(columns="cell")
+    rows = (
+        grouped.agg(
+            done=("failed", lambda failed: int((~failed).sum())),
+            failed=("failed", "sum"),
+            top1=("top1", "mean"),
+            spread=("top1", "std"),
+        )
+        .reset_index()
+        .drop(columns="cell")
+    )
     if as_json:
         return _print_json(json.loads(rows.to_json(orient="records")))
     shown = [row | {"top-1 %": row.pop("top1"), "± %": row.pop("spread")} for row in rows.to_dict("records")]
     out = console()
-    out.print(table(str(folder), shown, keep=("n_base", "n_real_plus", "n_syn_plus", "done", "failed", "top-1 %")))
+    out.print(
+        table(str(folder), shown, keep=("n_base", "n_real_plus", "n_syn_plus", "done", "failed", "top-1 %"))
+    )
     return 0

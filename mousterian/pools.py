@@ -76,7 +76,9 @@ class PoolIdentity:
     def label(self) -> str:
         """What a person calls it, e.g. "edm trained on base of 300"."""
         sizes = {BASE: f" of {self.n_base}", UPSTREAM: f" of {self.n_upstream}", ELSEWHERE: ""}
-        return f"{self.generator} trained on {self.trained_on}{sizes[self.trained_on]}".replace("on else", "else")
+        return f"{self.generator} trained on {self.trained_on}{sizes[self.trained_on]}".replace(
+            "on else", "else"
+        )
 
 
 class Pool:
@@ -100,7 +102,7 @@ class Pool:
     ) -> None:
         """Make the shards that the first `count` images need and that are not there yet.
 
-        Two processes that want the same pool take turns; the kernel holds the lock, so it dies with its holder.
+        Two processes that want the same pool take turns; the kernel's lock dies with its holder.
 
         Args:
             count: images wanted.

@@ -33,12 +33,18 @@ def test_axes_are_base_alone_real_alone_and_synthetic_alone(tmp_path: Path) -> N
 
 
 def test_full_design_has_every_pair(tmp_path: Path) -> None:
-    sizes = {(t.n_real_plus, t.n_syn_plus) for t in trials(tmp_path, 'design = "full"\n' + TINY_GRID) if t.n_base == 20}
+    sizes = {
+        (t.n_real_plus, t.n_syn_plus)
+        for t in trials(tmp_path, 'design = "full"\n' + TINY_GRID)
+        if t.n_base == 20
+    }
     assert sizes == {(0, 0), (20, 0), (0, 40), (20, 40)}
 
 
 def test_lists_multiply_also_inside_options(tmp_path: Path) -> None:
-    text = TINY_GRID.replace("width = 4", "width = [4, 8]").replace('name = "edm"', 'name = "edm"\ntrained_on = ["base", "upstream"]\nn_upstream = 100')
+    text = TINY_GRID.replace("width = 4", "width = [4, 8]").replace(
+        'name = "edm"', 'name = "edm"\ntrained_on = ["base", "upstream"]\nn_upstream = 100'
+    )
     found = trials(tmp_path, text)
     widths = {t.model.options["width"] for t in found}
     ways = {t.generator.trained_on for t in found if t.generator}
@@ -54,7 +60,9 @@ def test_trials_without_synthetic_images_are_shared_by_all_generators(tmp_path: 
 
 
 def test_a_default_written_out_is_the_same_trial(tmp_path: Path) -> None:
-    spelled = TINY_GRID.replace("width = 4", "width = 4").replace("steps = 2\nsampling", "steps = 2\nema = 0.999\nsampling")
+    spelled = TINY_GRID.replace("width = 4", "width = 4").replace(
+        "steps = 2\nsampling", "steps = 2\nema = 0.999\nsampling"
+    )
     assert [t.key for t in trials(tmp_path, TINY_GRID)] == [t.key for t in trials(tmp_path, spelled)]
 
 
@@ -90,7 +98,12 @@ recipe = {name = "small", iterations = 4}
     told = complaints(tmp_path, text)
     assert "grid.toml:3: unknown key 'n_bsae'; did you mean 'n_base'?" in told
     assert "grid.toml:4: n_base" in told
-    told = complaints(tmp_path, text.replace("n_bsae = [20]\n", "").replace("-5", "20").replace("r_syn = [1]", 'r_syn = [1]\ngenerator = "edn"'))
+    told = complaints(
+        tmp_path,
+        text.replace("n_bsae = [20]\n", "")
+        .replace("-5", "20")
+        .replace("r_syn = [1]", 'r_syn = [1]\ngenerator = "edn"'),
+    )
     assert "grid.toml:2: unknown datasets 'digit'; did you mean 'digits'?" in told
     assert "grid.toml:6: models 'small_cnn' has no option 'widht'; did you mean 'width'?" in told
     assert "unknown generators 'edn'; did you mean 'edm'?" in told
@@ -128,7 +141,9 @@ def test_bad_values_are_named(tmp_path: Path, change: tuple[str, str], told: str
         (('"edm"', '"edm"\ntrained_on = "upstream"\nn_upstream = 1190'), "shares"),
     ],
 )
-def test_impossible_sizes_are_refused_before_anything_trains(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+def test_impossible_sizes_are_refused_before_anything_trains(
+    tmp_path: Path, change: tuple[str, str], told: str
+) -> None:
     found, source = grid.read(write(tmp_path, TINY_GRID.replace(*change)))
     with pytest.raises(InputErrors, match=told) as caught:
         grid.check_sizes(found, source, None)

@@ -14,7 +14,13 @@ def build(name: str, classes: int, shape: tuple[int, int, int], **options: objec
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("small_cnn", (8, 8, 1)), ("small_cnn", (32, 32, 3)), ("resnet20", (32, 32, 3)), ("resnet18", (32, 32, 3)), ("vit_tiny_patch16_224", (32, 32, 3))],
+    [
+        ("small_cnn", (8, 8, 1)),
+        ("small_cnn", (32, 32, 3)),
+        ("resnet20", (32, 32, 3)),
+        ("resnet18", (32, 32, 3)),
+        ("vit_tiny_patch16_224", (32, 32, 3)),
+    ],
 )
 def test_models_give_a_logit_for_each_class(name: str, shape: tuple[int, int, int]) -> None:
     height, width, channels = shape

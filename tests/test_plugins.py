@@ -66,9 +66,15 @@ def run(jobs, settings, listener, *, workers: int = 0):
         listener.started(job); job.execute(settings); listener.finished(job, 0.0)
 """,
     ),
-    "surfaces": ("flat", "def accuracy(n_base, n_real_plus, n_syn_plus, *, level: float = 0.5): return level + 0 * n_base\n"),
+    "surfaces": (
+        "flat",
+        "def accuracy(n_base, n_real_plus, n_syn_plus, *, level: float = 0.5): return level + 0 * n_base\n",
+    ),
     "figures": ("nothing", "def draw(fit, *, width: float = 3.0): return None\n"),
-    "prompts": ("shout", "def write(class_names, *, loud: bool = True): return [name.upper() for name in class_names]\n"),
+    "prompts": (
+        "shout",
+        "def write(class_names, *, loud: bool = True): return [name.upper() for name in class_names]\n",
+    ),
     "filters": ("all", "def score(pool, *, threshold: float = 0.0): return [1.0] * len(pool)\n"),
     "quality": ("size", "def measure(pool, real): return {'images': len(pool)}\n"),
 }
@@ -121,10 +127,11 @@ recipe = {name = "small", iterations = 20}
 training_seeds = 0
 """
     )
+    from rich.console import Console
+
     from mousterian import grid
     from mousterian.progress import GridProgress
     from mousterian.store import Store
-    from rich.console import Console
 
     trials, source = grid.read(file)
     grid.check_sizes(trials, source, third_party)

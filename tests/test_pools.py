@@ -77,7 +77,9 @@ def test_each_image_keeps_its_class_seed_and_generator(made: Pool) -> None:
     assert pools.listing(made.folder.parent)[0]["n_base"] == 20
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"n_base": 21}, {"subset_seed": 1}, {"trained_on": "upstream"}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"n_base": 21}, {"subset_seed": 1}, {"trained_on": "upstream"}]
+)
 def test_whatever_changes_the_images_changes_the_key(change: dict[str, Any]) -> None:
     assert identity(**change).key != identity().key
 
@@ -123,7 +125,9 @@ def test_two_processes_that_want_one_pool_train_it_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("generator", "steps"), [(edm, 60), (ddpm, 150)])
-def test_a_trained_generator_paints_the_class_that_is_asked_for(generator: Any, steps: int, tmp_path: Path) -> None:
+def test_a_trained_generator_paints_the_class_that_is_asked_for(
+    generator: Any, steps: int, tmp_path: Path
+) -> None:
     context = Context(NAMES, SHAPE, 0, "cpu", tmp_path)
     sampler = generator.fit(real(), context, channels=16, steps=steps, batch_size=32, sampling_steps=8)
     labels = np.array([0, 1] * 8)
@@ -173,8 +177,14 @@ def _as_npz(folder: Path) -> str:
 def _as_parquet(folder: Path) -> str:
     import pandas as pd
 
-    files = sorted(pictures(folder / "p").rglob("*.png"), key=lambda file: file.parts[-2:] and (file.parts[-2] == "RIGHT", file.name))
-    rows = [{"image": {"bytes": file.read_bytes(), "path": file.name}, "label": file.parts[-2].lower()} for file in files]
+    files = sorted(
+        pictures(folder / "p").rglob("*.png"),
+        key=lambda file: file.parts[-2:] and (file.parts[-2] == "RIGHT", file.name),
+    )
+    rows = [
+        {"image": {"bytes": file.read_bytes(), "path": file.name}, "label": file.parts[-2].lower()}
+        for file in files
+    ]
     pd.DataFrame(rows).to_parquet(folder / "pool.parquet")
     return str(folder / "pool.parquet")
 

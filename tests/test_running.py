@@ -26,10 +26,14 @@ def command(*arguments: object) -> list[str]:
 
 def mousterian(*arguments: object, site: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(site)} if site else dict(os.environ)
-    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, env=environment, timeout=300)
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, env=environment, timeout=300
+    )
 
 
-def grid_json(file: Path, store: Path, *options: object, site: Path | None = None) -> tuple[int, dict[str, int]]:
+def grid_json(
+    file: Path, store: Path, *options: object, site: Path | None = None
+) -> tuple[int, dict[str, int]]:
     done = mousterian("grid", file, "--store", store, "--json", *options, site=site)
     assert done.stdout.startswith("{"), done.stderr
     return done.returncode, json.loads(done.stdout)
@@ -41,7 +45,9 @@ def results(store: Path) -> pd.DataFrame:
 
 
 def children_of(process: int) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False
+    )
     return [int(pid) for pid in listed.stdout.split()]
 
 
@@ -83,7 +89,9 @@ def test_rows_do_not_depend_on_workers_or_order(finished: Path, tmp_path: Path) 
 
 
 def test_dry_run_tells_cells_and_time(finished: Path) -> None:
-    done = mousterian("grid", finished / "tiny.toml", "--store", finished / "store", "--dry-run", "--json", "--seeds", 3)
+    done = mousterian(
+        "grid", finished / "tiny.toml", "--store", finished / "store", "--dry-run", "--json", "--seeds", 3
+    )
     told = json.loads(done.stdout)
     assert told["trials"] == {"new": 6, "done": 12, "failed": 0}
     assert {(cell["new"], cell["done"]) for cell in told["cells"]} == {(1, 2)}
@@ -220,7 +228,9 @@ def test_a_store_that_cannot_be_written_stops_the_grid_with_a_message(tmp_path: 
         (("report", "none.json"), "no such fit"),
     ],
 )
-def test_bad_input_gets_a_message_and_exit_code_2(arguments: tuple[object, ...], told: str, tmp_path: Path) -> None:
+def test_bad_input_gets_a_message_and_exit_code_2(
+    arguments: tuple[object, ...], told: str, tmp_path: Path
+) -> None:
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr

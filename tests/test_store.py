@@ -51,7 +51,9 @@ def test_a_failed_trial_that_succeeds_later_is_replaced(tmp_path: Path) -> None:
     assert store.read()["status"].tolist() == [DONE]
 
 
-def test_compaction_cut_off_before_deleting_counts_no_trial_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compaction_cut_off_before_deleting_counts_no_trial_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store(tmp_path)
     for name in "abc":
         store.write([row(name * 16)])

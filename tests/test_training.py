@@ -72,7 +72,16 @@ def test_a_stream_of_weight_zero_changes_nothing() -> None:
 
 
 def test_the_loss_is_the_weighted_sum_of_the_streams_means() -> None:
-    given = task(stripes(40), iterations=1, optimizer="sgd", learning_rate=1.0, momentum=0.0, weight_decay=0.0, warmup=0.0, schedule="constant")
+    given = task(
+        stripes(40),
+        iterations=1,
+        optimizer="sgd",
+        learning_rate=1.0,
+        momentum=0.0,
+        weight_decay=0.0,
+        warmup=0.0,
+        schedule="constant",
+    )
     moved = []
     for weight in (1.0, 0.5):
         model = linear(given)
@@ -91,7 +100,9 @@ def test_an_empty_stream_is_refused() -> None:
 def test_statistics_come_from_the_base_alone() -> None:
     base, bright = stripes(20), stripes(20)
     bright.images[:] = 255
-    mixed = ImageSet(np.concatenate([base.images, bright.images]), np.concatenate([base.labels] * 2), base.class_names)
+    mixed = ImageSet(
+        np.concatenate([base.images, bright.images]), np.concatenate([base.labels] * 2), base.class_names
+    )
     assert torch.equal(linear(task(mixed, n_base=20)).mean, linear(task(base)).mean)
 
 
@@ -113,7 +124,9 @@ def test_crop_shifts_by_at_most_the_padding_and_reflects() -> None:
     generator = torch.Generator().manual_seed(0)
     crops = augmentation.random_crop(image.expand(200, 1, 8, 8).float(), 1, generator)
     padded = torch.nn.functional.pad(image.float(), (1, 1, 1, 1), mode="reflect")
-    allowed = {tuple(padded[0, 0, r : r + 8, c : c + 8].flatten().tolist()) for r in range(3) for c in range(3)}
+    allowed = {
+        tuple(padded[0, 0, r : r + 8, c : c + 8].flatten().tolist()) for r in range(3) for c in range(3)
+    }
     assert {tuple(crop.flatten().tolist()) for crop in crops} == allowed
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from mousterian.datasets._cache import SPLITS
-from mousterian.decoding import decode, stack
 from mousterian.datasets._sources import WayError, impatient
+from mousterian.decoding import decode, stack
 from mousterian.errors import InputError
 from mousterian.images import ImageSet
 

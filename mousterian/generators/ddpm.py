@@ -36,7 +36,7 @@ class _Sampler:
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        # The schedule clips the predicted image to its range, without which a network trained briefly diverges.
+        # It clips the predicted image to its range, without which a network trained briefly diverges.
         scheduler = DDIMScheduler.from_config(self.schedule.config, timestep_spacing="trailing")
         scheduler.set_timesteps(self.sampling_steps, device=self.device)
         images = noise(self.shape, seeds).to(self.device)

@@ -24,7 +24,7 @@ IMAGE_KEYS, LABEL_KEYS = ("images", "image", "x", "data"), ("labels", "label", "
 class _Sampler:
     """Gives out each class's images in the order of the source."""
 
-    sources: Sequence[Any]
+    sources: Any
     by_class: Sequence[NDArray[np.int64]]
     context: Context
     where: str
@@ -45,15 +45,15 @@ class _Sampler:
 
     def _picture(self, source: Any) -> NDArray[np.uint8]:
         height, width, channels = self.context.shape
-        if isinstance(source, np.ndarray):
-            pixels = source
-        else:
-            pixels = _open(source, min(height, width), self.where)
+        decoded = isinstance(source, np.ndarray)
+        pixels = source if decoded else _open(source, min(height, width), self.where)
         pixels = pixels.reshape((*pixels.shape[:2], -1))
         if pixels.shape[2] == 1 and channels == 3:
             pixels = np.repeat(pixels, 3, axis=2)
         if pixels.shape != self.context.shape:
-            raise InputError(f"its images are {pixels.shape}, the dataset's {self.context.shape}", where=self.where)
+            raise InputError(
+                f"its images are {pixels.shape}, the dataset's {self.context.shape}", where=self.where
+            )
         return pixels
 
 
@@ -69,6 +69,7 @@ def load(context: Context, *, path: str, synthetic_folder: str = "") -> _Sampler
     where = Path(path).expanduser() / synthetic_folder
     if not where.exists():
         raise InputError("there is no such pool", where=str(where), hint="mend the generator's option `path`")
+    sources: Any
     if where.is_dir():
         sources, labels = _from_folder(where, context.class_names)
     elif where.suffix == ".npz":
@@ -79,7 +80,8 @@ def load(context: Context, *, path: str, synthetic_folder: str = "") -> _Sampler
         raise InputError("a pool is a folder, an .npz or a .parquet file", where=str(where))
     if len(labels) and not (labels.min() >= 0 and labels.max() < len(context.class_names)):
         raise InputError(
-            f"labels run from {labels.min()} to {labels.max()} for {len(context.class_names)} classes", where=str(where)
+            f"labels run from {labels.min()} to {labels.max()} for {len(context.class_names)} classes",
+            where=str(where),
         )
     by_class = [np.flatnonzero(labels == label) for label in range(len(context.class_names))]
     return _Sampler(sources, by_class, context, str(where))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -50,10 +51,12 @@ def build(classes: int, shape: tuple[int, int, int], *, name: str) -> nn.Module:
     if rest or name not in members():
         raise InputError(f"no CIFAR ResNet is called {name!r}", hint=f"there are {', '.join(members())}")
     widths = [16] * (blocks + 1) + [32] * blocks + [64] * blocks
-    stages = [_Block(inputs, outputs) for inputs, outputs in zip(widths, widths[1:], strict=False)]
+    stages = [_Block(inputs, outputs) for inputs, outputs in pairwise(widths)]
     stem = [nn.Conv2d(shape[2], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]
     network = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, classes))
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            nn.init.normal_(module.weight, std=math.sqrt(2 / (module.weight[0, 0].numel() * module.out_channels)))
+            nn.init.normal_(
+                module.weight, std=math.sqrt(2 / (module.weight[0, 0].numel() * module.out_channels))
+            )
     return network

@@ -23,7 +23,9 @@ def members() -> Iterable[str]:
         return ()
     pattern = re.compile(r"^@register_model\ndef (\w+)\(", re.MULTILINE)
     sources = Path(spec.submodule_search_locations[0], "models").glob("*.py")
-    return frozenset(name for source in sources for name in pattern.findall(source.read_text(encoding="utf-8")))
+    return frozenset(
+        name for source in sources for name in pattern.findall(source.read_text(encoding="utf-8"))
+    )
 
 
 def build(
