@@ -86,13 +86,15 @@ def fit(
     out: Path = FITS,
     json: bool = False,
     latex: bool = False,
+    python: bool = False,
+    strict: bool = False,
 ) -> int:
     """Fit accuracy surfaces to a table of trials; save the equivalence with its intervals.
 
     Parameters
     ----------
     tables
-        Files (CSV, TSV, parquet, JSON) or folders of stores; without any, the store.
+        Files (CSV, TSV, parquet, JSON), folders of stores, or published:NAME; without any, the store.
     store
         Folder of the store.
     where
@@ -106,21 +108,30 @@ def fit(
     out
         Folder for the fits, one file for each arm, or a .json file for a single one.
     json
-        Print the fits as JSON, one a line.
+        Print the fits as JSON.
     latex
         Print the equations in LaTeX.
+    python
+        Print the equations as Python functions.
+    strict
+        Exit with 4 if the heaviest surface has parameters that the table cannot tell.
     """
     from mousterian import answers
 
-    frame = answers.select(answers.read_tables(tables, store), where)
-    saved = answers.fit(frame, out, surface=surface, bootstrap=bootstrap, seed=seed)
+    arms, failed = answers.read_arms(tables, store, where)
+    saved = answers.fit(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
     if json:
-        return answers.print_json([made.to_json() for made, _ in saved])
-    if latex:
+        answers.print_json([made.to_json() for made, _ in saved])
+    elif latex:
         print("\n".join(formula.latex for made, _ in saved if (formula := made.formula())))
-        return 0
-    answers.show_fits(saved, frame)
-    return 0
+    elif python:
+        print("\n\n".join(answers.as_python(made) for made, _ in saved))
+    else:
+        answers.show_fits(saved, failed)
+    unknown = answers.unidentified(saved) if strict else []
+    for sentence in unknown:
+        print(f"mousterian: {sentence}", file=sys.stderr)
+    return 4 if unknown else 0
 
 
 @verb
@@ -202,6 +213,117 @@ def ratio(fit: Path, *, json: bool = False) -> int:
     from mousterian.equivalence import Fit
 
     return answers.show_ratio(Fit.load(fit), json)
+
+
+@verb
+def plan(
+    fit: Path,
+    *,
+    n_base: float,
+    target_accuracy: float,
+    real_cost: float,
+    syn_cost: float,
+    max_real: float | None = None,
+    max_syn: float | None = None,
+    json: bool = False,
+) -> int:
+    """Find the cheapest mix of real and synthetic images for a target accuracy.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    n_base
+        Real images there are already.
+    target_accuracy
+        As a fraction, or in percent if above 1.
+    real_cost
+        Price of one real image.
+    syn_cost
+        Price of one synthetic image, in the same unit.
+    max_real
+        Most real images to be had.
+    max_syn
+        Most synthetic images to be had.
+    json
+        Print as JSON, with all mixtures that just reach the target.
+    """
+    from mousterian import answers, planning
+    from mousterian.equivalence import Fit
+
+    made = planning.plan(
+        Fit.load(fit),
+        n_base=n_base,
+        target_accuracy=target_accuracy,
+        real_cost=real_cost,
+        syn_cost=syn_cost,
+        max_real=max_real,
+        max_syn=max_syn,
+    )
+    return answers.show_plan(made, json)
+
+
+@verb
+def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"), json: bool = False) -> int:
+    """Write a grid file of the trials that would sharpen the equivalence most.
+
+    Parameters
+    ----------
+    fit
+        A saved fit of a store's arm.
+    trials
+        How many trials.
+    out
+        The grid file to write.
+    json
+        Print the cells as JSON and write nothing.
+    """
+    from mousterian import answers, planning, suggestion
+    from mousterian.equivalence import Fit
+    from mousterian.store import write_atomically
+
+    loaded = Fit.load(fit)
+    cells = planning.suggest(loaded, trials=trials)
+    if json:
+        return answers.print_json(cells.to_dict("records"))
+    text = suggestion.grid_text(loaded, cells)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text.encode())
+    print(text + f"\nwritten to {out}; run it with\n  mousterian grid {out}")
+    return 0
+
+
+@verb
+def published(*, json: bool = False) -> int:
+    """List the papers' tables that ship as data; `mousterian fit published:NAME` fits one.
+
+    Parameters
+    ----------
+    json
+        Print as JSON, with sources, misprints and notes.
+    """
+    from mousterian import answers
+
+    return answers.list_published(json)
+
+
+@verb
+def audit(fit: Path, *, against: str, json: bool = False) -> int:
+    """Set a published equation beside what was measured.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    against
+        eq1 or eq2 of the main paper.
+    json
+        Print as JSON.
+    """
+    from mousterian import answers
+    from mousterian.equivalence import Fit
+
+    return answers.show_audit(Fit.load(fit), against, json)
 
 
 @verb

@@ -4,35 +4,61 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from mousterian import equivalence
+from mousterian import equivalence, published
 from mousterian.console import console, table
 from mousterian.equivalence import Equivalence, Fit
 from mousterian.errors import InputError, unknown_name
 from mousterian.fitting.table import load
+from mousterian.planning import Plan
+from mousterian.published.equations import audit
 from mousterian.store import FAILED, Store
-from mousterian.wording import answer, counts, number
+from mousterian.wording import answer, counts, number, percent, percents
 
+PUBLISHED = "published:"
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 
 
-def read_tables(sources: Sequence[str], store: Path) -> pd.DataFrame:
-    """Return the rows of tables (files, or folders of stores) as one; without any, those of the store.
+@dataclass(frozen=True)
+class Arm:
+    """Rows to fit together, with a name and what describes them."""
+
+    name: str
+    labels: Mapping[str, str]
+    rows: pd.DataFrame
+
+
+def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], int]:
+    """Return the arms of tables and how many failed trials were left out.
+
+    Args:
+        sources: files, folders of stores, or `published:NAME`; without any, the store.
+        store: folder of the store.
+        where: `COLUMN=VALUE` conditions that rows must meet.
 
     Raises:
-        InputError: a source cannot be read.
+        InputError: a source cannot be read, or a condition leaves no row.
     """
-    frames = []
+    found: list[Arm] = []
+    failed = 0
     for source in sources or [str(store)]:
+        if source.startswith(PUBLISHED):
+            paper = published.load(source.removeprefix(PUBLISHED))
+            found.append(Arm(paper.name.replace("/", "-"), paper.labels, select(paper.rows, where)))
+            continue
         path = Path(source)
-        whole = Store(path).read() if path.is_dir() or not sources else load(path)
-        frames.append(whole.assign(table=source) if len(sources) > 1 else whole)
-    return pd.concat(frames, ignore_index=True)
+        frame = select(Store(path).read() if path.is_dir() or not sources else load(path), where)
+        failed += int((frame["status"] == FAILED).sum()) if "status" in frame else 0
+        arms = equivalence.arms(frame).items()
+        plain = len(arms) == 1 and "dataset" not in frame
+        found += [Arm(path.stem if plain else name, labels, rows) for name, (labels, rows) in arms]
+    return found, failed
 
 
 def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
@@ -59,32 +85,31 @@ def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
     return frame
 
 
-def fit(frame: pd.DataFrame, out: Path, *, surface: str, bootstrap: int, seed: int) -> list[tuple[Fit, Path]]:
-    """Fit every arm of a table and save each fit.
+def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: int) -> list[tuple[Fit, Path]]:
+    """Fit every arm and save each fit.
 
     Args:
-        frame: rows of one or several arms.
+        arms: what to fit.
         out: a folder, or a .json file for a single arm.
         surface: a surface's name, or auto.
         bootstrap: draws that intervals are made of.
         seed: of those draws.
 
     Raises:
-        InputError: the table cannot be fitted, or several arms are to go into one file.
+        InputError: a table cannot be fitted, or several arms are to go into one file.
     """
-    arms = equivalence.arms(frame)
     single = out.suffix == ".json"
     if single and len(arms) > 1:
         raise InputError(
-            f"the table holds {len(arms)} arms ({', '.join(arms)}), and one file holds one fit",
+            f"there are {len(arms)} arms ({', '.join(arm.name for arm in arms)}), and one file holds one fit",
             where=f"--out {out}",
             hint="name a folder, or choose an arm with --where COLUMN=VALUE",
         )
     saved = []
-    for name, (labels, rows) in arms.items():
-        called = out.stem if single else name
+    for arm in arms:
+        name = out.stem if single else arm.name
         made = equivalence.fit(
-            rows, surface=surface, bootstrap=bootstrap, seed=seed, name=called, labels=labels
+            arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
         )
         path = out if single else out / f"{name}.json"
         made.save(path)
@@ -92,10 +117,10 @@ def fit(frame: pd.DataFrame, out: Path, *, surface: str, bootstrap: int, seed: i
     return saved
 
 
-def show_fits(saved: Sequence[tuple[Fit, Path]], frame: pd.DataFrame) -> None:
+def show_fits(saved: Sequence[tuple[Fit, Path]], failed: int) -> None:
     """Print each fit: equation, surfaces, a few equivalences, warnings, and where it is."""
     out = console()
-    if "status" in frame and (failed := int((frame["status"] == FAILED).sum())):
+    if failed:
         out.print(f"{failed} failed trials are left out", highlight=False)
     for made, path in saved:
         out.rule(made.name, align="left")
@@ -181,3 +206,83 @@ def find_fits(given: Sequence[Path], folder: Path) -> list[Path]:
             "no fits here", where=str(folder), hint="run `mousterian fit` first, or name a fit's file"
         )
     return paths
+
+
+def as_python(made: Fit) -> str:
+    """Return the equation as a Python function."""
+    formula = made.formula()
+    if formula is None:
+        return f"# {made.name}: no equation, synthetic images reach too little of what real ones do"
+    c, log_g, log_h = (
+        repr(value.estimate) for value in (formula.c, formula.log_g_per_image, formula.log_h_per_r_real)
+    )
+    domain = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in formula.domain.items())
+    return (
+        "from math import exp, expm1\n\n\n"
+        "def n_syn_plus(n_base: float, n_real_plus: float) -> float:\n"
+        f'    """Synthetic images worth n_real_plus real ones ({made.name}; {domain})."""\n'
+        f"    return n_base * {c} * exp({log_g} * n_base) * expm1({log_h} * n_real_plus / n_base)\n"
+    )
+
+
+def unidentified(saved: Sequence[tuple[Fit, Path]]) -> list[str]:
+    """Return a sentence for each fit whose heaviest surface has parameters that the table does not tell."""
+    return [
+        f"{made.name}: {made.surface} has parameters that the table cannot tell: {', '.join(unknown)}"
+        for made, _ in saved
+        if (unknown := made.surfaces[0].unidentified)
+    ]
+
+
+def list_published(as_json: bool) -> int:
+    """Print the papers' tables that ship as data."""
+    tables = [published.load(name) for name in published.names()]
+    if as_json:
+        return print_json([asdict(each) for each in tables])
+    rows = [
+        {"name": t.name, "what": t.title, "source": f"{t.paper}, {t.table}", "rows": len(t.rows)}
+        for t in tables
+    ]
+    console().print(table("published tables", rows, keep=("name", "what", "rows")))
+    return 0
+
+
+def show_audit(made: Fit, against: str, as_json: bool) -> int:
+    """Print a published equation beside what was measured, point by point."""
+    found = audit(made, against)
+    if as_json:
+        return print_json(json.loads(found.to_json(orient="records")))
+    if found.empty:
+        raise InputError("no mixture of this fit can be set beside an equation", where=made.name)
+    console().print(
+        table(f"{against} against {made.name}", found.to_dict("records"), keep=tuple(map(str, found)))
+    )
+    inside = found[found["trust"] == "inside"]["factor"]
+    if len(inside):
+        off = math.exp(inside.map(math.log).abs().median())
+        console().print(
+            f"inside the data the equation is typically off by a factor {off:.2f}", highlight=False
+        )
+    return 0
+
+
+def show_plan(made: Plan, as_json: bool) -> int:
+    """Print the cheapest mixture that reaches a target, and what one kind of image alone would cost."""
+    if as_json:
+        return print_json(made.to_json())
+    goal = percent(made.target_accuracy, 2)
+    if made.n_real_plus is None or made.n_syn_plus is None or made.cost is None:
+        print(f"{goal} is not reachable within the limits; the best is {percents(made.accuracy, 2)}")  # noqa: T201
+        return 0
+    alone = (("real", made.cost_of_real_alone), ("synthetic", made.cost_of_synthetic_alone))
+    lines = [
+        f"for {goal}, add {counts(made.n_real_plus)} real and {counts(made.n_syn_plus)} synthetic images:"
+        f" cost {counts(made.cost)} [{RANGE[made.trust]}]",
+        *(
+            f"  {kind} images alone: " + ("not enough" if c is None else f"cost {number(c)}")
+            for kind, c in alone
+        ),
+        f"  this mixture reaches it in {percent(made.chance, 0)} of the draws",
+    ]
+    print("\n".join(lines))  # noqa: T201
+    return 0

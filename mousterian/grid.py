@@ -176,13 +176,18 @@ def _upstream_size(way: str, size: Any, name: str) -> int:
     return size
 
 
-def _sizes(grid: GridFile, n_base: int) -> list[tuple[int, int]]:
-    """Return the (n_real_plus, n_syn_plus) pairs of one base size, base alone first."""
-    real = [n for n in [*grid.n_real_plus, *(round(r * n_base) for r in grid.r_real)] if n]
-    synthetic = [n for n in [*grid.n_syn_plus, *(round(r * n_base) for r in grid.r_syn)] if n]
-    if grid.design == "full":
-        return list(product([0, *real], [0, *synthetic]))
-    return [(0, 0), *((n, 0) for n in real), *((0, n) for n in synthetic)]
+def _cells(grid: GridFile) -> Iterator[tuple[int, int, int, Sequence[int]]]:
+    """Yield n_base, n_real_plus, n_syn_plus and training seeds of each mixture, base alone first."""
+    for cell in grid.cell:
+        yield cell.n_base, cell.n_real_plus, cell.n_syn_plus, cell.training_seeds or grid.training_seeds
+    for n_base in grid.n_base:
+        real = [n for n in [*grid.n_real_plus, *(round(r * n_base) for r in grid.r_real)] if n]
+        synthetic = [n for n in [*grid.n_syn_plus, *(round(r * n_base) for r in grid.r_syn)] if n]
+        sizes = [(0, 0), *((n, 0) for n in real), *((0, n) for n in synthetic)]
+        if grid.design == "full":
+            sizes = list(product([0, *real], [0, *synthetic]))
+        for n_real_plus, n_syn_plus in sizes:
+            yield n_base, n_real_plus, n_syn_plus, grid.training_seeds
 
 
 def _trials(
@@ -192,33 +197,27 @@ def _trials(
     generators: Sequence[GeneratorChoice],
 ) -> Iterator[Trial]:
     combinations = product(
-        axes["datasets"],
-        grid.imbalance,
-        axes["models"],
-        axes["strategies"],
-        recipes,
-        grid.subset_seeds,
-        grid.n_base,
+        axes["datasets"], grid.imbalance, axes["models"], axes["strategies"], recipes, grid.subset_seeds
     )
-    for dataset, imbalance, model, strategy, chosen, subset_seed, n_base in combinations:
-        for n_real_plus, n_syn_plus in _sizes(grid, n_base):
-            for generator, training_seed in product(
-                generators if n_syn_plus else [None], grid.training_seeds
-            ):
-                yield Trial(
-                    dataset=dataset,
-                    imbalance=imbalance,
-                    n_base=n_base,
-                    n_real_plus=n_real_plus,
-                    n_syn_plus=n_syn_plus,
-                    generator=generator,
-                    model=model,
-                    strategy=strategy,
-                    recipe=chosen,
-                    evaluations=tuple(axes["evaluations"]),
-                    subset_seed=subset_seed,
-                    training_seed=training_seed,
-                )
+    for (dataset, imbalance, model, strategy, chosen, subset_seed), cell in product(
+        combinations, list(_cells(grid))
+    ):
+        n_base, n_real_plus, n_syn_plus, training_seeds = cell
+        for generator, training_seed in product(generators if n_syn_plus else [None], training_seeds):
+            yield Trial(
+                dataset=dataset,
+                imbalance=imbalance,
+                n_base=n_base,
+                n_real_plus=n_real_plus,
+                n_syn_plus=n_syn_plus,
+                generator=generator,
+                model=model,
+                strategy=strategy,
+                recipe=chosen,
+                evaluations=tuple(axes["evaluations"]),
+                subset_seed=subset_seed,
+                training_seed=training_seed,
+            )
 
 
 def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:

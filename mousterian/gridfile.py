@@ -19,6 +19,17 @@ Ratio = Annotated[float, Field(ge=0)]
 Named = str | dict[str, Any]
 
 
+class Cell(BaseModel):
+    """One mixture by its sizes, for grids that are no product of lists."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n_base: Positive
+    n_real_plus: Count = 0
+    n_syn_plus: Count = 0
+    training_seeds: list[Count] = Field([], description="in place of the grid's")
+
+
 class GridFile(BaseModel):
     """What a grid file may say. Every list multiplies; one value stands for a list of one."""
 
@@ -29,7 +40,7 @@ class GridFile(BaseModel):
     imbalance: list[Annotated[float, Field(ge=1)]] = Field(
         [1.0], description="size of the largest class of S_base over the smallest"
     )
-    n_base: list[Positive] = Field(description="sizes of the base training set S_base")
+    n_base: list[Positive] = Field([], description="sizes of the base training set S_base")
     n_real_plus: list[Count] = Field([], description="real images added, as counts")
     r_real: list[Ratio] = Field([], description="real images added, as ratios to n_base")
     n_syn_plus: list[Count] = Field([], description="synthetic images added, as counts")
@@ -37,6 +48,7 @@ class GridFile(BaseModel):
     design: Literal["axes", "full"] = Field(
         "axes", description="axes: base alone, real alone, synthetic alone; full: every pair of both"
     )
+    cell: list[Cell] = Field([], description="mixtures by their sizes, in place of n_base and what is added")
     generator: list[Named] = Field(
         [], description="generator plug-in, with trained_on, n_upstream and its options"
     )
@@ -56,9 +68,7 @@ class GridFile(BaseModel):
         wants_list = str(cls.model_fields[info.field_name].annotation).startswith("list")
         return [value] if wants_list and not isinstance(value, list) else value
 
-    @field_validator(
-        "dataset", "n_base", "model", "strategy", "recipe", "evaluation", "training_seeds", "subset_seeds"
-    )
+    @field_validator("dataset", "model", "strategy", "recipe", "evaluation", "training_seeds", "subset_seeds")
     @classmethod
     def _not_empty(cls, value: list[Any]) -> list[Any]:
         if not value:
@@ -71,7 +81,14 @@ class GridFile(BaseModel):
             raise ValueError("give n_real_plus or r_real, not both")
         if self.n_syn_plus and self.r_syn:
             raise ValueError("give n_syn_plus or r_syn, not both")
-        synthetic = any(self.n_syn_plus) or any(self.r_syn)
+        axes = (self.n_base, self.n_real_plus, self.r_real, self.n_syn_plus, self.r_syn)
+        if bool(self.cell) == bool(self.n_base):
+            raise ValueError(
+                "give n_base with what is added to it, or the mixtures as [[cell]], one of the two"
+            )
+        if self.cell and any(axes):
+            raise ValueError("[[cell]] says all sizes: leave out n_real_plus, r_real, n_syn_plus and r_syn")
+        synthetic = any(self.n_syn_plus) or any(self.r_syn) or any(each.n_syn_plus for each in self.cell)
         if synthetic and not self.generator:
             raise ValueError("synthetic images are asked for, but no generator is given")
         if self.generator and not synthetic:
@@ -155,9 +172,10 @@ def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
         key = str(path[0]) if path else ""
         where = source.where(path) if path else str(source.path)
         if error["type"] == "extra_forbidden":
-            match = nearest(key, GridFile.model_fields)
-            tail = f"did you mean {match!r}?" if match else f"known: {', '.join(GridFile.model_fields)}"
-            message = f"unknown key {key!r}; {tail}"
+            known = GridFile.model_fields if len(path) == 1 else Cell.model_fields
+            match = nearest(str(path[-1]), known)
+            tail = f"did you mean {match!r}?" if match else f"known: {', '.join(known)}"
+            message = f"unknown key {path[-1]!r}; {tail}"
         elif error["type"] == "missing":
             message = f"the key {key!r} is missing ({GridFile.model_fields[key].description})"
         else:

@@ -41,6 +41,16 @@ def test_full_design_has_every_pair(tmp_path: Path) -> None:
     assert sizes == {(0, 0), (20, 0), (0, 40), (20, 40)}
 
 
+def test_cells_may_be_given_one_by_one(tmp_path: Path) -> None:
+    sizes = "n_base = [20, 40]\nr_real = [1]\nr_syn = [2]\n"
+    cells = "[[cell]]\nn_base = 20\nn_syn_plus = 30\ntraining_seeds = [7]\n[[cell]]\nn_base = 40\n"
+    text = TINY_GRID.replace(sizes, "").replace("[generator]", cells + "[generator]")
+    found = [(t.n_base, t.n_real_plus, t.n_syn_plus, t.training_seed) for t in trials(tmp_path, text)]
+    assert found == [(20, 0, 30, 7), (40, 0, 0, 0), (40, 0, 0, 1)]
+    wrong = text.replace("n_syn_plus = 30", "n_sny_plus = 30")
+    assert "n_sny_plus" in complaints(tmp_path, wrong)
+
+
 def test_lists_multiply_also_inside_options(tmp_path: Path) -> None:
     text = TINY_GRID.replace("width = 4", "width = [4, 8]").replace(
         'name = "edm"', 'name = "edm"\ntrained_on = ["base", "upstream"]\nn_upstream = 100'
@@ -123,7 +133,8 @@ recipe = {name = "small", iterations = 4}
         (('"edm"', '"edm"\ntrained_on = "upstrem"'), "did you mean 'upstream'?"),
         (('"edm"', '"edm"\ntrained_on = "upstream"'), "needs n_upstream"),
         (('dataset = "digits"', ""), "the key 'dataset' is missing"),
-        (("n_base = [20, 40]", "n_base = []"), "the list is empty"),
+        (("n_base = [20, 40]", "n_base = []"), "one of the two"),
+        (("[generator]", "[[cell]]\nn_base = 20\n[generator]"), "one of the two"),
         (("n_base = [20, 40]", "n_base = [20, 40"), "not TOML"),
     ],
 )

@@ -56,6 +56,7 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         *SMALL,
     },
+    "suggestion": {"equivalence", *SMALL},
     "answers": {
         "wording",
         "console",

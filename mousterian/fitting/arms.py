@@ -42,10 +42,9 @@ def _named(
 ) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     every = found[0][0] if found else {}
     differing = [c for c in every if len({labels[c] for labels, _ in found}) > 1]
-    shown = [c for c in every if not c.endswith("_options") or c in differing]
     named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
     for labels, rows in found:
-        kept = {c: labels[c] for c in shown if labels[c] not in ("", "nan", "{}")}
+        kept = {c: labels[c] for c in every if labels[c] not in ("", "nan", "{}")}
         told = ("dataset", "generator", "trained_on")
         other = [c for c in differing if c not in told and not c.endswith("_options") and labels[c] != "0"]
         stem = "-".join(kept[c] for c in (*told, *other) if c in kept) or "all"
