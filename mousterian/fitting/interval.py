@@ -29,10 +29,10 @@ class Interval:
     ) -> Interval:
         """Return the percentile interval of draws (D, ...), widened to hold the estimate (...)."""
         tail = (1 - LEVEL) / 2
-        finite = np.clip(np.nan_to_num(draws, nan=np.inf, posinf=1e300, neginf=-1e300), -1e300, 1e300)
-        low, high = np.quantile(finite, [tail, 1 - tail], axis=0)
-        low = np.where(low < -1e299, -np.inf, np.where(low > 1e299, np.inf, low))
-        high = np.where(high > 1e299, np.inf, high)
+        # No interpolation: between a finite draw and an infinite one there is no number that means anything.
+        ordered = np.nan_to_num(draws, nan=np.inf, posinf=np.inf, neginf=-np.inf)
+        low = np.quantile(ordered, tail, axis=0, method="lower")
+        high = np.quantile(ordered, 1 - tail, axis=0, method="higher")
         bounds = [
             np.clip(value, *within)
             for value in (estimate, np.minimum(low, estimate), np.maximum(high, estimate))
