@@ -37,7 +37,7 @@ _SOURCES = ("trials", "surface")
 _NOISE = {
     "test_set": "finite test set",
     "seed": "training seed",
-    "subset": "choice of subset",
+    "subset": "choice of subset, and what the surface misses at a base size",
     "trial": "one trial to the next",
 }
 

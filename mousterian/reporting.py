@@ -16,6 +16,7 @@ from markupsafe import Markup
 from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.figures._rows import typical
+from mousterian.fitting.formula import LEAST_LOG_H
 from mousterian.fitting.interval import Interval
 from mousterian.report_tables import (
     comparison,
@@ -196,11 +197,12 @@ def _formula(formula: Formula) -> dict[str, Any]:
 
 
 def _straight(formula: Formula) -> str:
-    """Return the formula's limit as h goes to 1 where h, printed in four digits, is 1; else ""."""
+    """Return the straight line that the formula stands for where ln(h)/k is at its least; else ""."""
     printed = formula.printed
-    if float(f"{printed['h']:.4g}") != 1.0:
+    if formula.log_h_per_r_real.estimate > 1.001 * LEAST_LOG_H:
         return ""
-    slope = formula.c.estimate * formula.log_h_per_r_real.estimate
+    middle = sum(formula.domain["r_real"]) / 2
+    slope = formula.c.estimate * np.expm1(formula.log_h_per_r_real.estimate * middle) / middle
     return f"n_syn_plus ≃ {slope:.3g} · {printed['g']:.3g}^(n_base/{printed['tau']:.6g}) · n_real_plus"
 
 

@@ -15,6 +15,10 @@ from mousterian.fitting.surface import Array
 # Units that Eq. 1 is printed in: they fix nothing, as only ln(g)/τ and ln(h)/k are identified.
 TAU, K = 15571.2, 0.2
 _RATIOS = 6
+# Where n_syn_plus is proportional to n_real_plus, or grows slower, the nearest formula is h → 1 with c → ∞:
+# a line that would print as c·(1 − 1). ln(h)/k ends here instead, where that line is straight
+# within 1 % up to r_real = 4 and h still prints as 1.001.
+LEAST_LOG_H = 0.005
 _DIGITS = {"c": 3, "g": 3, "tau": 6, "h": 4, "k": 3}
 
 
@@ -117,7 +121,7 @@ def _model(n_base: Array, r_real: Array, several: bool) -> Model:
 
     def evaluate(unknowns: Array) -> tuple[Array, Array]:
         log_c, log_g, log_h = (unknowns[:, i, None] for i in range(3))
-        x = np.exp(np.clip(log_h, -30.0, 6.0)) * r_real
+        x = np.exp(np.clip(log_h, math.log(LEAST_LOG_H), 6.0)) * r_real
         values = log_c + log_g * size * several + np.log(np.expm1(x))
         by_h = x / -np.expm1(-x)
         jacobian = np.stack(np.broadcast_arrays(np.ones_like(values), size * several, by_h), axis=1)
@@ -138,9 +142,8 @@ def _first(n_base: Array, r_real: Array, estimate: Array) -> Array:
 def _nearest(n_base: Array, r_real: Array, equivalents: Array, start: Array, several: bool) -> Array:
     usable = np.isfinite(equivalents) & (equivalents > 1e-6)
     target = np.log(np.where(usable, equivalents, n_base) / n_base)
-    return minimise(
-        _model(n_base, r_real, several), target, usable.astype(float), start, iterations=60
-    ).unknowns
+    found = minimise(_model(n_base, r_real, several), target, usable.astype(float), start, iterations=60)
+    return np.column_stack([found.unknowns[:, :2], np.clip(found.unknowns[:, 2], math.log(LEAST_LOG_H), 6.0)])
 
 
 def _printed(c: float, log_g: float, log_h: float, largest_base: float) -> dict[str, float]:
