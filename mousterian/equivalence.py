@@ -25,9 +25,9 @@ from mousterian.fitting.arms import arms
 from mousterian.fitting.averaged import Averaged
 from mousterian.fitting.formula import Formula
 from mousterian.fitting.interval import Interval, rounded
+from mousterian.fitting.measured import Measured, Trust
 from mousterian.fitting.surface import Array, Points
 from mousterian.fitting.table import check, load
-from mousterian.fitting.trust import Trust, verdict
 
 _PUBLISHED = "published:"
 
@@ -105,6 +105,11 @@ class Fit:
         """Name of the heaviest surface."""
         return self.surfaces[0].name
 
+    @cached_property
+    def measured(self) -> Measured:
+        """The range of the data, outliers left out."""
+        return Measured.of(self.data)
+
     @property
     def identified(self) -> bool:
         """Whether the table tells every parameter of the heaviest surface."""
@@ -153,7 +158,7 @@ class Fit:
         answer = Interval.of_draws(estimate[0], draws[:, 0]) if reachable else None
         real = float(given) if forward else (answer.estimate if answer else math.inf)
         syn = (answer.estimate if answer else 0.0) if forward else float(given)
-        trust = verdict(self.data, float(n_base), real, syn) if math.isfinite(real) else "extrapolated"
+        trust = self.measured.trust(float(n_base), real, syn)
         if not reachable and trust == "inside":
             # That no amount is enough says something about amounts beyond the measured ones.
             trust = "near"

@@ -14,8 +14,8 @@ from mousterian.equivalence import Fit
 from mousterian.errors import InputError
 from mousterian.fitting.averaged import Averaged, bracket
 from mousterian.fitting.interval import Interval, rounded
+from mousterian.fitting.measured import Trust
 from mousterian.fitting.surface import Array, Points
-from mousterian.fitting.trust import Trust, verdict
 
 # Numbers of real images at which a plan is looked for, and draws that its interval is made of.
 _STEPS, _DRAWS = 61, 200
@@ -138,7 +138,7 @@ def plan(
         cost=Interval.of_draws(np.asarray(costs[at]), drawn[chosen]),
         accuracy=fit.predict(n_base, real, syn),
         chance=_chance(averaged, Points.of([float(n_base)], real, syn), target),
-        trust=verdict(fit.data, float(n_base), real, syn),
+        trust=fit.measured.trust(float(n_base), real, syn),
     )
 
 

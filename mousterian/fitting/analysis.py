@@ -14,8 +14,10 @@ import pandas as pd
 from mousterian.fitting import engine, variance
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.averaged import REACH, Averaged, Member
+from mousterian.fitting.beyond import FREEDOM, Beyond, shares, slopes
 from mousterian.fitting.engine import Fitted
 from mousterian.fitting.interval import Interval, rounded_array
+from mousterian.fitting.measured import Measured
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Problem
 from mousterian.fitting.profile import profile
@@ -95,7 +97,29 @@ def average(
     )
     points = problem.table.points
     real, syn = float((points.n_base + points.n_real_plus).max()), float(points.n_syn_plus.max())
-    return Averaged(members, REACH * (syn or real), REACH * real), draws
+    beyond = _beyond(fits, problem, count, seed) if len(fits) > 1 else None
+    return Averaged(members, REACH * (syn or real), REACH * real, beyond), draws
+
+
+def _beyond(fits: Sequence[Fitted], problem: Problem, count: int, seed: int) -> Beyond:
+    """Return what counts past the measured range, from how well the surfaces foretold the largest sizes."""
+    spread = float(np.ptp(fits[0].values))
+    errors = np.stack([fit.foretold for fit in fits])
+    misfit = np.array([fit.cv_rmse for fit in fits])
+    excluded = np.array([fit.weight == 0.0 for fit in fits])
+    weights = shares(errors, np.where(np.isnan(misfit), spread, misfit), excluded, spread)
+    rates = slopes(errors, problem.largest()[1], spread)
+    heard = np.flatnonzero(weights).tolist()
+    rng = np.random.default_rng([seed, 1])
+    return Beyond(
+        measured=Measured.of(problem.table.rows.assign(outlier=~problem.keep)),
+        surfaces=tuple(fits[i].surface for i in heard),
+        thetas=tuple(rounded_array(fits[i].theta) for i in heard),
+        weights=rounded_array(weights[heard]),
+        slopes=rounded_array(rates[heard]),
+        choice=rng.choice(len(heard), size=count, p=weights[heard]),
+        shocks=rounded_array(rng.standard_t(FREEDOM, size=(count, 2))),
+    )
 
 
 def _rows(table: Table, averaged: Averaged, outliers: Outliers) -> pd.DataFrame:

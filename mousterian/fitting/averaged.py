@@ -8,13 +8,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from mousterian.fitting.beyond import Beyond
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import Array, Points, Surface
 
 # An equivalence is looked for up to this many times the most synthetic (or real) images measured.
 REACH = 100.0
-_GRID = 64
-_HALVINGS = 60
+# Counts tried between 1 and the most, each about 1.4 times the one before; halvings of what lies between.
+_GRID, _HALVINGS = 40, 34
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,14 @@ class Averaged:
         members: heaviest first; each has draws in proportion to its weight.
         most_synthetic: synthetic images beyond which nothing counts as an answer.
         most_real: real images, likewise.
+        beyond: what counts past the measured range; None where one surface was asked for: then answers hold
+            if it does, wherever they are.
     """
 
     members: tuple[Member, ...]
     most_synthetic: float
     most_real: float
+    beyond: Beyond | None
 
     @property
     def count(self) -> int:
@@ -48,17 +52,34 @@ class Averaged:
 
     def thinned(self, count: int) -> Averaged:
         """Return the same average with about `count` draws, for work that many would make slow."""
-        step = max(self.count // count, 1)
-        thin = (replace(member, draws=member.draws[::step]) for member in self.members)
-        return replace(self, members=tuple(thin))
+        kept = np.zeros(self.count, dtype=bool)
+        kept[:: max(self.count // count, 1)] = True
+        ends = np.cumsum([len(member.draws) for member in self.members])[:-1]
+        parts = zip(self.members, np.split(kept, ends), strict=True)
+        members = tuple(replace(member, draws=member.draws[part]) for member, part in parts)
+        beyond = self.beyond and replace(
+            self.beyond, choice=self.beyond.choice[kept], shocks=self.beyond.shocks[kept]
+        )
+        return replace(self, members=members, beyond=beyond)
 
     def estimate(self, points: Points) -> Array:
         """Return the averaged accuracy at M points, (M,)."""
-        parts = [member.weight * member.surface.accuracy(points, member.theta) for member in self.members]
-        return np.asarray(np.sum(parts, axis=0))
+        inner = self.beyond.measured.inside(points) if self.beyond else points
+        parts = [member.weight * member.surface.accuracy(inner, member.theta) for member in self.members]
+        within = np.asarray(np.sum(parts, axis=0))
+        return within + self.beyond.added(points, inner) if self.beyond else within
 
     def drawn(self, points: Points) -> Array:
         """Return the accuracy of each draw at M points (M,), or each at its own (D, M), as (D, M)."""
+        if self.beyond is None:
+            return self._within(points)
+        past = self.beyond.measured.past(points)
+        if not (past[0].any() or past[1].any()):
+            return self._within(points)
+        inner = self.beyond.measured.inside(points)
+        return self._within(inner) + self.beyond.drawn(points, inner, past)
+
+    def _within(self, points: Points) -> Array:
         found, first = [], 0
         for member in self.members:
             last = first + len(member.draws)
@@ -120,6 +141,8 @@ def bracket(accuracy: Callable[[Array], Array], target: Array, most: float) -> A
     grid = np.concatenate([[0.0], np.geomspace(min(1.0, most / 2), most, _GRID)]) if most > 0 else np.zeros(1)
     low, high = np.zeros(target.shape), np.full(target.shape, np.inf)
     for before, count in pairwise(grid):
+        if np.isfinite(high).all():
+            break
         first = np.isinf(high) & (accuracy(np.full(target.shape[-1:], count)) >= target)
         low, high = np.where(first, before, low), np.where(first, count, high)
     high = np.where(accuracy(np.zeros(target.shape[-1:])) >= target, 0.0, high)

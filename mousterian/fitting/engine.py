@@ -50,6 +50,7 @@ class Fitted:
         spread: standard error of each unknown, linearised, (P,); inf where the table tells nothing.
         aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
         cv_rmse: root mean square error at cells left out, a fraction.
+        foretold: errors at the largest real sizes and synthetic amounts, told from the rest, (2,).
         weight: share in the average.
     """
 
@@ -62,6 +63,7 @@ class Fitted:
     spread: Array
     aicc: float
     cv_rmse: float
+    foretold: Array
     weight: float
 
 
@@ -214,5 +216,6 @@ def _fitted(surface: Surface, problem: Problem, starts: Array) -> Fitted:
         spread=told.spread * np.sqrt(max(loss, 1e-12) / freedom),
         aicc=selection.aicc(loss, int(problem.keep.sum()), told.spent),
         cv_rmse=selection.cross_validate(surface, problem, unknowns),
+        foretold=selection.left_out(surface, problem, unknowns, problem.largest()[0]),
         weight=0.0,
     )

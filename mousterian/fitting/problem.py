@@ -9,6 +9,9 @@ import numpy as np
 from mousterian.fitting.surface import Array, Points
 from mousterian.fitting.table import Table
 
+# Half, with room for rounding.
+_HALF = 0.505
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -50,16 +53,41 @@ class Problem:
         """Weighted mean accuracy at each point, (U,)."""
         return np.asarray(self.gathering @ self.table.accuracy)
 
-    def without_each_cell(self) -> tuple[Array, Array, Array]:
-        """Return the problem without each of its C cells.
-
-        Returns:
-            Which rows are out (C, R), and the points' weights and targets without them (C, U).
-        """
-        cells = np.unique(self.table.cell[self.keep])
-        out = (self.table.cell[None, :] == cells[:, None]) & self.keep
+    def without(self, out: Array) -> tuple[Array, Array]:
+        """Return weights and targets of the points, (C, U) each, without some rows, (C, R) bool."""
         parts = self.gathering * self.weights[:, None]
         weights = np.maximum(self.weights - out @ parts.T, 0.0)
         weights = np.where(weights > 1e-9 * self.weights, weights, 0.0)
         sums = self.target * self.weights - (out * self.table.accuracy) @ parts.T
-        return out, weights, np.where(weights > 0, sums / np.where(weights > 0, weights, 1.0), 0.0)
+        targets = np.where(weights > 0, sums / np.where(weights > 0, weights, 1.0), 0.0)
+        return weights, targets
+
+    def each_cell(self) -> Array:
+        """Return which rows each of the C cells has, (C, R) bool."""
+        cells = np.unique(self.table.cell[self.keep])
+        return np.asarray((self.table.cell[None, :] == cells[:, None]) & self.keep)
+
+    def largest(self) -> tuple[Array, Array]:
+        """Return the rows to foretell from the smaller ones.
+
+        Returns:
+            Those with more than half the most real images, and those with more than half the most synthetic
+            ones at their base, (2, R) bool; and how far they lie from the rest, in logarithms, (2,). NaN
+            where there is no rest.
+        """
+        rows = self.table.rows[self.keep]
+        real, syn = rows["n_base"] + rows["n_real_plus"], rows["n_syn_plus"]
+        out = np.zeros((2, len(self.table.rows)), dtype=bool)
+        distances = np.full(2, np.nan)
+        large = real > _HALF * real.max()
+        if (~large).any() and real[~large].max() > 0:
+            out[0, rows.index[large]] = True
+            distances[0] = np.log(real.max() / real[~large].max())
+        most = syn.groupby(rows["n_base"]).transform("max")
+        large = (syn > 0) & (syn > _HALF * most)
+        rest = syn.where(~large).groupby(rows["n_base"]).transform("max")
+        tested = large & (rest > 0)
+        if tested.any():
+            out[1, rows.index[tested]] = True
+            distances[1] = float(np.log(most[tested] / rest[tested]).mean())
+        return out, distances

@@ -16,7 +16,9 @@ from mousterian.fitting import ratio
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.analysis import SurfaceFit
 from mousterian.fitting.averaged import Averaged, Member
+from mousterian.fitting.beyond import Beyond
 from mousterian.fitting.interval import Interval, rounded
+from mousterian.fitting.measured import Measured
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
@@ -53,7 +55,35 @@ def to_json(fit: Fit) -> dict[str, Any]:
             }
             for member in fit.averaged.members
         },
+        "beyond": _beyond_json(fit.averaged.beyond) if fit.averaged.beyond else None,
     }
+
+
+def _beyond_json(beyond: Beyond) -> dict[str, Any]:
+    """Return what counts past the measured range; the range itself follows from the rows."""
+    return {
+        "surfaces": {
+            surface.name: {"weight": weight, "best": theta.tolist(), "slopes": slopes}
+            for surface, weight, theta, slopes in zip(
+                beyond.surfaces, beyond.weights.tolist(), beyond.thetas, beyond.slopes.tolist(), strict=True
+            )
+        },
+        "choice": beyond.choice.tolist(),
+        "shocks": beyond.shocks.tolist(),
+    }
+
+
+def _beyond(found: Mapping[str, Any], data: pd.DataFrame) -> Beyond:
+    listed = found["surfaces"]
+    return Beyond(
+        measured=Measured.of(data),
+        surfaces=tuple(surfaces.load(name) for name in listed),
+        thetas=tuple(np.array(each["best"], dtype=float) for each in listed.values()),
+        weights=np.array([each["weight"] for each in listed.values()]),
+        slopes=np.array([each["slopes"] for each in listed.values()]),
+        choice=np.array(found["choice"]),
+        shocks=np.array(found["shocks"]),
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -88,19 +118,21 @@ def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
         )
         for name, kept in found["draws"].items()
     )
-    data = pd.DataFrame(found["data"])
     types = {name: float for name in found["data"] if name != "reason"} | {"outlier": bool}
+    data = pd.DataFrame(found["data"]).astype(types)
+    reach = found["reach"]
+    beyond = _beyond(found["beyond"], data) if found["beyond"] else None
     return {
         "name": found["name"],
         "labels": found["labels"],
-        "data": data.astype(types),
+        "data": data,
         "surfaces": tuple(_surface_fit(each) for each in found["surfaces"]),
         "components": {
             name: math.nan if value is None else value for name, value in found["components"].items()
         },
         "warnings": tuple(found["warnings"]),
         "settings": found["settings"],
-        "averaged": Averaged(members, found["reach"]["n_syn_plus"], found["reach"]["n_real_plus"]),
+        "averaged": Averaged(members, reach["n_syn_plus"], reach["n_real_plus"], beyond),
     }
 
 

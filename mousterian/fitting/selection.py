@@ -29,10 +29,13 @@ def aicc(loss: float, count: int, spent: int) -> float:
     return likelihood + 2 * parameters * count / (count - parameters - 1)
 
 
-def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float:
-    """Return the root mean square error at cells left out one at a time (a fraction)."""
+def left_out(surface: Surface, problem: Problem, unknowns: Array, out: Array) -> Array:
+    """Return root mean square errors (fractions) at rows left out, (C,), for C sets of rows (C, R) bool.
+
+    NaN where what is left does not hold as many points as the surface has parameters, and one more.
+    """
     table = problem.table
-    out, weights, targets = problem.without_each_cell()
+    weights, targets = problem.without(out)
     found = minimise(
         surface.model(problem.points),
         targets,
@@ -43,8 +46,19 @@ def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float
         tolerance=1e-4,
     )
     values = table.of_rows(surface.accuracy(table.points, surface.bounded(found.unknowns)))
-    errors = (table.accuracy - values) ** 2
-    return float(np.sqrt(errors[out].mean()))
+    square = np.where(out, (table.accuracy - values) ** 2, 0.0).sum(axis=1)
+    enough = ((weights > 0).sum(axis=1) > len(surface.parameters)) & out.any(axis=1)
+    return np.where(enough, np.sqrt(square / np.maximum(out.sum(axis=1), 1)), np.nan)
+
+
+def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float:
+    """Return the root mean square error at cells left out one at a time (a fraction)."""
+    out = problem.each_cell()
+    errors = left_out(surface, problem, unknowns, out)
+    told = np.isfinite(errors)
+    if not told.any():
+        return math.nan
+    return float(np.sqrt(np.average(errors[told] ** 2, weights=out.sum(axis=1)[told])))
 
 
 def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:

@@ -34,7 +34,7 @@ class Points:
         arrays = np.broadcast_arrays(*(np.asarray(n, dtype=float) for n in (n_base, n_real_plus, n_syn_plus)))
         return Points(*arrays)
 
-    def part(self, rows: slice) -> Points:
+    def part(self, rows: slice | Array) -> Points:
         """Return some of the rows of points given as (D, M)."""
         return Points(self.n_base[rows], self.n_real_plus[rows], self.n_syn_plus[rows])
 
