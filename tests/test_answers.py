@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -208,3 +210,36 @@ def test_strict_fails_where_the_table_cannot_tell(run, tmp_path: Path) -> None:
     frame[frame["n_base"] == 800].to_csv(tmp_path / "one-base.csv", index=False)
     code, _, err = run("fit", "one-base.csv", "--surface", "loglinear", "--strict", "--bootstrap", 50)
     assert (code, "cannot tell" in err) == (4, True)
+
+
+def test_fit_plan_and_report_run_without_torch(tmp_path: Path) -> None:
+    table(0.25).to_csv(tmp_path / "mine.csv", index=False)
+    verbs = [
+        ["fit", "mine.csv", "--out", "fit.json", "--bootstrap", "50"],
+        [
+            "plan",
+            "fit.json",
+            "--n-base",
+            "800",
+            "--target-accuracy",
+            "80",
+            "--real-cost",
+            "1",
+            "--syn-cost",
+            "1",
+        ],
+        ["report", "fit.json", "--out", "report.html"],
+    ]
+    code = (
+        "import sys\nfrom mousterian.__main__ import main\n"
+        f"for verb in {verbs!r}:\n"
+        "    try: main(verb)\n"
+        "    except SystemExit as left: assert not left.code, verb\n"
+        "heavy = {'torch', 'torchvision', 'diffusers', 'timm', 'sklearn'} & sys.modules.keys()\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").read_text().lower().startswith("<!doctype html>")
