@@ -26,15 +26,27 @@ from mousterian.fitting.table import Table
 
 # A surface of less weight than this is left out of the average.
 _LEAST_WEIGHT = 0.01
+# A referee that errs less than this share of what the best surface errs has found something.
+_CLEARLY = 0.75
 # Errors of two parameters that correlate more than this are one error.
 _TOGETHER = 0.95
 
 
 @dataclass(frozen=True)
 class SurfaceFit:
-    """One surface as fitted: its share in the average, criteria, errors (fractions) and parameters.
+    """One surface as fitted.
 
-    `unidentified` names the parameters that the table does not tell (looked into where weight matters).
+    Attributes:
+        name: of the surface.
+        weight: its share in the average.
+        aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
+        cv_rmse: root mean square error at cells left out one at a time, a fraction.
+        rmse: at the rows it was fitted to, a fraction.
+        parameters: each with its interval.
+        latex: the formula.
+        unidentified: parameters that the table does not tell (looked into where weight matters).
+        foretold: root mean square errors at the largest real sizes and at the largest synthetic amounts,
+            each told from the rest, fractions; NaN where there is no rest to tell them from.
     """
 
     name: str
@@ -44,7 +56,8 @@ class SurfaceFit:
     rmse: float
     parameters: dict[str, Interval]
     latex: str
-    unidentified: tuple[str, ...] = ()
+    unidentified: tuple[str, ...]
+    foretold: tuple[float, float]
 
 
 def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -103,7 +116,7 @@ def average(
 
 def _beyond(fits: Sequence[Fitted], problem: Problem, count: int, seed: int) -> Beyond:
     """Return what counts past the measured range, from how well the surfaces foretold the largest sizes."""
-    spread = float(np.ptp(fits[0].values))
+    spread = float(np.ptp(problem.target[problem.weights > 0]))
     errors = np.stack([fit.foretold for fit in fits])
     misfit = np.array([fit.cv_rmse for fit in fits])
     excluded = np.array([fit.weight == 0.0 for fit in fits])
@@ -152,6 +165,7 @@ def _surface_fit(fit: Fitted, problem: Problem, draws: Array | None) -> SurfaceF
         },
         latex=fit.surface.latex,
         unidentified=() if fit.weight < _LEAST_WEIGHT else _untold(fit, problem),
+        foretold=(float(fit.foretold[0]), float(fit.foretold[1])),
     )
 
 
@@ -165,6 +179,12 @@ def _warnings(fits: Sequence[Fitted], untold: Sequence[str], table: Table) -> li
     found = []
     if not math.isfinite(best.aicc):
         found.append(f"Too few rows ({len(table.rows)}) to weigh surfaces by how well they explain the data.")
+    referee = min((fit.cv_rmse for fit in fits if fit.surface.referee), default=math.inf)
+    if len(fits) > 1 and referee < _CLEARLY * best.cv_rmse:
+        found.append(
+            "A smooth rising surface without a formula tells left-out cells better"
+            f" ({100 * referee:.1f} against {100 * best.cv_rmse:.1f} points): the formulas miss something."
+        )
     names = best.surface.parameters
     for name in untold:
         others = np.abs(best.told.correlation[names.index(name)])

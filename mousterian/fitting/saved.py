@@ -99,6 +99,7 @@ def _surface_json(found: SurfaceFit) -> dict[str, Any]:
         "rmse": rounded(found.rmse),
         "parameters": {name: value.to_json() for name, value in found.parameters.items()},
         "unidentified": list(found.unidentified),
+        "foretold": dict(zip(("real", "synthetic"), map(rounded, found.foretold), strict=True)),
         "latex": found.latex,
     }
 
@@ -127,9 +128,7 @@ def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
         "labels": found["labels"],
         "data": data,
         "surfaces": tuple(_surface_fit(each) for each in found["surfaces"]),
-        "components": {
-            name: math.nan if value is None else value for name, value in found["components"].items()
-        },
+        "components": {name: _number(value) for name, value in found["components"].items()},
         "warnings": tuple(found["warnings"]),
         "settings": found["settings"],
         "averaged": Averaged(members, reach["n_syn_plus"], reach["n_real_plus"], beyond),
@@ -141,12 +140,17 @@ def _surface_fit(found: Mapping[str, Any]) -> SurfaceFit:
         name=found["name"],
         weight=found["weight"],
         aicc=math.inf if found["aicc"] is None else found["aicc"],
-        cv_rmse=found["cv_rmse"],
+        cv_rmse=_number(found["cv_rmse"]),
         rmse=found["rmse"],
         parameters={name: Interval.from_json(value) for name, value in found["parameters"].items()},
         latex=found["latex"],
         unidentified=tuple(found["unidentified"]),
+        foretold=(_number(found["foretold"]["real"]), _number(found["foretold"]["synthetic"])),
     )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def write(fit: Fit, path: Path) -> None:
