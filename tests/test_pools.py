@@ -59,7 +59,7 @@ def test_a_pool_extended_twice_equals_one_made_at_once(made: Pool, tmp_path: Pat
 
 
 def test_extending_uses_the_kept_weights(made: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edm, "train_with_ema", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(_diffusion, "train_with_ema", lambda *a, **k: pytest.fail("trained again"))
     made.ensure(600, SHAPE, real, "cpu")
     assert len(made.read(600)) == 600
 
@@ -67,6 +67,7 @@ def test_extending_uses_the_kept_weights(made: Pool, monkeypatch: pytest.MonkeyP
 def test_a_pool_that_is_there_is_not_made_again(made: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pool, "_make", lambda *a: pytest.fail("sampled again"))
     made.ensure(300, SHAPE, lambda: pytest.fail("read the real images"), "cpu")
+    assert len(made.read(300)) == 300
 
 
 def test_each_image_keeps_its_class_seed_and_generator(made: Pool) -> None:
@@ -101,14 +102,14 @@ def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
 
 
 def _want_pool(folder: Path, log: Path) -> None:
-    train = edm.train_with_ema
+    train = _diffusion.train_with_ema
 
     def logged(*args: Any, **kwargs: Any) -> Any:
         with log.open("a") as file:
             file.write("trained\n")
         return train(*args, **kwargs)
 
-    edm.train_with_ema = logged
+    _diffusion.train_with_ema = logged
     ensured(folder, 10)
 
 

@@ -70,7 +70,42 @@ class Size:
         )
 
 
-def keep_or_train(network: nn.Module, path: Path, train: Callable[[], nn.Module]) -> nn.Module:
+Loss = Callable[[UNet2DModel, Tensor, Tensor, torch.Generator], Tensor]
+
+
+def fitted(
+    real: ImageSet,
+    context: Context,
+    size: Size,
+    loss: Loss,
+    *,
+    learning_rate: float,
+    ema: float,
+    flip: bool,
+) -> UNet2DModel:
+    """Return a UNet trained on real images, or the one that was kept when the pool was made before.
+
+    Args:
+        real: all that it learns from.
+        context: classes, image shape, seed, device and where weights are kept.
+        size: of the network and its training.
+        loss: of the network, images (B, C, H, W) float32 in [-1, 1], labels (B,) and a CPU generator.
+        learning_rate: Adam's peak learning rate.
+        ema: decay of the running mean of the weights.
+        flip: mirror half of the images.
+    """
+    torch.manual_seed(seed_for("generator-initialisation", context.seed))
+    network = size.network(context.shape, len(context.class_names)).to(context.device)
+
+    def train() -> nn.Module:
+        return train_with_ema(
+            network, real, loss, context, size=size, learning_rate=learning_rate, ema=ema, flip=flip
+        )
+
+    return _keep_or_train(network, context.folder / "weights.safetensors", train)
+
+
+def _keep_or_train(network: nn.Module, path: Path, train: Callable[[], nn.Module]) -> nn.Module:
     """Load weights kept at `path`, or train and keep them there (whole or not at all)."""
     if path.exists():
         try:
@@ -92,7 +127,7 @@ def keep_or_train(network: nn.Module, path: Path, train: Callable[[], nn.Module]
 def train_with_ema(
     network: nn.Module,
     real: ImageSet,
-    loss: Callable[[Tensor, Tensor, torch.Generator], Tensor],
+    loss: Loss,
     context: Context,
     *,
     size: Size,
@@ -105,7 +140,7 @@ def train_with_ema(
     Args:
         network: trained in place, on its device.
         real: what it learns; nothing else is seen.
-        loss: of images (B, C, H, W) float32 in [-1, 1], labels (B,) and a CPU generator; a scalar.
+        loss: as for `fitted`; a scalar.
         context: seed and device.
         size: number of steps and batch size.
         learning_rate: Adam's, after a linear warm-up over the first 5 % of the steps.
@@ -127,7 +162,7 @@ def train_with_ema(
         if flip:
             mirrored = (torch.rand(len(chosen), generator=random) < 0.5).to(context.device)
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        value = loss(images, labels[chosen], random)
+        value = loss(network, images, labels[chosen], random)
         if not torch.isfinite(value):
             raise InputError(f"generator training diverged at step {step}", hint="use a lower learning_rate")
         optimizer.zero_grad(set_to_none=True)

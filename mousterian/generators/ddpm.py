@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,10 +11,9 @@ from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mousterian.generators._diffusion import Size, keep_or_train, noise, to_uint8, train_with_ema
+from mousterian.generators._diffusion import Size, fitted, noise, to_uint8
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
-from mousterian.seeds import seed_for
 
 
 def size_for(side: int) -> Size:
@@ -49,7 +49,7 @@ class _Sampler:
 
 
 def _loss(
-    network: UNet2DModel, schedule: DDPMScheduler, images: Tensor, labels: Tensor, random: torch.Generator
+    network: UNet2DModel, images: Tensor, labels: Tensor, random: torch.Generator, *, schedule: DDPMScheduler
 ) -> Tensor:
     """Mean squared error of the predicted noise at a random time (Ho et al. 2020, Eq. 14)."""
     target = torch.randn(images.shape, generator=random).to(images.device)
@@ -94,20 +94,13 @@ def fit(
     size = size_for(min(context.shape[:2]))
     size = size.changed(channels=channels, layers=layers, steps=steps, batch_size=batch_size)
     schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
-    torch.manual_seed(seed_for("generator-initialisation", context.seed))
-    network = size.network(context.shape, len(context.class_names)).to(context.device)
-    trained = keep_or_train(
-        network,
-        context.folder / "weights.safetensors",
-        lambda: train_with_ema(
-            network,
-            real,
-            lambda images, labels, random: _loss(network, schedule, images, labels, random),
-            context,
-            size=size,
-            learning_rate=learning_rate,
-            ema=ema,
-            flip=flip,
-        ),
+    network = fitted(
+        real,
+        context,
+        size,
+        partial(_loss, schedule=schedule),
+        learning_rate=learning_rate,
+        ema=ema,
+        flip=flip,
     )
-    return _Sampler(trained, context.shape, context.device, schedule, sampling_steps)
+    return _Sampler(network, context.shape, context.device, schedule, sampling_steps)

@@ -10,10 +10,9 @@ from diffusers import EDMDPMSolverMultistepScheduler, UNet2DModel
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mousterian.generators._diffusion import Size, keep_or_train, noise, to_uint8, train_with_ema
+from mousterian.generators._diffusion import Size, fitted, noise, to_uint8
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
-from mousterian.seeds import seed_for
 
 SIGMA_DATA, LOG_SIGMA_MEAN, LOG_SIGMA_STD = 0.5, -1.2, 1.2  # Karras et al. 2022, Table 1
 
@@ -92,20 +91,5 @@ def fit(
     """
     size = size_for(min(context.shape[:2]))
     size = size.changed(channels=channels, layers=layers, steps=steps, batch_size=batch_size)
-    torch.manual_seed(seed_for("generator-initialisation", context.seed))
-    network = size.network(context.shape, len(context.class_names)).to(context.device)
-    trained = keep_or_train(
-        network,
-        context.folder / "weights.safetensors",
-        lambda: train_with_ema(
-            network,
-            real,
-            lambda images, labels, random: _loss(network, images, labels, random),
-            context,
-            size=size,
-            learning_rate=learning_rate,
-            ema=ema,
-            flip=flip,
-        ),
-    )
-    return _Sampler(trained, context.shape, context.device, sampling_steps)
+    network = fitted(real, context, size, _loss, learning_rate=learning_rate, ema=ema, flip=flip)
+    return _Sampler(network, context.shape, context.device, sampling_steps)

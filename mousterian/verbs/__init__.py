@@ -1,0 +1,12 @@
+"""The verbs of the command line, one file each; a file of several functions is a group of verbs.
+
+Nothing is imported until a verb runs: its function's signature and docstring are its options and help.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+STORE = Path("results/store")
+FITS = Path("results/fits")
+REPORTS = Path("results/reports")

@@ -1,0 +1,33 @@
+"""`mousterian predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def predict(
+    fit: Path, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0, json: bool = False
+) -> int:
+    """Predict the accuracy of a mixture, with its interval.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    n_base
+        Real images in the base set.
+    n_real_plus
+        Real images added.
+    n_syn_plus
+        Synthetic images added.
+    json
+        Print as JSON.
+    """
+    from mousterian import answers, wording
+    from mousterian.equivalence import Fit
+
+    found = Fit.load(fit).predict(n_base, n_real_plus, n_syn_plus)
+    if json:
+        return answers.print_json(found.to_json())
+    print(wording.percents(found, 2))
+    return 0

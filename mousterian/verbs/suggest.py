@@ -1,0 +1,34 @@
+"""`mousterian suggest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"), json: bool = False) -> int:
+    """Write a grid file of the trials that would sharpen the equivalence most.
+
+    Parameters
+    ----------
+    fit
+        A saved fit of a store's arm.
+    trials
+        How many trials.
+    out
+        The grid file to write.
+    json
+        Print the cells as JSON and write nothing.
+    """
+    from mousterian import answers, planning, suggestion
+    from mousterian.equivalence import Fit
+    from mousterian.store import write_atomically
+
+    loaded = Fit.load(fit)
+    cells = planning.suggest(loaded, trials=trials)
+    if json:
+        return answers.print_json(cells.to_dict("records"))
+    text = suggestion.grid_text(loaded, cells)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text.encode())
+    print(text + f"\nwritten to {out}; run it with\n  mousterian grid {out}")
+    return 0
