@@ -13,7 +13,7 @@ from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import Array, Points, Surface
 
 # An equivalence is looked for up to this many times the most synthetic (or real) images measured.
-REACH = 100.0
+REACH = 10.0
 # Counts tried between 1 and the most, each about 1.4 times the one before; halvings of what lies between.
 _GRID, _HALVINGS = 40, 34
 
@@ -109,7 +109,7 @@ class Averaged:
     def synthetic_for(self, n_base: Array, n_real_plus: Array) -> tuple[Array, Array]:
         """Return the n_syn_plus that does what n_real_plus does, as `reaching`; in closed form if it can."""
         only = self.members[0].surface
-        if len(self.members) == 1 and only.has_closed_form:
+        if self.beyond is None and len(self.members) == 1 and only.has_closed_form:
             theta = np.vstack([self.members[0].theta, self.members[0].draws])
             exact = only.equivalent(n_base, n_real_plus, theta)
             exact = np.where(exact <= self.most_synthetic, exact, np.inf)
