@@ -97,49 +97,62 @@ def plan(
     Raises:
         InputError: a price or a count is negative, or the target is no accuracy.
     """
-    target = target_accuracy / 100 if target_accuracy > 1 else target_accuracy
-    if not 0 < target < 1:
-        raise InputError(f"target accuracy {target_accuracy} is not between 0 and 1 (or 0 and 100 %)")
+    target = _fraction(target_accuracy)
     if min(real_cost, syn_cost, n_base, max_real or 0, max_syn or 0) < 0:
         raise InputError("costs and numbers of images cannot be negative")
-    averaged = fit.averaged
-    most_real = averaged.most_real if max_real is None else float(max_real)
-    most_syn = averaged.most_synthetic if max_syn is None else float(max_syn)
-    n_real = _steps(averaged, float(n_base), target, most_real)
-    prices = np.array([real_cost, syn_cost], dtype=float)
-    estimate, draws = _needed(averaged, float(n_base), n_real, target, most_syn)
-    costs = prices[0] * n_real + prices[1] * estimate
-    frontier = pd.DataFrame({"n_real_plus": n_real, "n_syn_plus": estimate, "cost": costs})
-    frontier = frontier[np.isfinite(estimate)].reset_index(drop=True)
+    averaged, base, prices = fit.averaged, float(n_base), (float(real_cost), float(syn_cost))
+    most = (
+        averaged.most_real if max_real is None else float(max_real),
+        averaged.most_synthetic if max_syn is None else float(max_syn),
+    )
+    n_real = _steps(averaged, base, target, most[0])
+    estimate, draws = _needed(averaged, base, n_real, target, most[1])
+    frontier = pd.DataFrame(
+        {"n_real_plus": n_real, "n_syn_plus": estimate, "cost": prices[0] * n_real + prices[1] * estimate}
+    )
     found = partial(
         Plan,
-        n_base=float(n_base),
+        n_base=base,
         target_accuracy=target,
-        cost_of_real_alone=_finite(_real_alone(averaged, float(n_base), target, most_real) * real_cost),
-        cost_of_synthetic_alone=_finite(float(estimate[0]) * syn_cost),
-        frontier=frontier,
+        cost_of_real_alone=_finite(_real_alone(averaged, base, target, most[0]) * prices[0]),
+        cost_of_synthetic_alone=_finite(float(estimate[0]) * prices[1]),
+        frontier=frontier[np.isfinite(estimate)].reset_index(drop=True),
     )
-    if frontier.empty:
-        best = fit.predict(n_base, most_real, most_syn)
-        return found(
-            reachable=False, n_real_plus=None, n_syn_plus=None, cost=None, accuracy=best, chance=0.0,
-            trust="extrapolated",
-        )  # fmt: skip
+    if np.isfinite(estimate).any():
+        return found(**_cheapest(fit, base, target, prices=prices, frontier=frontier, draws=draws))
+    return found(
+        reachable=False, n_real_plus=None, n_syn_plus=None, cost=None, accuracy=fit.predict(base, *most),
+        chance=0.0, trust="extrapolated",
+    )  # fmt: skip
+
+
+def _fraction(accuracy: float) -> float:
+    found = accuracy / 100 if accuracy > 1 else accuracy
+    if not 0 < found < 1:
+        raise InputError(f"target accuracy {accuracy} is not between 0 and 1 (or 0 and 100 %)")
+    return found
+
+
+def _cheapest(
+    fit: Fit, base: float, target: float, *, prices: tuple[float, float], frontier: pd.DataFrame, draws: Array
+) -> dict[str, Any]:
+    """Return the cheapest mixture of a frontier, and what the draws (D, M) say of it, as a plan's parts."""
+    n_real, estimate, costs = frontier.to_numpy(dtype=float).T
     at = int(np.argmin(np.where(np.isfinite(estimate), costs, np.inf)))
     real, syn = float(n_real[at]), float(estimate[at])
     drawn = prices[0] * n_real + prices[1] * draws
     cheapest = np.argmin(drawn, axis=1)
     chosen = (np.arange(len(drawn)), cheapest)
     real_drawn = np.where(np.isfinite(drawn[chosen]), n_real[cheapest], np.inf)
-    return found(
-        reachable=True,
-        n_real_plus=Interval.of_draws(np.asarray(real), real_drawn),
-        n_syn_plus=Interval.of_draws(np.asarray(syn), draws[chosen]),
-        cost=Interval.of_draws(np.asarray(costs[at]), drawn[chosen]),
-        accuracy=fit.predict(n_base, real, syn),
-        chance=_chance(averaged, Points.of([float(n_base)], real, syn), target),
-        trust=fit.measured.trust(float(n_base), real, syn),
-    )
+    return {
+        "reachable": True,
+        "n_real_plus": Interval.of_draws(np.asarray(real), real_drawn),
+        "n_syn_plus": Interval.of_draws(np.asarray(syn), draws[chosen]),
+        "cost": Interval.of_draws(np.asarray(costs[at]), drawn[chosen]),
+        "accuracy": fit.predict(base, real, syn),
+        "chance": _chance(fit.averaged, Points.of([base], real, syn), target),
+        "trust": fit.measured.trust(base, real, syn),
+    }
 
 
 def _finite(value: float) -> float | None:
@@ -213,12 +226,17 @@ def suggest(fit: Fit, *, trials: int) -> pd.DataFrame:
     chosen, after = _greedy(
         wanted - wanted.mean(axis=0), measured - measured.mean(axis=0), max(noise, 1e-4), trials
     )
+    listed = _listed(cells, chosen)
+    listed.attrs = {"spread": float(np.sqrt(wanted.var(axis=0).mean())), "spread_after": after}
+    return listed
+
+
+def _listed(cells: Array, chosen: list[int]) -> pd.DataFrame:
+    """Return the chosen cells, each once, in the order they were first chosen in."""
     unique, first, counts = np.unique(chosen, return_index=True, return_counts=True)
     order = np.argsort(first)
     listed = pd.DataFrame(cells[unique[order]].astype(int), columns=["n_base", "n_real_plus", "n_syn_plus"])
-    listed["trials"] = counts[order]
-    listed.attrs = {"spread": float(np.sqrt(wanted.var(axis=0).mean())), "spread_after": after}
-    return listed
+    return listed.assign(trials=counts[order])
 
 
 def _candidates(rows: pd.DataFrame, bases: Array) -> Array:

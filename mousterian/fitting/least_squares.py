@@ -47,11 +47,12 @@ class _Task:
     weights: Array
     scale: Array | None
     held: Array | None
+    limits: Array | None
 
     def part(self, rows: Array) -> _Task:
         scale = None if self.scale is None else self.scale[rows]
         held = None if self.held is None else self.held[rows]
-        return _Task(self.model, self.target[rows], self.weights[rows], scale, held)
+        return _Task(self.model, self.target[rows], self.weights[rows], scale, held, self.limits)
 
 
 def _evaluate(task: _Task, unknowns: Array) -> _State:
@@ -89,6 +90,44 @@ def _step(normal: Array, gradient: Array, diagonal: Array, damping: Array) -> Ar
     return step
 
 
+@dataclass
+class _Search:
+    """Where the problems of a batch stand, and how boldly each goes on."""
+
+    best: _State
+    damping: Array
+    growth: Array
+    diagonal: Array
+
+    def advance(self, task: _Task, active: Array, tolerance: float) -> Array:
+        """Try one step of each problem that is still going; return which of those are done."""
+        best = self.best
+        normal, gradient = best.normal[active], best.gradient[active]
+        # Moré: a direction's scale never shrinks, so that a flat one is not followed to infinity.
+        self.diagonal[active] = np.maximum(self.diagonal[active], np.einsum("bpp->bp", normal))
+        step = _step(normal, gradient, self.diagonal[active], self.damping[active])
+        expected = np.einsum("bp,bp->b", step, 2 * gradient - np.einsum("bpq,bq->bp", normal, step))
+        moved = best.unknowns[active] + step
+        trial = _evaluate(task.part(active), moved if task.limits is None else np.clip(moved, *task.limits))
+        gain = best.loss[active] - trial.loss
+        accepted = gain > 0
+        for name in ("unknowns", "loss", "normal", "gradient"):
+            getattr(best, name)[active[accepted]] = getattr(trial, name)[accepted]
+        self._damp(active, accepted, gain, expected)
+        small = np.maximum(expected, np.where(accepted, gain, 0.0)) <= tolerance * best.loss[active] + 1e-300
+        done: Array = (small & (self.damping[active] < 1e3)) | (self.damping[active] > 1e12)
+        return done
+
+    def _damp(self, active: Array, accepted: Array, gain: Array, expected: Array) -> None:
+        """Nielsen's rule: less damping the better the step kept its promise, ever more where it failed."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = np.where(np.isfinite(gain), gain / np.maximum(expected, 1e-300), -1.0)
+        shrink = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, -1, 1) - 1) ** 3)
+        damping, growth = self.damping[active], self.growth[active]
+        self.damping[active] = np.where(accepted, damping * shrink, damping * growth)
+        self.growth[active] = np.where(accepted, 2.0, growth * 2.0)
+
+
 def minimise(
     model: Model, target: Array, weights: Array, start: Array,
     *, scale: Array | None = None, held: Array | None = None, limits: Array | None = None,
@@ -108,37 +147,17 @@ def minimise(
         tolerance: a problem has converged when its summed loss can fall by no more than this share.
     """
     count, size = start.shape[0], target.shape[-1]
-    task = _Task(
-        model, np.broadcast_to(target, (count, size)), np.broadcast_to(weights, (count, size)), scale, held
+    target, weights = np.broadcast_to(target, (count, size)), np.broadcast_to(weights, (count, size))
+    task = _Task(model, target, weights, scale, held, limits)
+    search = _Search(
+        _evaluate(task, start.copy()), np.full(count, 1e-3), np.full(count, 2.0), np.full(start.shape, 1e-30)
     )
-    best = _evaluate(task, start.copy())
     converged = np.zeros(count, dtype=bool)
-    active = np.flatnonzero(np.isfinite(best.loss))
-    damping, growth = np.full(count, 1e-3), np.full(count, 2.0)
-    diagonal = np.full(start.shape, 1e-30)
+    active = np.flatnonzero(np.isfinite(search.best.loss))
     for _ in range(iterations):
         if not active.size:
             break
-        normal, gradient = best.normal[active], best.gradient[active]
-        # Moré: a direction's scale never shrinks, so that a flat one is not followed to infinity.
-        diagonal[active] = np.maximum(diagonal[active], np.einsum("bpp->bp", normal))
-        step = _step(normal, gradient, diagonal[active], damping[active])
-        expected = np.einsum("bp,bp->b", step, 2 * gradient - np.einsum("bpq,bq->bp", normal, step))
-        moved = best.unknowns[active] + step
-        trial = _evaluate(task.part(active), moved if limits is None else np.clip(moved, *limits))
-        gain = best.loss[active] - trial.loss
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(np.isfinite(gain), gain / np.maximum(expected, 1e-300), -1.0)
-        accepted = gain > 0
-        better = active[accepted]
-        for name in ("unknowns", "loss", "normal", "gradient"):
-            getattr(best, name)[better] = getattr(trial, name)[accepted]
-        # Nielsen's rule for the damping.
-        shrink = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, -1, 1) - 1) ** 3)
-        damping[active] = np.where(accepted, damping[active] * shrink, damping[active] * growth[active])
-        growth[active] = np.where(accepted, 2.0, growth[active] * 2.0)
-        small = np.maximum(expected, np.where(accepted, gain, 0.0)) <= tolerance * best.loss[active] + 1e-300
-        done = (small & (damping[active] < 1e3)) | (damping[active] > 1e12)
+        done = search.advance(task, active, tolerance)
         converged[active[done]] = True
         active = active[~done]
-    return Solution(best.unknowns, best.loss, converged)
+    return Solution(search.best.unknowns, search.best.loss, converged)
