@@ -1,0 +1,218 @@
+"""The fit engine against what it must reach: speed, the whole process, coverage, LCDB.
+
+    OMP_NUM_THREADS=1 python benchmarks/fit.py speed
+    python benchmarks/fit.py process
+    python benchmarks/fit.py coverage --grids 100
+    python benchmarks/fit.py lcdb --file database-accuracy.csv --curves 300
+
+LCDB 1.0 is the PyPI package `lcdb`: unpack its source archive and give database-accuracy.csv from it.
+Prints rows for benchmarks/RESULTS.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import mousterian
+from mousterian.errors import InputError
+from mousterian.fitting import surface as surfaces
+from mousterian.fitting.averaged import bracket
+from mousterian.fitting.interval import Interval
+from mousterian.fitting.least_squares import minimise
+from mousterian.fitting.surface import Points
+
+# A plausible truth of each surface on bases of 100 to 800 images, in the order of its parameters.
+TRUTH = {
+    "additive": (0.98, 2.0, 0.5, 0.15, 100, 0.8),
+    "complementary": (0.95, 60, 0.5, 0.8, 0.8, 0.6),
+    "effective_data": (0.98, 1.6, 0.5, 0.8, 0.4),
+    "effective_data_bounded": (0.95, 60, 0.5, 0.8, 0.8),
+    "effective_data_ceiling": (0.97, 2.0, 300, 500, 0.4),
+    "effective_data_sigmoid": (0.95, 0.1, 90, 0.5, 0.8, 1.1),
+    "harmful": (0.98, 1.6, 0.5, 0.8, 0.4, 0.01),
+    "loglinear": (0.2, 0.06, 0.09, 0.04, 0.6, 0.001),
+    "loglinear_saturating": (0.9, 0.5, 400, 0.2, 0.09, 0.6, 0.001),
+    "multiplicative": (0.98, 2.0, 0.4, 50, 0.25),
+}
+BASES = (100, 200, 400, 800)
+ASKED = [(n, r) for n in (100, 200, 300, 400, 800) for r in (0.25, 0.5, 1.0, 2.0)]
+
+
+def grid(name: str, seed: int, *, seeds: int = 3, total: int = 2000) -> pd.DataFrame:
+    """Simulate a grid of 36 cells: test-set noise, a seed effect a base (0.3 points), trial noise (0.4)."""
+    cells = [(n, 0, r * n) for n in BASES for r in (0, 0.5, 1, 2, 4, 8)]
+    cells += [(n, r * n, 0) for n in BASES for r in (0.5, 1, 2)]
+    rng = np.random.default_rng([seed, sorted(TRUTH).index(name)])
+    table = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"]).astype(float)
+    surface = surfaces.load(name)
+    mean = surface.accuracy(Points(*table.to_numpy().T), np.array(TRUTH[name], dtype=float))
+    frames = []
+    for training_seed in range(seeds):
+        effect = table["n_base"].map({n: rng.normal(0, 0.003) for n in BASES})
+        shown = np.clip(mean + effect + rng.normal(0, 0.004, len(table)), 0.001, 0.999)
+        frames.append(table.assign(accuracy=rng.binomial(total, shown) / total, training_seed=training_seed))
+    return pd.concat(frames, ignore_index=True).assign(subset_seed=0, total=total)
+
+
+def speed() -> None:
+    """One surface, 240 rows: 1000 draws in one batch against a loop of scipy's curve_fit."""
+    from scipy.optimize import curve_fit
+
+    surface, theta = surfaces.load("effective_data"), np.array(TRUTH["effective_data"])
+    table = pd.concat([grid("effective_data", seed) for seed in range(3)])[:240]
+    points = Points(*table[["n_base", "n_real_plus", "n_syn_plus"]].to_numpy(dtype=float).T)
+    mean = surface.accuracy(points, theta)
+    draws = mean + 0.005 * np.random.default_rng(0).standard_normal((1000, 240))
+    start = np.repeat(surface.unbounded(theta)[None], 1000, axis=0)
+    began = time.perf_counter()
+    found = minimise(surface.model(points), draws, np.ones(240), start, limits=surface.limits,
+                     iterations=15, tolerance=1e-6)  # fmt: skip
+    batch = time.perf_counter() - began
+    began = time.perf_counter()
+    for row in draws[:100]:
+        curve_fit(lambda _, *p: surface.accuracy(points, np.array(p)), None, row, p0=theta, maxfev=2000)
+    loop = 10 * (time.perf_counter() - began)
+    print(f"| 1000 draws, 240 rows, one surface | curve_fit loop {loop:.2f} s | {batch:.2f} s | "
+          f"{loop / batch:.0f}× | converged {found.converged.mean():.3f} |")  # fmt: skip
+
+
+def process() -> None:
+    """`mousterian fit` on 100 rows with all surfaces and 1000 draws, the whole process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "results.csv"
+        grid("effective_data", 0)[:100].to_csv(path, index=False)
+        command = [sys.executable, "-m", "mousterian", "fit", str(path), "--bootstrap", "1000"]
+        times = []
+        for _ in range(3):
+            began = time.perf_counter()
+            subprocess.run(
+                [*command, "--out", str(Path(folder) / "fit.json")], check=True, capture_output=True
+            )
+            times.append(time.perf_counter() - began)
+    print(f"| whole process, all surfaces, 1000 draws, 100 rows | – | {min(times):.2f}–{max(times):.2f} s |")
+
+
+def coverage(grids: int, only: list[str]) -> None:
+    """95 % intervals of n_syn_plus on grids simulated from each surface, fitted with `auto`."""
+    print("| truth | inside | near | extrapolated | below | above |\n|---|---|---|---|---|---|")
+    base, real = (np.array(part, dtype=float) for part in zip(*[(n, r * n) for n, r in ASKED], strict=True))
+    for name in only or sorted(TRUTH):
+        surface, theta = surfaces.load(name), np.array(TRUTH[name], dtype=float)
+        target = surface.accuracy(Points.of(base, real), theta)
+        truth = bracket(lambda n, s=surface, t=theta: s.accuracy(Points.of(base, 0.0, n), t), target, 1e7)
+        rows = []
+        for seed in range(grids):
+            fit = mousterian.fit(grid(name, seed), bootstrap=200, seed=seed)
+            estimate, draws = fit.averaged.synthetic_for(base, real)
+            found = Interval.of_draws(estimate, draws)
+            trust = [fit.measured.trust(n, m, s) for n, m, s in zip(base, real, estimate, strict=True)]
+            rows += zip(trust, truth < found.low, truth > found.high, strict=True)
+        table = pd.DataFrame(rows, columns=["trust", "below", "above"])
+        covered = ~(table["below"] | table["above"])
+        kinds = [covered[table["trust"] == kind] for kind in ("inside", "near", "extrapolated")]
+        shares = " | ".join(f"{kind.mean():.3f} ({len(kind)})" for kind in kinds)
+        inside = table[table["trust"] == "inside"]
+        print(
+            f"| {name} | {shares} | {inside['below'].mean():.3f} | {inside['above'].mean():.3f} |", flush=True
+        )
+
+
+def lcdb(file: Path, curves: int, seed: int) -> None:
+    """Foretell learning curves at four times the largest size they were fitted to (n_syn_plus is 0)."""
+    columns = ["openmlid", "learner", "size_train", "size_test", "outer_seed", "inner_seed", "score_test"]
+    groups = list(pd.read_csv(file, usecols=columns).groupby(["openmlid", "learner"]))
+    rows, refused, began = [], 0, time.perf_counter()
+    for index in np.random.default_rng(seed).permutation(len(groups)):
+        table, size, truth = _split(groups[index][1])
+        if table is None:
+            continue
+        try:
+            fit = mousterian.fit(table, bootstrap=400)
+        except InputError as error:
+            if "the same in every row" not in str(error):
+                raise
+            refused += 1
+            continue
+        rows.append(_foretold(fit, size, truth))
+        if len(rows) >= curves:
+            break
+    found = pd.DataFrame(rows)
+    points = (100 * found.drop(columns="covered")).mean().round(2).to_dict()
+    median = (100 * found[["error", "width"]]).median().round(2).to_dict()
+    print(f"LCDB, {len(found)} curves (seed {seed}), {refused} constant ones refused, none failed;", end=" ")
+    print(f"{(time.perf_counter() - began) / len(found):.2f} s each")
+    print(
+        f"mean error, points: {points.pop('error')} (median {median['error']}); 95 % intervals cover", end=" "
+    )
+    print(f"{found['covered'].mean():.3f}, width {points.pop('width')} (median {median['width']})")
+    print(f"beside it: {points}", flush=True)
+
+
+def _split(curve: pd.DataFrame) -> tuple[pd.DataFrame | None, int, float]:
+    """Return a curve's trials up to a quarter of its largest size, that size, and the mean accuracy there."""
+    powers = {int(16 * 2 ** (k / 2) + add) for k in range(30) for add in (0, 0.999)}
+    counts = curve.groupby("size_train").size()
+    sizes = [size for size in counts.index if counts[size] >= 20 and size in powers]
+    known = [size for size in sizes if size <= max(sizes) / 4 * 1.01]
+    if len(known) < 6:
+        return None, 0, 0.0
+    names = {"size_train": "n_base", "score_test": "accuracy", "size_test": "total",
+             "inner_seed": "training_seed", "outer_seed": "subset_seed"}  # fmt: skip
+    table = curve[curve["size_train"].isin(known)].rename(columns=names).assign(n_real_plus=0, n_syn_plus=0)
+    return table, max(sizes), float(curve.loc[curve["size_train"] == max(sizes), "score_test"].mean())
+
+
+def _foretold(fit: mousterian.Fit, size: int, truth: float) -> dict[str, float]:
+    """Return the errors of the fit, of its surfaces averaged by AICc alone, of their median, of some alone."""
+    answer, beyond, point = fit.predict(size), fit.averaged.beyond, Points.of([float(size)])
+    assert beyond is not None
+    alone = {
+        surface.name: float(np.clip(surface.accuracy(point, theta)[0], 0, 1))
+        for surface, theta in zip(beyond.surfaces, beyond.thetas, strict=True)
+    }
+    by_aicc = sum(
+        m.weight * float(np.clip(m.surface.accuracy(point, m.theta)[0], 0, 1)) for m in fit.averaged.members
+    )
+    others = {"AICc average": by_aicc, "median of surfaces": float(np.median(list(alone.values())))}
+    others |= {name: alone[name] for name in ("effective_data", "effective_data_bounded") if name in alone}
+    errors = {name: abs(value - truth) for name, value in others.items()}
+    covered = answer.low <= truth <= answer.high
+    return {
+        "error": abs(answer.estimate - truth),
+        "covered": covered,
+        "width": answer.high - answer.low,
+    } | errors
+
+
+def main() -> None:
+    """Run one of the benchmarks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=["speed", "process", "coverage", "lcdb"])
+    parser.add_argument("--grids", type=int, default=40)
+    parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--file", type=Path)
+    parser.add_argument("--curves", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    warnings.simplefilter("error")
+    if given.what == "coverage":
+        coverage(given.grids, given.only)
+    elif given.what == "lcdb":
+        lcdb(given.file, given.curves, given.seed)
+    else:
+        {"speed": speed, "process": process}[given.what]()
+
+
+if __name__ == "__main__":
+    main()
