@@ -172,7 +172,7 @@ def _split(curve: pd.DataFrame) -> tuple[pd.DataFrame | None, int, float]:
 
 
 def _foretold(fit: mousterian.Fit, size: int, truth: float) -> dict[str, float]:
-    """Return the errors of the fit, of its surfaces averaged by AICc alone, of their median, of some alone."""
+    """Return the errors of the fit, of its surfaces averaged by AICc, of their median, of some alone."""
     answer, beyond, point = fit.predict(size), fit.averaged.beyond, Points.of([float(size)])
     assert beyond is not None
     alone = {

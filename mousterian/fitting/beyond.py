@@ -21,6 +21,8 @@ from mousterian.fitting.surface import Array, Points, Surface
 _GRANTED = 0.015
 # A foretelling twice as far past the range (in logarithm) is taken to be as wrong as those that were tested.
 _STRETCH = 2.0
+# Errors smaller than rounding tell surfaces not apart.
+_LEAST_SQUARE = 1e-10
 # Surfaces with less of a share than this have none.
 _LEAST_SHARE = 0.01
 # Degrees of freedom of the errors beyond: heavy tails, as surprises are.
@@ -84,7 +86,7 @@ def shares(errors: Array, misfit: Array, excluded: Array, spread: float) -> Arra
         spread: range of the fitted accuracies.
     """
     square = np.nansum(errors**2, axis=1) + misfit**2 + (_GRANTED * spread) ** 2
-    shared = np.where(excluded, 0.0, 1.0 / square)
+    shared = np.where(excluded, 0.0, 1.0 / np.maximum(square, _LEAST_SQUARE))
     shared = np.where(shared < _LEAST_SHARE * shared.sum(), 0.0, shared)
     return np.asarray(shared / shared.sum())
 
