@@ -8,7 +8,7 @@ fit.formula().text                                             # the papers' Eq.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -149,29 +149,42 @@ class Fit:
             raise InputError("an equivalence needs n_real_plus or n_syn_plus, one of the two")
         if n_base < 0 or given < 0:
             raise InputError("n_base, n_real_plus and n_syn_plus cannot be negative")
-        forward = n_real_plus is not None
-        base, count = np.array([float(n_base)]), np.array([float(given)])
-        solve = self.averaged.synthetic_for if forward else self.averaged.real_for
-        estimate, draws = solve(base, count)
-        share = float(np.isfinite(draws[:, 0]).mean())
-        reachable = bool(np.isfinite(estimate[0])) and share >= 0.5
-        answer = Interval.of_draws(estimate[0], draws[:, 0]) if reachable else None
-        real = float(given) if forward else (answer.estimate if answer else math.inf)
-        syn = (answer.estimate if answer else 0.0) if forward else float(given)
-        trust = self.measured.trust(float(n_base), real, syn)
-        if not reachable and trust == "inside":
-            # That no amount is enough says something about amounts beyond the measured ones.
-            trust = "near"
-        return Equivalence(
-            n_base=float(n_base),
-            n_real_plus=float(given) if forward else answer,
-            n_syn_plus=answer if forward else float(given),
-            reachable=reachable,
-            accuracy=self.predict(n_base, given, 0) if forward else self.predict(n_base, 0, given),
-            saturation_accuracy=self.averaged.saturation(float(n_base)),
-            trust=trust,
-            share_reachable=share,
-        )
+        return self._solved(float(n_base), [float(given)], forward=n_real_plus is not None)[0]
+
+    def equivalences(self, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
+        """Return the equivalence of each number of real images: many at once take little more than one."""
+        return self._solved(float(n_base), [float(count) for count in n_real_plus], forward=True)
+
+    def _solved(self, n_base: float, given: Sequence[float], *, forward: bool) -> list[Equivalence]:
+        counts = np.array(given)
+        bases = np.full(len(counts), n_base)
+        estimate, draws = (self.averaged.synthetic_for if forward else self.averaged.real_for)(bases, counts)
+        accuracy = self.predict(bases, counts, 0) if forward else self.predict(bases, 0, counts)
+        saturation = self.averaged.saturation(n_base)
+        found = []
+        for i, count in enumerate(given):
+            share = float(np.isfinite(draws[:, i]).mean())
+            reachable = bool(np.isfinite(estimate[i])) and share >= 0.5
+            answer = Interval.of_draws(estimate[i], draws[:, i]) if reachable else None
+            real = count if forward else (answer.estimate if answer else math.inf)
+            syn = (answer.estimate if answer else 0.0) if forward else count
+            trust = self.measured.trust(n_base, real, syn)
+            found.append(
+                Equivalence(
+                    n_base=n_base,
+                    n_real_plus=count if forward else answer,
+                    n_syn_plus=answer if forward else count,
+                    reachable=reachable,
+                    accuracy=Interval(
+                        *(float(e[i]) for e in (accuracy.estimate, accuracy.low, accuracy.high))
+                    ),
+                    saturation_accuracy=saturation,
+                    # That no amount is enough says something about amounts beyond the measured ones.
+                    trust="near" if not reachable and trust == "inside" else trust,
+                    share_reachable=share,
+                )
+            )
+        return found
 
     def marginal_rate(self, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
         """Return the synthetic images worth one more real image at this mixture; inf where none are."""

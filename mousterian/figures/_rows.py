@@ -88,8 +88,8 @@ def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.Dat
     n_syn_plus and its interval are NaN where no number of synthetic images is enough; high may be infinite.
     """
     rows = []
-    for real in n_real_plus:
-        found = fit.equivalence(n_base=n_base, n_real_plus=real)
+    asked = list(n_real_plus)
+    for real, found in zip(asked, fit.equivalences(n_base=n_base, n_real_plus=asked), strict=True):
         syn = found.n_syn_plus
         ends = (syn.estimate, syn.low, syn.high) if isinstance(syn, Interval) else (np.nan, np.nan, np.nan)
         rows.append((n_base, real, *ends, found.trust))
