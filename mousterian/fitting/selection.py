@@ -30,8 +30,9 @@ def aicc(loss: float, count: int, spent: int) -> float:
 
 
 def left_out(surface: Surface, problem: Problem, unknowns: Array, out: Array) -> Array:
-    """Return root mean square errors (fractions) at rows left out, (C,), for C sets of rows (C, R) bool.
+    """Return root mean square errors (fractions) at what is left out, (C,), for C sets of rows (C, R) bool.
 
+    Errors are those of the cells' means: how trials scatter within a cell says nothing against a surface.
     NaN where what is left does not hold as many points as the surface has parameters, and one more.
     """
     table = problem.table
@@ -46,9 +47,12 @@ def left_out(surface: Surface, problem: Problem, unknowns: Array, out: Array) ->
         tolerance=1e-4,
     )
     values = table.of_rows(surface.accuracy(table.points, surface.bounded(found.unknowns)))
-    square = np.where(out, (table.accuracy - values) ** 2, 0.0).sum(axis=1)
+    members = np.equal.outer(np.arange(table.cell.max() + 1), table.cell).astype(float)
+    counts = out @ members.T
+    means = np.where(out, table.accuracy - values, 0.0) @ members.T / np.maximum(counts, 1)
+    square = (counts * means**2).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
     enough = ((weights > 0).sum(axis=1) > len(surface.parameters)) & out.any(axis=1)
-    return np.where(enough, np.sqrt(square / np.maximum(out.sum(axis=1), 1)), np.nan)
+    return np.where(enough, np.sqrt(square), np.nan)
 
 
 def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float:
