@@ -27,7 +27,7 @@ from mousterian.fitting.formula import Formula
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured import Measured, Trust
 from mousterian.fitting.surface import Array, Points
-from mousterian.fitting.table import check, load
+from mousterian.fitting.table import COUNTS, check, load
 
 _PUBLISHED = "published:"
 
@@ -118,15 +118,9 @@ class Fit:
     @property
     def outliers(self) -> list[tuple[dict[str, Any], float, str]]:
         """The rows set aside: the row, how many usual residuals off it is, and the reason."""
-        rows = self.data[self.data["outlier"]]
-        return [
-            (
-                {name: row[name] for name in ("n_base", "n_real_plus", "n_syn_plus", "accuracy")},
-                row["z"],
-                row["reason"],
-            )
-            for row in rows.to_dict("records")
-        ]
+        rows = self.data[self.data["outlier"]].to_dict("records")
+        shown = (*COUNTS, "accuracy")
+        return [({name: row[name] for name in shown}, row["z"], row["reason"]) for row in rows]
 
     def predict(self, n_base: Any, n_real_plus: Any = 0, n_syn_plus: Any = 0) -> Interval:
         """Return the mean accuracy of trials (a fraction), with interval; floats or arrays that broadcast."""
