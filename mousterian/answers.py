@@ -58,6 +58,10 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
         arms = equivalence.arms(frame).items()
         plain = len(arms) == 1 and "dataset" not in frame
         found += [Arm(path.stem if plain else name, labels, rows) for name, (labels, rows) in arms]
+    if not found:
+        raise InputError(
+            "no finished trial here: all have failed", where=str(store), hint="see their `error`"
+        )
     return found, failed
 
 

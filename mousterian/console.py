@@ -7,13 +7,15 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 WIDE = 160
 
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that does not cut long lines when its output goes to a file or a pipe."""
-    made = Console(stderr=stderr)
+    # No markup: what is printed holds names and paths that users chose.
+    made = Console(stderr=stderr, markup=False)
     if not made.is_terminal:
         made.width = WIDE
     return made
@@ -25,13 +27,13 @@ def table(title: str, rows: Sequence[Mapping[Any, Any]], *, keep: Sequence[str] 
     Numbers are set to the right, whole ones with thousands separators, shares of one as per cent with two
     decimals (their heading ends in %), missing ones as an empty cell.
     """
-    made = Table(title=title, title_justify="left")
+    made = Table(title=Text(title), title_justify="left")
     shown = [c for c in rows[0] if c in keep or len({str(row[c]) for row in rows}) > 1]
     for name in shown:
         numeric = isinstance(rows[0][name], (int, float))
         made.add_column(name, justify="right" if numeric else "left")
     for row in rows:
-        made.add_row(*(_cell(name, row[name]) for name in shown))
+        made.add_row(*(Text(_cell(name, row[name])) for name in shown))
     return made
 
 

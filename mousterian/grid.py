@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mousterian import gridfile, plugins
+from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, InputErrors, unknown_name
 from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
 from mousterian.gridfile import GridFile, Source
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.store import DONE, FAILED, Store
+from mousterian.subsets import check_balance
 from mousterian.training.recipes import recipe
 from mousterian.trial import Choice, GeneratorChoice, Settings, Trial, generator_indices, load_images
 
@@ -71,25 +73,31 @@ class _Faults:
             raise InputErrors(self._found.values())
 
 
-def read(path: Path, seeds: int | None = None) -> tuple[list[Trial], Source]:
+def read(path: Path, seeds: int | None = None, data_dir: Path | None = None) -> tuple[list[Trial], Source]:
     """Return all trials of a grid file, without duplicates, in the order of the file.
 
     Args:
         path: the grid file.
         seeds: training seeds 0 to seeds - 1 in place of the file's.
+        data_dir: folder of the datasets, None for the default.
 
     Raises:
         InputErrors: everything that is wrong in it.
     """
     grid, source = gridfile.read(path)
     if seeds is not None:
+        if seeds < 1:
+            raise InputError(f"--seeds must be 1 or more, not {seeds}")
         grid = grid.model_copy(update={"training_seeds": list(range(seeds))})
     faults = _Faults(source)
-    axes = {kind: _choices(kind, getattr(grid, key), key, faults) for key, kind in _KINDS.items()}
+    folder = data_directory(data_dir)
+    axes = {kind: _choices(kind, getattr(grid, key), key, faults, folder) for key, kind in _KINDS.items()}
     recipes = _recipes(grid.recipe, faults)
-    generators = _generators(grid, faults)
+    generators = _generators(grid, faults, folder)
     faults.tell()
-    return list({trial.key: trial for trial in _trials(grid, axes, recipes, generators)}.values()), source
+    made = faults.attempt(("n_base",), lambda: list(_trials(grid, axes, recipes, generators)))
+    faults.tell()
+    return list({trial.key: trial for trial in made or ()}.values()), source
 
 
 _KINDS = {"dataset": "datasets", "model": "models", "strategy": "strategies", "evaluation": "evaluations"}
@@ -107,18 +115,22 @@ def _split(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
     """Yield one dict for each combination of the options given as lists; lists by nature stay whole."""
     values = [v if isinstance(v, list) and not is_list(k) else [v] for k, v in options.items()]
+    for name, choices in zip(options, values, strict=True):
+        if not choices:
+            raise InputError(f"the list of the option {name!r} is empty")
     for combination in product(*values):
         yield dict(zip(options, combination, strict=True))
 
 
-def _choices(kind: str, entries: Sequence[Any], key: str, faults: _Faults) -> list[Choice]:
+def _choices(kind: str, entries: Sequence[Any], key: str, faults: _Faults, data_dir: Path) -> list[Choice]:
     found = []
     for index, entry in enumerate(entries):
 
         def make(entry: Any = entry) -> list[Choice]:
             name, options = _split(entry)
             plugin = plugins.find(kind, name)
-            return [Choice(name, plugin.resolve(each)) for each in _multiplied(options, plugin.takes_list)]
+            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
+            return [Choice(name, each, plugin.stamp(data_dir, each)) for each in resolved]
 
         found += faults.attempt((key, index), make) or []
     return found
@@ -137,7 +149,7 @@ def _recipes(entries: Sequence[Any], faults: _Faults) -> list[dict[str, Any]]:
     return found
 
 
-def _generators(grid: GridFile, faults: _Faults) -> list[GeneratorChoice]:
+def _generators(grid: GridFile, faults: _Faults, data_dir: Path) -> list[GeneratorChoice]:
     found: list[GeneratorChoice] = []
     for index, entry in enumerate(grid.generator):
 
@@ -146,12 +158,16 @@ def _generators(grid: GridFile, faults: _Faults) -> list[GeneratorChoice]:
             plugin = plugins.find("generators", name)
             ways = _TRAINED_ON[plugin.function]
             chosen = options.pop("trained_on", ways[0])
+            if chosen == []:
+                raise InputError("the list of the option 'trained_on' is empty")
             size = options.pop("n_upstream", 0)
+            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
+            stamps = [plugin.stamp(data_dir, each) for each in resolved]
             return [
-                GeneratorChoice(name, plugin.resolve(each), way, _upstream_size(way, size, name), seed)
+                GeneratorChoice(name, each, stamp, way, _upstream_size(way, size, name), seed)
                 for way in (chosen if isinstance(chosen, list) else [chosen])
                 if _known_way(way, ways, name)
-                for each in _multiplied(options, plugin.takes_list)
+                for each, stamp in zip(resolved, stamps, strict=True)
                 for seed in grid.generator_seeds
             ]
 
@@ -181,13 +197,21 @@ def _cells(grid: GridFile) -> Iterator[tuple[int, int, int, Sequence[int]]]:
     for cell in grid.cell:
         yield cell.n_base, cell.n_real_plus, cell.n_syn_plus, cell.training_seeds or grid.training_seeds
     for n_base in grid.n_base:
-        real = [n for n in [*grid.n_real_plus, *(round(r * n_base) for r in grid.r_real)] if n]
-        synthetic = [n for n in [*grid.n_syn_plus, *(round(r * n_base) for r in grid.r_syn)] if n]
+        real = [n for n in [*grid.n_real_plus, *_counts(grid.r_real, n_base)] if n]
+        synthetic = [n for n in [*grid.n_syn_plus, *_counts(grid.r_syn, n_base)] if n]
         sizes = [(0, 0), *((n, 0) for n in real), *((0, n) for n in synthetic)]
         if grid.design == "full":
             sizes = list(product([0, *real], [0, *synthetic]))
         for n_real_plus, n_syn_plus in sizes:
             yield n_base, n_real_plus, n_syn_plus, grid.training_seeds
+
+
+def _counts(ratios: Sequence[float], n_base: int) -> list[int]:
+    """Return ratios to a base size as counts."""
+    for ratio in ratios:
+        if ratio and not round(ratio * n_base):
+            raise InputError(f"a ratio of {ratio} adds no image to a base of {n_base}: leave it out")
+    return [round(ratio * n_base) for ratio in ratios]
 
 
 def _trials(
@@ -230,8 +254,18 @@ def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
             raise InputError(f"--only takes COLUMN=VALUE, not {condition!r}")
         if column not in columns:
             raise unknown_name("column", column, columns, where="--only")
-        chosen = [trial for trial in chosen if str(trial.identity_columns()[column]) == value]
+        chosen = [trial for trial in chosen if _is(trial.identity_columns()[column], value)]
     return chosen
+
+
+def _is(held: object, asked: str) -> bool:
+    """Tell whether a column's value is the one asked for, numbers by their value."""
+    if isinstance(held, (int, float)):
+        try:
+            return held == float(asked)
+        except ValueError:
+            return False
+    return str(held) == asked
 
 
 def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) -> None:
@@ -252,11 +286,12 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
 
         def check(trial: Trial = trial) -> None:
             train = load_images(trial.dataset, "train", data_dir)
-            if trial.n_base < len(train.class_names):
-                classes = len(train.class_names)
+            classes = len(train.class_names)
+            if trial.n_base < classes:
                 raise InputError(
                     f"n_base {trial.n_base} is less than one image for each of {classes} classes"
                 )
+            check_balance(train.labels, classes, trial.n_base, trial.n_real_plus, trial.imbalance)
             generator_indices(trial, train)
 
         faults.attempt(("generator",) if upstream_size else ("n_base",), check)

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from mousterian.errors import InputError, InputErrors, nearest
 
-Count = Annotated[int, Field(ge=0, strict=True)]
-Positive = Annotated[int, Field(gt=0, strict=True)]
-Ratio = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Positive = Annotated[int, Field(gt=0, lt=2**63, strict=True)]
+Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # A plug-in by name, or a table with its name and options.
 Named = str | dict[str, Any]
 
@@ -37,7 +37,7 @@ class GridFile(BaseModel):
 
     title: str = Field("", description="what the study asks, in a sentence")
     dataset: list[Named] = Field(description="dataset plug-in")
-    imbalance: list[Annotated[float, Field(ge=1)]] = Field(
+    imbalance: list[Annotated[float, Field(ge=1, allow_inf_nan=False)]] = Field(
         [1.0], description="size of the largest class of S_base over the smallest"
     )
     n_base: list[Positive] = Field([], description="sizes of the base training set S_base")
@@ -68,7 +68,10 @@ class GridFile(BaseModel):
         wants_list = str(cls.model_fields[info.field_name].annotation).startswith("list")
         return [value] if wants_list and not isinstance(value, list) else value
 
-    @field_validator("dataset", "model", "strategy", "recipe", "evaluation", "training_seeds", "subset_seeds")
+    @field_validator(
+        *("dataset", "imbalance", "model", "strategy", "recipe", "evaluation"),
+        *("training_seeds", "subset_seeds", "generator_seeds"),
+    )
     @classmethod
     def _not_empty(cls, value: list[Any]) -> list[Any]:
         if not value:
@@ -168,7 +171,8 @@ def read(path: Path) -> tuple[GridFile, Source]:
 def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
     said = set()
     for error in errors:
-        path = [part for part in error["loc"] if not str(part).startswith(("str", "dict["))]
+        # Behind a value's place pydantic names the branch of a union that it tried; no file has that.
+        path = [part for i, part in enumerate(error["loc"]) if not i or part not in {"str", "dict[str,any]"}]
         key = str(path[0]) if path else ""
         where = source.where(path) if path else str(source.path)
         if error["type"] == "extra_forbidden":
@@ -177,7 +181,8 @@ def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
             tail = f"did you mean {match!r}?" if match else f"known: {', '.join(known)}"
             message = f"unknown key {path[-1]!r}; {tail}"
         elif error["type"] == "missing":
-            message = f"the key {key!r} is missing ({GridFile.model_fields[key].description})"
+            about = GridFile.model_fields[key].description if len(path) == 1 else f"in [[{key}]]"
+            message = f"the key {path[-1]!r} is missing ({about})"
         else:
             reason = error["msg"].removeprefix("Value error, ")
             given = f", not {error['input']!r}" if path and not isinstance(error["input"], Mapping) else ""

@@ -60,7 +60,7 @@ def plugins_of(kind: str, as_json: bool) -> int:
 def _show_recipes(rows: list[dict[str, Any]]) -> int:
     for row in rows:
         values = ", ".join(f"{key}={value}" for key, value in row.items() if key != "name")
-        console().print(f"[bold]{row['name']}[/bold]: {values}", highlight=False)
+        console().print(f"{row['name']}: {values}", highlight=False)
     return 0
 
 

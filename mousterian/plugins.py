@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -76,6 +76,7 @@ class Plugin:
     help: str
     options: Mapping[str, Option]
     has_members: bool
+    has_stamp: bool
     preset: Mapping[str, Any]
 
     @property
@@ -87,6 +88,17 @@ class Plugin:
         """Import the plug-in's module and return its entry function."""
         function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.function)
         return function
+
+    def stamp(self, data_dir: Path, options: Mapping[str, Any]) -> str:
+        """Return what tells the content of the files that the options name; empty if they name none.
+
+        A plug-in that reads files of the user's has a function `stamp(data_dir, *, ...)` with the same
+        options, so that other files under the same path are another dataset or pool.
+        """
+        if not self.has_stamp:
+            return ""
+        found: str = importlib.import_module(self.module).stamp(data_dir, **options, **self.preset)
+        return found
 
     def takes_list(self, option: str) -> bool:
         """Tell whether an option's value is a list by nature."""
@@ -124,12 +136,6 @@ class Plugin:
         return f"{self.kind} {self.name!r} has no option {name!r}; {tail}"
 
 
-def _constant(node: ast.expr, constants: Mapping[str, Any]) -> Any:
-    if isinstance(node, ast.Name) and node.id in constants:
-        return constants[node.id]
-    return ast.literal_eval(node)
-
-
 def _read(kind: str, name: str, module: str, path: Path, function: str | None = None) -> Plugin | None:
     """Read one plug-in's source; None if the file has no entry function of this kind."""
     try:
@@ -146,7 +152,7 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
     options = {}
     for argument, default in zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True):
         try:
-            value = None if default is None else _constant(default, {})
+            value = None if default is None else ast.literal_eval(default)
         except ValueError:
             raise InputError(
                 f"option {argument.arg!r} of plug-in {name!r} has a default that is not a plain value",
@@ -155,7 +161,8 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
         annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
         options[argument.arg] = Option(argument.arg, annotation, value, required=default is None)
     text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
-    return Plugin(kind, name, module, entry.name, text, options, "members" in functions, {})
+    marks = ("members" in functions, "stamp" in functions)
+    return Plugin(kind, name, module, entry.name, text, options, *marks, {})
 
 
 def _folder(kind: str) -> Path:
@@ -214,15 +221,6 @@ def find(kind: str, name: str) -> Plugin:
         if plugin.has_members:
             members = set(importlib.import_module(plugin.module).members())
             if name in members:
-                return Plugin(
-                    kind,
-                    name,
-                    plugin.module,
-                    plugin.function,
-                    plugin.help,
-                    plugin.options,
-                    False,
-                    {"name": name},
-                )
+                return replace(plugin, name=name, has_members=False, preset={"name": name})
             names |= members
     raise unknown_name(kind, name, names, hint=f"`mousterian list {kind}` shows what there is")

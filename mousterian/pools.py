@@ -9,16 +9,16 @@ number alone, so a pool extended twice equals a pool made at once, and shards ca
 from __future__ import annotations
 
 import io
-import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from mousterian import plugins
 from mousterian.errors import InputError
@@ -28,6 +28,8 @@ from mousterian.store import write_atomically
 
 POOL_VERSION = 1  # raised whenever the same identity would give other images
 IMAGES_A_SHARD = 256
+# What reading a damaged shard raises, by where the damage is.
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 BASE, UPSTREAM, ELSEWHERE = "base", "upstream", "elsewhere"
 
 
@@ -38,6 +40,7 @@ class PoolIdentity:
     Attributes:
         generator: generator plug-in.
         options: all its options.
+        stamp: of the files that they name.
         seed: seed of its training and sampling.
         trained_on: base (internal), upstream (external, trained here) or elsewhere (external).
         dataset: dataset plug-in and options, `{"name": ..., "options": ...}`.
@@ -49,6 +52,7 @@ class PoolIdentity:
 
     generator: str
     options: Mapping[str, Any]
+    stamp: str
     seed: int
     trained_on: str
     dataset: Mapping[str, Any]
@@ -125,22 +129,28 @@ class Pool:
             description = canonical(self.identity.describe())
             write_atomically(self.folder / "pool.json", description.encode())
             sampler = self._sampler(shape, real, device)
+            limit = getattr(sampler, "limit", None)
             for number in missing:
-                self._make(number, sampler, shape, description)
+                self._make(number, sampler, shape, description, limit)
 
     def _sampler(self, shape: tuple[int, int, int], real: Callable[[], ImageSet], device: str) -> Any:
         from mousterian.generators._sampler import Context
 
         identity = self.identity
         context = Context(self.class_names, shape, identity.seed, device, self.folder)
-        start = plugins.find("generators", identity.generator).load()
-        if identity.trained_on == ELSEWHERE:
-            return start(context, **identity.options)
-        return start(real(), context, **identity.options)
+        plugin = plugins.find("generators", identity.generator)
+        given = (context,) if identity.trained_on == ELSEWHERE else (real(), context)
+        return plugin.load()(*given, **identity.options, **plugin.preset)
 
-    def _make(self, number: int, sampler: Any, shape: tuple[int, int, int], description: str) -> None:
+    def _make(
+        self, number: int, sampler: Any, shape: tuple[int, int, int], description: str, limit: int | None
+    ) -> None:
         classes = len(self.class_names)
         positions = np.arange(number * self.shard_size, (number + 1) * self.shard_size, dtype=np.int64)
+        if limit is not None:
+            positions = positions[positions < limit]
+        if not len(positions):
+            return
         labels, indices = positions % classes, positions // classes
         seeds = np.array([seed_for("image", self.identity.seed, int(p)) for p in positions], dtype=np.int64)
         images = sampler.sample(labels, indices, seeds)
@@ -159,29 +169,40 @@ class Pool:
         Raises:
             InputError: a shard is missing or cannot be read.
         """
-        parts = [self._read_shard(number) for number in range(math.ceil(count / self.shard_size))]
+        numbers = [n for n in range(math.ceil(count / self.shard_size)) if self._shard(n).exists()]
+        parts = [self._read_shard(number) for number in numbers or [0]]
+        there = sum(map(len, parts))
+        if there < count:
+            raise InputError(
+                f"the pool {self.identity.label} has only {there} images with the classes taking turns,"
+                f" and {count} are asked for",
+                where=str(self.folder),
+                hint="make r_syn or n_syn_plus smaller, or give the generator more images",
+            )
         return concatenate(parts).take(np.arange(count))
 
     def _read_shard(self, number: int) -> ImageSet:
         path = self._shard(number)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                images, labels = file["images"], file["labels"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            images, labels = _arrays(path)
+        except DAMAGE as error:
             raise InputError(
                 f"cannot read a shard of the pool {self.identity.label} ({error})",
                 where=str(path),
-                hint="delete that file and run the grid again: the same images are made anew",
+                hint="delete that file and run the grid with --retry-failed: the same images are made anew",
             ) from error
         return ImageSet(images, labels, self.class_names, np.ones(len(labels), dtype=bool))
 
 
-def listing(pools: Path) -> list[dict[str, Any]]:
-    """Return what each pool under a folder is: its identity, its key and how many shards it has."""
-    found = []
-    for path in sorted(pools.glob("*/pool.json")):
-        identity = json.loads(path.read_text())
-        found.append(
-            {"key": path.parent.name, "shards": len(list(path.parent.glob("shard-*.npz"))), **identity}
-        )
-    return found
+def verify(pools: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each shard under a folder that cannot be read, and what is wrong with it."""
+    for path in sorted(pools.glob("*/shard-*.npz")):
+        try:
+            _arrays(path)
+        except DAMAGE as error:
+            yield path, f"not a readable shard ({error})"
+
+
+def _arrays(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    with np.load(path, allow_pickle=False) as file:
+        return file["images"], file["labels"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 
 def canonical(value: object) -> str:
@@ -14,6 +15,17 @@ def canonical(value: object) -> str:
 def digest(value: object) -> str:
     """Return 16 hexadecimal digits that identify a JSON-like value."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+
+
+def file_stamp(path: Path) -> str:
+    """Return 16 hexadecimal digits that tell a file's content, or a folder's file names and sizes."""
+    if path.is_dir():
+        files = sorted(each for each in path.rglob("*") if each.is_file())
+        return digest([[str(each.relative_to(path)), each.stat().st_size] for each in files])
+    if not path.is_file():
+        return ""  # that it is missing is said where it is read
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def seed_for(purpose: str, *identity: object) -> int:

@@ -119,6 +119,10 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is whole or absent, whatever happens: temporary name, fsync, rename."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make this folder ({error.strerror})", where=str(path.parent)) from error
+    try:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
@@ -167,10 +171,6 @@ class Store:
         trial, status = rows[0]["trial"], rows[0]["status"]
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
-        try:
-            self.trials.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot make the store ({error.strerror})", where=str(self.trials)) from error
         write_atomically(self.trials / f"{trial}.{status}.parquet", sink.getvalue().to_pybytes())
         if status == DONE:
             (self.trials / f"{trial}.{FAILED}.parquet").unlink(missing_ok=True)
@@ -178,10 +178,11 @@ class Store:
     def status(self) -> dict[str, str]:
         """Return the status of every trial by its hash; file names tell, so nothing is opened."""
         found: dict[str, str] = {}
+        trials = list(self._files(self.trials))
         for path in self._files(self.compacted):
             table = _read(path, columns=["trial", "status"])
             found.update(zip(table["trial"].to_pylist(), table["status"].to_pylist(), strict=True))
-        for path in self._files(self.trials):
+        for path in trials:
             trial, status = path.name.split(".")[:2]
             if found.get(trial) != DONE:
                 found[trial] = status
@@ -195,7 +196,9 @@ class Store:
         """
         import pyarrow as pa
 
-        paths = [*self._files(self.compacted), *self._files(self.trials)]
+        # Trials first: what a compaction moves meanwhile is then seen twice, not never.
+        trials = list(self._files(self.trials))
+        paths = [*self._files(self.compacted), *trials]
         if not paths:
             raise InputError(
                 "no trials here",
@@ -205,7 +208,7 @@ class Store:
         table = pa.concat_tables([_read(path) for path in paths])
         frame: pd.DataFrame = table.to_pandas()
         frame["_failed"] = frame["status"] != DONE
-        keys = ["trial", "evaluation"]
+        keys = ["trial", "evaluation", "evaluation_options", "evaluation_set"]
         frame = frame.sort_values([*keys, "_failed"], kind="stable").drop_duplicates(keys)
         solved = frame.loc[~frame["_failed"], "trial"]
         frame = frame[~(frame["_failed"] & frame["trial"].isin(solved))]
@@ -226,7 +229,6 @@ class Store:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink)
         content = sink.getvalue().to_pybytes()
-        self.compacted.mkdir(parents=True, exist_ok=True)
         target = self.compacted / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
         write_atomically(target, content)
         for path in [*singles, *olds]:
@@ -234,8 +236,18 @@ class Store:
                 path.unlink(missing_ok=True)
         return len(singles)
 
+    def holds(self, trial: str) -> bool:
+        """Tell whether a trial has been finished and not been compacted since; one look at a file name."""
+        return (self.trials / f"{trial}.{DONE}.parquet").exists()
+
     def verify(self) -> Iterator[tuple[Path, str]]:
-        """Yield each file that is not sound and what is wrong with it; leftovers of killed writes too."""
+        """Yield each file that is not sound and what is wrong with it; leftovers of killed writes too.
+
+        Raises:
+            InputError: there is no store.
+        """
+        if not self.folder.is_dir():
+            raise InputError("there is no store here", where=str(self.folder))
         for path in [*self._files(self.compacted), *self._files(self.trials)]:
             try:
                 table = _read(path)
@@ -247,7 +259,7 @@ class Store:
                 inside = set(zip(table["trial"].to_pylist(), table["status"].to_pylist(), strict=True))
                 if inside != {(trial, status)}:
                     yield path, f"holds {sorted(inside)}, not what its name says"
-        for path in self.folder.glob("*/.*.tmp"):
+        for path in self.folder.rglob("*.tmp"):
             yield path, "left by a write that was cut off; safe to delete"
 
     @staticmethod

@@ -57,6 +57,33 @@ def base_and_real(order: Indices, n_base: int, n_real_plus: int) -> tuple[Indice
     return order[:n_base], order[n_base : n_base + n_real_plus]
 
 
+def check_balance(
+    labels: NDArray[np.int64], classes: int, n_base: int, n_real_plus: int, imbalance: float = 1.0
+) -> None:
+    """Refuse sizes for which a class runs out, so that the rule cannot be kept, or has no base image.
+
+    Raises:
+        InputError: with the largest n_base + n_real_plus, or the smallest n_base, that can be had.
+    """
+    weights = class_weights(classes, imbalance)
+    share = weights / weights.sum()
+    there = np.bincount(labels, minlength=classes)
+    # In a prefix of n images a class has n·share to within one, as in Sainte-Laguë's rule.
+    most = int(np.min((there + 0.5) / share))
+    if n_base + n_real_plus > most:
+        short = int(np.argmin((there + 0.5) / share))
+        raise InputError(
+            f"n_base {n_base} + n_real_plus {n_real_plus} cannot be had with the classes in proportion: class"
+            f" {short} has only {there[short]} images",
+            hint=f"the largest n_base + n_real_plus is {most}",
+        )
+    least = int(np.ceil(0.5 / share.min()))
+    if n_base < least and imbalance > 1:
+        raise InputError(
+            f"n_base {n_base} has no image of the smallest class; the smallest n_base is {least}"
+        )
+
+
 def upstream(
     labels: NDArray[np.int64], classes: int, subset_seed: int, size: int, exclude: Indices
 ) -> Indices:
@@ -80,11 +107,6 @@ def upstream(
             hint="make n_upstream, n_base or the real additions smaller",
         )
     return chosen
-
-
-def balanced_labels(classes: int, count: int) -> NDArray[np.int64]:
-    """Return the labels, (count,) int64, of `count` images with the classes taking turns."""
-    return np.arange(count, dtype=np.int64) % classes
 
 
 def mixture(train: ImageSet, base: Indices, real_plus: Indices, synthetic: ImageSet | None) -> ImageSet:

@@ -46,7 +46,7 @@ class Request:
         """Return the plan and the trials to run; sizes are checked only if there are any."""
         if self.workers < 0:
             raise InputError(f"--workers must be 0 or more, not {self.workers}")
-        trials, source = grid.read(self.file, self.seeds)
+        trials, source = grid.read(self.file, self.seeds, self.data_dir)
         chosen = grid.select(trials, self.only)
         if not chosen:
             raise InputError(

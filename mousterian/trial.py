@@ -28,14 +28,16 @@ TRIAL_VERSION = 1  # raised whenever the same identity would give another result
 
 @dataclass(frozen=True)
 class Choice:
-    """A plug-in with the values of all its options."""
+    """A plug-in with the values of all its options, and the stamp of the files that these name."""
 
     name: str
     options: Mapping[str, Any]
+    stamp: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """Return name and options as JSON-like values."""
-        return {"name": self.name, "options": dict(self.options)}
+        """Return all that says which one it is, as JSON-like values."""
+        named = {"name": self.name, "options": dict(self.options)}
+        return named | {"stamp": self.stamp} if self.stamp else named
 
     @property
     def json(self) -> str:
@@ -94,6 +96,7 @@ class Trial:
         return PoolIdentity(
             generator=generator.name,
             options=generator.options,
+            stamp=generator.stamp,
             seed=generator.seed,
             trained_on=generator.trained_on,
             dataset=self.dataset.describe(),
@@ -211,11 +214,10 @@ def make_pool(trial: Trial, count: int, settings: Settings) -> None:
     identity = trial.pool()
     if identity is None:
         return
+    device = _device(settings.device)
     train = load_images(trial.dataset, "train", settings.data_dir)
     pool = Pool(settings.store / "pools", identity, train.class_names)
-    pool.ensure(
-        count, train.shape, lambda: train.take(generator_indices(trial, train)), _device(settings.device)
-    )
+    pool.ensure(count, train.shape, lambda: train.take(generator_indices(trial, train)), device)
 
 
 def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
@@ -271,8 +273,10 @@ def failed_row(trial: Trial, settings: Settings, error: str) -> dict[str, Any]:
 
 
 def run_and_keep(trial: Trial, settings: Settings) -> None:
-    """Run a trial and write its rows to the store."""
-    Store(settings.store).write(run(trial, settings))
+    """Run a trial and write its rows to the store, unless another grid has done so meanwhile."""
+    store = Store(settings.store)
+    if not store.holds(trial.key):
+        store.write(run(trial, settings))
 
 
 def _call(kind: str, choice: Choice, *arguments: Any) -> Any:
@@ -281,11 +285,13 @@ def _call(kind: str, choice: Choice, *arguments: Any) -> Any:
 
 
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
+    """Return the device's name; on CPU also fix one thread, as sums in another order give other rows."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    device = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(1)
+    return device
 
 
 def _provenance(settings: Settings) -> dict[str, str]:
@@ -311,12 +317,11 @@ def _revision() -> str:
     if not (source.parent / ".git").exists():
         return ""
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--abbrev=12"],
-        cwd=source,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
+    try:
+        described = subprocess.run(
+            command, cwd=source, env=environment, capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git on this machine
+        return ""
     return described.stdout.strip()

@@ -143,7 +143,7 @@ def test_arms_of_a_store_are_fitted_apart_and_share_their_real_rows(run, tmp_pat
     code, _, _ = run("fit", "--store", "store", "--out", "fits", "--bootstrap", 200)
     assert code == 0
     internal, external = (Fit.load(path) for path in sorted((tmp_path / "fits").glob("*.json")))
-    assert (internal.name, external.name) == ("digits-edm-base", "digits-edm-upstream-500")
+    assert (internal.name, external.name) == ("digits-edm-base", "digits-edm-upstream")
     assert (internal.data["n_syn_plus"] == 0).sum() == (external.data["n_syn_plus"] == 0).sum() == 27
     worth = [
         made.equivalence(n_base=800, n_real_plus=200).n_syn_plus.estimate for made in (internal, external)

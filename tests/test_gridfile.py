@@ -70,9 +70,7 @@ def test_trials_without_synthetic_images_are_shared_by_all_generators(tmp_path: 
 
 
 def test_a_default_written_out_is_the_same_trial(tmp_path: Path) -> None:
-    spelled = TINY_GRID.replace("width = 4", "width = 4").replace(
-        "steps = 2\nsampling", "steps = 2\nema = 0.999\nsampling"
-    )
+    spelled = TINY_GRID.replace("steps = 2\nsampling", "steps = 2\nema = 0.999\nsampling")
     assert [t.key for t in trials(tmp_path, TINY_GRID)] == [t.key for t in trials(tmp_path, spelled)]
 
 
@@ -136,6 +134,13 @@ recipe = {name = "small", iterations = 4}
         (("n_base = [20, 40]", "n_base = []"), "one of the two"),
         (("[generator]", "[[cell]]\nn_base = 20\n[generator]"), "one of the two"),
         (("n_base = [20, 40]", "n_base = [20, 40"), "not TOML"),
+        (('dataset = "digits"', 'dataset = "digits"\nstratgey = "joint"'), "did you mean 'strategy'?"),
+        (('dataset = "digits"', 'dataset = "digits"\nstrategy = 5'), ":3: strategy"),
+        (("r_real = [1]", "r_real = [inf]"), "finite"),
+        (("r_real = [1]", "r_real = [0.01]"), "adds no image to a base of 20"),
+        (("r_real = [1]", "generator_seeds = []"), "the list is empty"),
+        (("width = 4", "width = []"), "option 'width' is empty"),
+        (("[0, 1]", "[36893488147419103232]"), "training_seeds"),
     ],
 )
 def test_bad_values_are_named(tmp_path: Path, change: tuple[str, str], told: str) -> None:
@@ -147,7 +152,7 @@ def test_bad_values_are_named(tmp_path: Path, change: tuple[str, str], told: str
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("n_base = [20, 40]", "n_base = [20, 5000]"), "exceeds the 1197 training images"),
+        (("n_base = [20, 40]", "n_base = [20, 5000]"), "cannot be had"),
         (("n_base = [20, 40]", "n_base = [5]"), "less than one image for each of 10 classes"),
         (('"edm"', '"edm"\ntrained_on = "upstream"\nn_upstream = 1190'), "shares"),
     ],
@@ -169,6 +174,7 @@ def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
 def test_only_selects_by_column_and_names_the_nearest(tmp_path: Path) -> None:
     found = trials(tmp_path, TINY_GRID)
     assert {t.n_base for t in grid.select(found, ["n_base=40"])} == {40}
+    assert {t.n_syn_plus for t in grid.select(found, ["r_syn=2"])} == {40, 80}
     with pytest.raises(InputError, match="did you mean 'n_base'"):
         grid.select(found, ["nbase=40"])
 
@@ -183,11 +189,26 @@ def test_jobs_put_pools_first_with_the_largest_count(tmp_path: Path) -> None:
     settings = grid.Settings(tmp_path, None, "cpu", "")
     listed = grid.jobs(found, settings)
     assert [getattr(job, "count", 0) for job in listed[:2]] == [40, 80]
-    needs = {job.trial.n_syn_plus > 0 for job in listed[2:] if job.needs}
-    assert needs == {True}
+    assert all(bool(job.needs) == (job.trial.n_syn_plus > 0) for job in listed[2:])
 
 
 def test_seeds_follow_from_names_not_from_order() -> None:
     assert seed_for("order", 0) == seed_for("order", 0)
     assert len({seed_for("order", 0), seed_for("order", 1), seed_for("initialisation", 0)}) == 3
     assert json.loads(json.dumps(seed_for("order", 0))) < 2**63
+
+
+def test_other_files_under_the_same_path_are_another_dataset(tmp_path: Path) -> None:
+    import numpy as np
+
+    keys = []
+    text = TINY_GRID.partition("[generator]")[0].replace("r_syn = [2]", "")
+    for value in (0, 1):
+        np.savez(
+            tmp_path / "own.npz",
+            train_images=np.full((4, 8, 8, 1), value, np.uint8),
+            train_labels=np.arange(4),
+        )
+        own = f'{{name = "npz", path = "{tmp_path / "own.npz"}"}}'
+        keys.append({t.key for t in trials(tmp_path, text.replace('"digits"', own))})
+    assert not keys[0] & keys[1]

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, TINY_GRID
 
 PACKAGE = ROOT / "mousterian"
 HEAVY = ("torch", "pandas", "scipy", "seaborn", "torchvision", "diffusers")
@@ -31,7 +31,18 @@ ALLOWED: dict[str, set[str]] = {
     "trial": {"plugins", "pools", "subsets", "images", "store", "training", "datasets", *SMALL},
     "executors": {"trial", "store", *SMALL},
     "gridfile": SMALL,
-    "grid": {"executors", "gridfile", "trial", "pools", "store", "plugins", "training", *SMALL},
+    "grid": {
+        "datasets",
+        "subsets",
+        "executors",
+        "gridfile",
+        "trial",
+        "pools",
+        "store",
+        "plugins",
+        "training",
+        *SMALL,
+    },
     "console": set(),
     "progress": {"executors"},
     "estimate": {"grid", "trial", "plugins", "store", "training", "generators", *SMALL},
@@ -118,8 +129,9 @@ def test_help_and_version_import_nothing_heavy(argument: str) -> None:
     assert loaded_by(code) == set()
 
 
-def test_planning_a_grid_does_not_import_torch() -> None:
-    path = ROOT / "grids" / "quickstart.toml"
+def test_planning_a_grid_does_not_import_torch(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(TINY_GRID.replace('"small_cnn", width = 4', '"resnet110"'))
     code = f"from pathlib import Path\nfrom mousterian import grid\nassert grid.read(Path({str(path)!r}))[0]"
     assert "torch" not in loaded_by(code)
 

@@ -36,9 +36,9 @@ def test_cifar_resnets_have_the_papers_size(name: str, millions: float) -> None:
 
 
 def test_the_shortcut_keeps_the_features_that_it_has() -> None:
-    from mousterian.models.cifar_resnet import _Block
+    from mousterian.models._residual import Block
 
-    block = _Block(16, 32).eval()
+    block = Block(16, 32).eval()
     for parameter in block.parameters():
         torch.nn.init.zeros_(parameter)
     features = torch.rand(1, 16, 8, 8)

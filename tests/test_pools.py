@@ -30,7 +30,7 @@ def real(count: int = 20) -> ImageSet:
 
 def identity(**changes: Any) -> PoolIdentity:
     options = {"channels": 8, "steps": 2, "sampling_steps": 2}
-    own = PoolIdentity("edm", options, 0, "base", {"name": "made", "options": {}}, 0, 1.0, 20, 0)
+    own = PoolIdentity("edm", options, "", 0, "base", {"name": "made", "options": {}}, 0, 1.0, 20, 0)
     return replace(own, **changes)
 
 
@@ -75,11 +75,21 @@ def test_each_image_keeps_its_class_seed_and_generator(made: Pool) -> None:
         assert set(shard.files) == {"images", "labels", "seeds", "generator"}
         assert len(set(shard["seeds"].tolist())) == len(shard["labels"])
         assert '"generator":"edm"' in str(shard["generator"])
-    assert pools.listing(made.folder.parent)[0]["n_base"] == 20
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"n_base": 21}, {"subset_seed": 1}, {"trained_on": "upstream"}]
+    "change",
+    [
+        {"seed": 1},
+        {"n_base": 21},
+        {"subset_seed": 1},
+        {"trained_on": "upstream"},
+        {"options": {}},
+        {"stamp": "0"},
+        {"imbalance": 2.0},
+        {"n_upstream": 5},
+        {"dataset": {"name": "other", "options": {}}},
+    ],
 )
 def test_whatever_changes_the_images_changes_the_key(change: dict[str, Any]) -> None:
     assert identity(**change).key != identity().key
@@ -94,6 +104,7 @@ def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read a shard") as caught:
         pool.read(10)
     assert caught.value.where == str(shard)
+    assert [path for path, _ in pools.verify(tmp_path)] == [shard]
     before = shard.stat().st_mtime_ns
     shard.unlink()
     pool.ensure(10, SHAPE, real, "cpu")
@@ -198,10 +209,13 @@ def test_precomputed_pools_keep_their_order(make: Any, tmp_path: Path) -> None:
     assert images[:, 0, 0, 0].tolist() == [0, 200, 1, 202]
 
 
-def test_a_precomputed_pool_that_is_too_small_says_which_class(tmp_path: Path) -> None:
-    sampler = precomputed.load(Context(NAMES, SHAPE, 0, "cpu", tmp_path), path=_as_npz(tmp_path))
-    with pytest.raises(InputError, match="class 'right' has only 3 images, and image number 4"):
-        sampler.sample(np.array([1]), np.array([3]), np.array([0]))
+def test_a_precomputed_pool_can_be_used_to_its_last_image_and_no_further(tmp_path: Path) -> None:
+    options = {"path": _as_npz(tmp_path), "synthetic_folder": ""}
+    pool = ensured(tmp_path, 500, generator="precomputed", options=options, trained_on="elsewhere")
+    assert pool.read(6).images[:, 0, 0, 0].tolist() == [0, 200, 1, 201, 2, 202]
+    with pytest.raises(InputError, match="has only 6 images") as caught:
+        pool.read(7)
+    assert "smaller" in caught.value.hint
 
 
 def test_a_folder_that_is_no_class_names_the_nearest(tmp_path: Path) -> None:

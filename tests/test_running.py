@@ -152,9 +152,11 @@ def test_ctrl_c_lets_running_trials_finish_and_says_how_to_go_on(
 
 
 FAILING = """
-import os, signal
+import os, signal, time
 from mousterian.strategies.joint import train as joint
-def train(model, task):
+def train(model, task, *, note: str = ""):
+    if note == "sleep":
+        time.sleep(600)
     if len(task.mixture) == 40 and task.training_seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     if len(task.mixture) == 80 and task.training_seed == 1:
@@ -173,6 +175,38 @@ def site(tmp_path: Path) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stumbling\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[mousterian.strategies]\nstumbling = stumbling\n")
     return folder
+
+
+def test_workers_in_long_trials_die_with_their_supervisor(site: Path, tmp_path: Path) -> None:
+    file, store = tmp_path / "own.toml", tmp_path / "store"
+    sleeping = 'strategy = {name = "stumbling", note = "sleep"}'
+    file.write_text(TINY_GRID.partition("[generator]")[0].replace("r_syn = [2]", sleeping))
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    process = subprocess.Popen(
+        command("grid", file, "--store", store, "--workers", 2), env=environment, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    workers: list[int] = []
+    while len(workers) < 4 and time.monotonic() < deadline:  # resource tracker, fork server and two workers
+        time.sleep(0.2)
+        workers = [pid for child in children_of(process.pid) for pid in (child, *children_of(child))]
+    time.sleep(3)
+    process.send_signal(signal.SIGTERM)
+    process.wait()
+    deadline = time.monotonic() + 5
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(workers) >= 4
+    assert not [pid for pid in workers if alive(pid)]
+
+
+def test_a_device_that_is_not_there_stops_the_grid_and_marks_no_trial(
+    tiny_grid: Path, tmp_path: Path
+) -> None:
+    done = mousterian("grid", tiny_grid, "--store", tmp_path / "store", "--device", "banana")
+    assert done.returncode == 2
+    assert "the device 'banana' cannot be used" in done.stderr
+    assert not (tmp_path / "store" / "trials").exists()
 
 
 def test_a_failed_trial_is_kept_with_its_error_and_the_rest_go_on(site: Path, tmp_path: Path) -> None:

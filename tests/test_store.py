@@ -29,6 +29,13 @@ def test_rows_come_back_whole_and_explain_themselves(tmp_path: Path) -> None:
     assert meaning == "real images in the base training set S_base"
 
 
+def test_one_evaluation_with_two_options_keeps_both_rows(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write([row("a" * 16, evaluation_options=options) for options in ('{"n":1}', '{"n":2}')])
+    store.compact()
+    assert len(store.read()) == 2
+
+
 def test_status_is_known_from_names_and_from_the_compacted_file(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write([row("a" * 16)])

@@ -95,3 +95,23 @@ def test_mixture_marks_each_image_and_keeps_the_base_first() -> None:
     assert mixed.synthetic.tolist() == [False] * 14 + [True] * 6
     assert np.array_equal(mixed.images[:10], train.images[base])
     assert mixed.images[14:, 0, 0, 0].tolist() == list(range(100, 106))
+
+
+@pytest.mark.parametrize(("imbalance", "most"), [(1.0, 200), (10.0, 150)])
+def test_sizes_at_which_a_class_runs_out_are_refused_with_the_largest_that_fits(
+    imbalance: float, most: int
+) -> None:
+    labels = labels_of([50] * 4)
+    with pytest.raises(InputError, match="cannot be had") as caught:
+        subsets.check_balance(labels, 4, 300, 0, imbalance)
+    largest = int(caught.value.hint.split()[-1])
+    assert largest <= most + 2
+    subsets.check_balance(labels, 4, largest, 0, imbalance)
+    counts = np.bincount(labels[subsets.ordering(labels, 4, 0, imbalance)[:largest]], minlength=4)
+    weights = subsets.class_weights(4, imbalance)
+    np.testing.assert_allclose(counts, largest * weights / weights.sum(), atol=1.0)
+
+
+def test_a_long_tail_without_an_image_of_its_last_class_is_refused() -> None:
+    with pytest.raises(InputError, match="smallest n_base is"):
+        subsets.check_balance(labels_of([500] * 10), 10, 20, 0, 100.0)

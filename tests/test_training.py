@@ -91,6 +91,12 @@ def test_the_loss_is_the_weighted_sum_of_the_streams_means() -> None:
     torch.testing.assert_close(moved[1], 0.5 * moved[0])
 
 
+def test_a_training_that_diverges_is_an_error_not_a_result() -> None:
+    given = task(stripes(40), iterations=20, optimizer="sgd", learning_rate=1e38, warmup=0.0)
+    with pytest.raises(InputError, match="training diverged"):
+        loop.train(linear(given), streams(given.mixture), given)
+
+
 def test_an_empty_stream_is_refused() -> None:
     given = task(stripes(40))
     with pytest.raises(InputError, match="no images"):

@@ -13,7 +13,7 @@ from mousterian.datasets import _cache
 from mousterian.decoding import SUFFIXES, decode, stack
 from mousterian.errors import InputError, unknown_name
 from mousterian.images import ImageSet
-from mousterian.seeds import digest
+from mousterian.seeds import digest, file_stamp
 
 # How many unreadable images a message names.
 NAMED = 5
@@ -62,6 +62,19 @@ def load(
 
     kept = _kept(data_dir, parent, folders, files, size)
     return _cache.remember(kept, make)
+
+
+def stamp(
+    data_dir: Path,
+    *,
+    path: str,
+    size: int = 64,
+    classes: str = "",
+    train: str = "train",
+    test: str = "val",
+) -> str:
+    """Return what tells the folder's images by their names and sizes; arguments as for `load`."""
+    return file_stamp(_cache.located(path, data_dir))
 
 
 def origin(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mousterian.datasets import _cache
 from mousterian.errors import InputError
 from mousterian.images import ImageSet
+from mousterian.seeds import file_stamp
 
 # What an array may be called in the file, by split: MedMNIST's way, Keras's way.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
@@ -51,6 +52,11 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
         )
     except InputError as error:
         raise InputError(error.what, where=f"{file}, {split}") from None
+
+
+def stamp(data_dir: Path, *, path: str) -> str:
+    """Return what tells the file's content; arguments as for `load`."""
+    return file_stamp(_cache.located(path, data_dir))
 
 
 def origin(data_dir: Path, *, path: str) -> _cache.Origin:

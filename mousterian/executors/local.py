@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
+import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -20,7 +19,8 @@ from mousterian.errors import InputError
 from mousterian.executors._jobs import Job, Listener
 from mousterian.trial import Settings
 
-_PR_SET_PDEATHSIG = 1
+# What the fork server imports; it leaves out what cannot be imported, and workers then say so.
+_PRELOAD = ["torch._dynamo", "mousterian.training.loop"]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -59,6 +59,7 @@ def default_workers(device: str) -> int:
 class _Worker:
     process: ForkServerProcess
     connection: Connection
+    ready: bool = False
     job: Job | None = None
 
 
@@ -76,7 +77,7 @@ class _Supervisor:
         # slow core, the compiler that plain optimisers pull in counted) is paid once, and a worker that
         # died is replaced at once.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["torch._dynamo", "mousterian.training.loop"])
+        self._context.set_forkserver_preload(_PRELOAD)
         self._workers = [self._start() for _ in range(count)]
         self.stopping = False
 
@@ -100,49 +101,65 @@ class _Supervisor:
         self._listener.stopping()
 
     def run(self) -> None:
-        """Run until no job is left, or until the running ones are done when stopping."""
+        """Run until no job is left, or until the running ones are done when stopping.
+
+        Raises:
+            InputError: no worker can be started, for want of a package or of the device.
+        """
         while True:
             if not self.stopping:
                 self._hand_out()
-            busy = [worker for worker in self._workers if worker.job]
-            if not busy:
+            waited_for = [worker for worker in self._workers if worker.job or not worker.ready]
+            if not any(worker.job for worker in waited_for) and (self.stopping or not self._waiting):
                 return
-            ready = wait([worker.connection for worker in busy], timeout=0.5)
-            for worker in busy:
+            ready = wait([worker.connection for worker in waited_for], timeout=0.5)
+            for worker in waited_for:
                 if worker.connection in ready:
                     self._receive(worker)
 
     def _hand_out(self) -> None:
-        for idle in [worker for worker in self._workers if not worker.job]:
+        for idle in [worker for worker in self._workers if worker.ready and not worker.job]:
             job = self._next()
             if job is None:
                 return
-            worker = idle if idle.process.is_alive() else self._replace(idle)
-            worker.connection.send(job)
-            worker.job = job
+            try:
+                idle.connection.send(job)
+            except OSError:  # it died while idle
+                self._waiting.insert(0, job)
+                self._replace(idle)
+                continue
+            idle.job = job
             self._listener.started(job)
 
     def _next(self) -> Job | None:
-        for index, job in enumerate(self._waiting):
+        """Take the first job that can run; those whose pool failed fail here."""
+        index = 0
+        while index < len(self._waiting):
+            job = self._waiting[index]
             if job.needs in self._failed_pools:
                 del self._waiting[index]
                 self._fail(job, f"its pool could not be made: {self._failed_pools[job.needs]}")
-                return self._next()
-            if job.needs not in self._unready:
+            elif job.needs in self._unready:
+                index += 1
+            else:
                 return self._waiting.pop(index)
         return None
 
     def _receive(self, worker: _Worker) -> None:
-        job = worker.job
-        if job is None:
-            return
-        worker.job = None
         try:
             seconds, error = worker.connection.recv()
         except (EOFError, OSError):
             worker.process.join(5)
-            self._replace(worker)
             seconds, error = 0.0, f"its worker process died (exit code {worker.process.exitcode})"
+            if worker.ready:
+                self._replace(worker)
+        job, worker.job = worker.job, None
+        if job is None:
+            # A worker's first word: whether it can work at all. If not, nor could any other.
+            if error:
+                raise InputError(f"no trial can run here: {error}")
+            worker.ready = True
+            return
         self._unready.discard(job.key)
         if error:
             self._failed_pools[job.key] = error
@@ -154,11 +171,9 @@ class _Supervisor:
         job.keep_failure(self._settings, error)
         self._listener.failed(job, error)
 
-    def _replace(self, worker: _Worker) -> _Worker:
-        fresh = self._start()
-        self._workers[self._workers.index(worker)] = fresh
+    def _replace(self, worker: _Worker) -> None:
+        self._workers[self._workers.index(worker)] = self._start()
         worker.connection.close()
-        return fresh
 
     def close(self) -> None:
         """End all workers: idle ones leave by themselves, busy ones are killed."""
@@ -176,10 +191,11 @@ class _Supervisor:
 def _work(connection: Connection, settings: Settings) -> None:
     """Run jobs as they come until the supervisor is gone. Runs in the worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
-    import torch
-
-    torch.set_num_threads(1)
+    threading.Thread(target=_die_with_supervisor, daemon=True).start()
+    problem = _cannot_work(settings.device)
+    connection.send((0.0, problem))
+    if problem:
+        return
     while True:
         try:
             job: Job = connection.recv()
@@ -199,10 +215,24 @@ def _work(connection: Connection, settings: Settings) -> None:
             return
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, so that none is left over.
+def _cannot_work(device: str) -> str:
+    """Return why no trial can run in this process, or nothing."""
+    try:
+        import torch
 
-    The parent is the fork server, which leaves as soon as the supervisor is gone, however that ended.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if device != "auto":
+            torch.zeros(1, device=device)
+    except ImportError as error:
+        return f"{error}; install what training needs: pip install 'mousterian[train]'"
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0]
+        return f"the device {device!r} cannot be used ({reason}); --device takes auto, cpu, cuda, cuda:1, ..."
+    return ""
+
+
+def _die_with_supervisor() -> None:
+    """End this process at once when the supervisor dies, however that happens, so that none is left over."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)

@@ -46,7 +46,10 @@ def _named(
     for labels, rows in found:
         kept = {c: labels[c] for c in every if labels[c] not in ("", "nan", "{}")}
         told = ("dataset", "generator", "trained_on")
-        other = [c for c in differing if c not in told and not c.endswith("_options") and labels[c] != "0"]
+        # Arms trained on base and on upstream differ in n_upstream as well, which says nothing more.
+        upstream = {each.get("n_upstream") for each, _ in found if each.get("trained_on") == "upstream"}
+        silent = {*told, "n_upstream"} if len(upstream) < 2 else set(told)
+        other = [c for c in differing if c not in silent and not c.endswith("_options") and labels[c] != "0"]
         stem = "-".join(kept[c] for c in (*told, *other) if c in kept) or "all"
         number = sum(1 for other in named if other == stem or other.startswith(f"{stem}-#"))
         named[stem if not number else f"{stem}-#{number + 1}"] = (kept, rows)

@@ -162,7 +162,6 @@ def write(fit: Fit, path: Path) -> None:
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
         for key, value in to_json(fit).items()
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 

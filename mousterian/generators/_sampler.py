@@ -30,7 +30,11 @@ class Context:
 
 
 class Sampler(Protocol):
-    """A generator ready to make images."""
+    """A generator ready to make images.
+
+    One that cannot make as many as anybody wants also has an attribute `limit`: how many images it has in
+    the pool's order (image i is of class i mod K).
+    """
 
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]

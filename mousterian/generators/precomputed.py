@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mousterian.decoding import SUFFIXES, decode
 from mousterian.errors import InputError, nearest
 from mousterian.generators._sampler import Context
+from mousterian.seeds import file_stamp
 
 IMAGE_KEYS, LABEL_KEYS = ("images", "image", "x", "data"), ("labels", "label", "y", "targets")
 
@@ -29,17 +30,15 @@ class _Sampler:
     context: Context
     where: str
 
+    @property
+    def limit(self) -> int:
+        """Images that can be given out with the classes taking turns, until the first class runs out."""
+        classes = len(self.by_class)
+        return min(len(members) * classes + label for label, members in enumerate(self.by_class))
+
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        for label, index in zip(labels, indices, strict=True):
-            if index >= len(self.by_class[label]):
-                raise InputError(
-                    f"class {self.context.class_names[label]!r} has only {len(self.by_class[label])} images,"
-                    f" and image number {index + 1} is asked for",
-                    where=self.where,
-                    hint="make r_syn or n_syn_plus smaller, or add images",
-                )
         rows = [self.by_class[label][index] for label, index in zip(labels, indices, strict=True)]
         return np.stack([self._picture(self.sources[row]) for row in rows])
 
@@ -85,6 +84,11 @@ def load(context: Context, *, path: str, synthetic_folder: str = "") -> _Sampler
         )
     by_class = [np.flatnonzero(labels == label) for label in range(len(context.class_names))]
     return _Sampler(sources, by_class, context, str(where))
+
+
+def stamp(data_dir: Path, *, path: str, synthetic_folder: str = "") -> str:
+    """Return what tells the content of the pool's file or folder; arguments as for `load`."""
+    return file_stamp(Path(path).expanduser() / synthetic_folder)
 
 
 def _open(source: Path | bytes, side: int, where: str) -> NDArray[np.uint8]:

@@ -164,6 +164,7 @@ def train(
     update = optimiser(model, recipe)
     started = time.perf_counter()
     seen = 0
+    total = torch.zeros((), device=task.device)
     model.train()
     for step in range(steps):
         for group in update.param_groups:
@@ -178,8 +179,11 @@ def train(
         total.backward()  # type: ignore[no-untyped-call]
         update.step()
     model.eval()
-    if task.device.type == "cuda":
-        torch.cuda.synchronize(task.device)
+    if not torch.isfinite(total):  # the first look at a value on the device; it waits for all steps
+        raise InputError(
+            f"training diverged: its loss is {total.item()} after {steps} steps",
+            hint="use a lower learning_rate, or a warm-up",
+        )
     return Cost(steps, seen, time.perf_counter() - started)
 
 

@@ -37,16 +37,17 @@ def compact(*, store: Path = STORE) -> int:
 
 
 def verify(*, store: Path = STORE) -> int:
-    """Read every file of a store and name those that are not sound.
+    """Read every file of a store, its pools too, and name those that are not sound.
 
     Parameters
     ----------
     store
         Folder of the store.
     """
+    from mousterian import pools
     from mousterian.store import Store
 
-    faults = list(Store(store).verify())
+    faults = [*Store(store).verify(), *pools.verify(store / "pools")]
     for path, fault in faults:
         print(f"{path}: {fault}")
     print(f"{len(faults)} faults in {store}")

@@ -28,7 +28,6 @@ def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"
     if json:
         return answers.print_json(cells.to_dict("records"))
     text = suggestion.grid_text(loaded, cells)
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
     print(text + f"\nwritten to {out}; run it with\n  mousterian grid {out}")
     return 0
