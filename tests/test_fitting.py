@@ -160,7 +160,7 @@ def test_left_out_cells_are_foretold_from_the_rest_alone() -> None:
 def test_the_largest_sizes_are_those_left_out() -> None:
     table = check(simulate(seeds=1))
     _, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    out, distances = problem.largest()
+    out, distances = problem.largest
     rows = table.rows
     real = rows["n_base"] + rows["n_real_plus"]
     assert real[out[0]].min() > real.max() / 2 >= real[~out[0]].max()

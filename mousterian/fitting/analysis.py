@@ -121,7 +121,7 @@ def _beyond(fits: Sequence[Fitted], problem: Problem, count: int, seed: int) -> 
     misfit = np.array([fit.cv_rmse for fit in fits])
     excluded = np.array([fit.weight == 0.0 for fit in fits])
     weights = shares(errors, np.where(np.isnan(misfit), spread, misfit), excluded, spread)
-    rates = slopes(errors, problem.largest()[1], spread)
+    rates = slopes(errors, problem.largest[1], spread)
     heard = np.flatnonzero(weights).tolist()
     rng = np.random.default_rng([seed, 1])
     return Beyond(

@@ -14,6 +14,8 @@ from mousterian.fitting.surface import Array, Points, Surface
 from mousterian.fitting.table import Table
 
 _STARTS, _ROBUST_STARTS, _PLAIN_STARTS = 8, 3, 5
+# Difference in Akaike's criterion past which a surface is out of the question.
+_HOPELESS = 60.0
 # Random parts of the rows that each start is fitted to first, and the share of rows in a part.
 _PARTS, _PART = 4, 0.7
 _DRAW_STEPS = 15
@@ -193,16 +195,18 @@ def fit_all(
     spent = information(surface, problem, unknowns).spent
     values = table.of_rows(surface.accuracy(table.points, surface.bounded(unknowns)))
     problem = Problem.of(table, variance.row_weights(table, table.accuracy - values, keep, spent), keep)
+    # A surface that explains the rows far worse than another has no weight, however well it is polished.
+    hopeless = first[best][1] * np.exp(_HOPELESS / len(table.rows))
     fits = [
-        _fitted(surface, problem, unknowns[None])
-        for surface, (unknowns, _) in zip(surfaces, first, strict=True)
+        _fitted(surface, problem, unknowns[None], 80 if loss < hopeless else 5)
+        for surface, (unknowns, loss) in zip(surfaces, first, strict=True)
     ]
     return selection.weighed(fits), problem, outliers
 
 
-def _fitted(surface: Surface, problem: Problem, starts: Array) -> Fitted:
+def _fitted(surface: Surface, problem: Problem, starts: Array, iterations: int) -> Fitted:
     table = problem.table
-    unknowns, loss = refit(surface, problem, starts, 80, 1e-10)
+    unknowns, loss = refit(surface, problem, starts, iterations, 1e-10)
     theta = surface.bounded(unknowns)
     told = information(surface, problem, unknowns)
     freedom = max(int(problem.keep.sum()) - told.spent, 1)
@@ -216,6 +220,6 @@ def _fitted(surface: Surface, problem: Problem, starts: Array) -> Fitted:
         spread=told.spread * np.sqrt(max(loss, 1e-12) / freedom),
         aicc=selection.aicc(loss, int(problem.keep.sum()), told.spent),
         cv_rmse=selection.cross_validate(surface, problem, unknowns),
-        foretold=selection.left_out(surface, problem, unknowns, problem.largest()[0]),
+        foretold=selection.left_out(surface, problem, unknowns, problem.largest[0]),
         weight=0.0,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class Problem:
         cells = np.unique(self.table.cell[self.keep])
         return np.asarray((self.table.cell[None, :] == cells[:, None]) & self.keep)
 
+    @cached_property
     def largest(self) -> tuple[Array, Array]:
         """Return the rows to foretell from the smaller ones.
 
