@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 SCHEMA_VERSION = 1
-DONE, FAILED = "done", "failed"
+# Diverged is a result: the training was sound and its loss was not. Fits leave it out, as they do failures.
+DONE, DIVERGED, FAILED = "done", "diverged", "failed"
+STATUSES = (DONE, DIVERGED, FAILED)  # of two files of one trial, the status that stands first counts
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ COLUMNS = tuple(
             "git revision of mousterian's source, '+' if changed; empty if unknown",
         ),
         ("finished_at", "string", "provenance", "end of the trial, UTC, ISO 8601"),
-        ("status", "string", "status", "done or failed"),
-        ("error", "string", "status", "what went wrong, for a failed trial"),
+        ("status", "string", "status", "done, diverged or failed"),
+        ("error", "string", "status", "what went wrong, for a diverged or failed trial"),
     )
 )
 
