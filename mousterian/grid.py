@@ -12,6 +12,7 @@ from mousterian import gridfile, plugins
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, InputErrors, unknown_name
 from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
+from mousterian.executors._options import choose
 from mousterian.gridfile import GridFile, Source
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.store import DONE, FAILED, Store
@@ -328,8 +329,14 @@ def _needs(trial: Trial, pools: Mapping[str, PoolJob]) -> str:
 
 
 def run(
-    chosen: Sequence[Trial], settings: Settings, listener: Listener, *, executor: str, workers: int
+    chosen: Sequence[Trial],
+    settings: Settings,
+    listener: Listener,
+    *,
+    executor: str,
+    workers: int,
+    executor_options: Sequence[str] = (),
 ) -> None:
     """Run trials on an executor; every finished or failed one is in the store when this returns."""
-    plugin = plugins.find("executors", executor)
-    plugin.load()(jobs(chosen, settings), settings, listener, **plugin.resolve({"workers": workers}))
+    plugin, options = choose(executor, executor_options, workers)
+    plugin.load()(jobs(chosen, settings), settings, listener, **options)

@@ -15,6 +15,7 @@ from rich.console import Console
 from mousterian import grid
 from mousterian.console import console, table
 from mousterian.errors import InputError
+from mousterian.executors._options import choose
 from mousterian.grid import Plan
 from mousterian.progress import GridProgress, duration
 from mousterian.store import DONE, FAILED, Store
@@ -37,6 +38,7 @@ class Request:
     executor: str
     data_dir: Path | None
     retry_failed: bool
+    executor_options: tuple[str, ...] = ()
 
     def settings(self) -> Settings:
         """Return where its trials run."""
@@ -46,6 +48,7 @@ class Request:
         """Return the plan and the trials to run; sizes are checked only if there are any."""
         if self.workers < 0:
             raise InputError(f"--workers must be 0 or more, not {self.workers}")
+        choose(self.executor, self.executor_options, self.workers)  # said before anything is read or run
         trials, source = grid.read(self.file, self.seeds, self.data_dir)
         chosen = grid.select(trials, self.only)
         if not chosen:
@@ -122,7 +125,14 @@ def run(request: Request, as_json: bool) -> int:
         out.print(f"{len(to_run)} trials to run, {found} already in {request.store}", highlight=False)
         try:
             with progress:
-                grid.run(to_run, settings, progress, executor=request.executor, workers=request.workers)
+                grid.run(
+                    to_run,
+                    settings,
+                    progress,
+                    executor=request.executor,
+                    workers=request.workers,
+                    executor_options=request.executor_options,
+                )
         except KeyboardInterrupt:
             interrupted = True
     held_failures = 0 if request.retry_failed else plan.count(FAILED)

@@ -29,7 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "evaluations": {"training", "images", *SMALL},
     "pools": {"plugins", "images", "store", "generators", *SMALL},
     "trial": {"plugins", "pools", "subsets", "images", "store", "training", "datasets", *SMALL},
-    "executors": {"trial", "store", *SMALL},
+    "executors": {"trial", "store", "plugins", *SMALL},
     "gridfile": SMALL,
     "grid": {
         "datasets",

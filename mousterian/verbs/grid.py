@@ -17,6 +17,7 @@ def grid(
     seeds: int | None = None,
     only: Sequence[str] = (),
     executor: str = "local",
+    executor_option: Sequence[str] = (),
     data_dir: Path | None = None,
     dry_run: bool = False,
     retry_failed: bool = False,
@@ -39,7 +40,9 @@ def grid(
     only
         COLUMN=VALUE: run only the trials with that value, e.g. n_base=300; may be repeated.
     executor
-        Where trials run.
+        Where trials run: local, ray or slurm; `mousterian list executors` shows them.
+    executor_option
+        KEY=VALUE: an option of the executor, e.g. gpus_per_trial=0.25; may be repeated.
     data_dir
         Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
     dry_run
@@ -52,6 +55,15 @@ def grid(
     from mousterian import sweep
 
     request = sweep.Request(
-        file, store, device, workers, seeds, tuple(only), executor, data_dir, retry_failed
+        file,
+        store,
+        device,
+        workers,
+        seeds,
+        tuple(only),
+        executor,
+        data_dir,
+        retry_failed,
+        tuple(executor_option),
     )
     return sweep.dry_run(request, json) if dry_run else sweep.run(request, json)
