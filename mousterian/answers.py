@@ -19,9 +19,10 @@ from mousterian.fitting.table import load
 from mousterian.planning import Plan
 from mousterian.published.equations import audit
 from mousterian.store import FAILED, Store
-from mousterian.wording import answer, counts, number, percent, percents
+from mousterian.wording import answer, counts, number, percent, percents, rates
 
 PUBLISHED = "published:"
+_BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 
 
@@ -195,6 +196,20 @@ def show_ratio(made: Fit, as_json: bool) -> int:
             "no synthetic images were measured, so there is no improvement ratio", where=made.name
         )
     console().print(table(f"improvement ratio of {made.name}", rows, keep=("n_base", "r", "ratio")))
+    return 0
+
+
+def show_rate(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, as_json: bool) -> int:
+    """Print what one more real image is worth at a mixture, in synthetic images."""
+    if min(n_base, n_real_plus, n_syn_plus) < 0:
+        raise InputError("n_base, n_real_plus and n_syn_plus cannot be negative")
+    mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
+    rate, trust = made.marginal_rate(**mixture), made.measured.trust(**mixture)
+    if as_json:
+        return print_json({**mixture, "marginal_rate": rate.to_json(), "trust": trust})
+    at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic images"
+    worth = f"worth {rates(rate)} synthetic ones" if math.isfinite(rate.estimate) else _BEYOND_SYNTHETIC
+    print(f"{at}, one more real image is {worth}. [{RANGE[trust]}]")  # noqa: T201
     return 0
 
 

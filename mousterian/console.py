@@ -41,5 +41,7 @@ def _cell(name: str, value: Any) -> str:
     if value is None or value != value:  # noqa: PLR0124 (NaN)
         return ""
     if isinstance(value, float):
-        return f"{100 * value:.2f}" if name.endswith("%") else f"{value:,.4g}"
+        if name.endswith("%"):
+            return f"{100 * value:.2f}"
+        return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:,.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)

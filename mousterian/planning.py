@@ -105,11 +105,8 @@ def plan(
         averaged.most_real if max_real is None else float(max_real),
         averaged.most_synthetic if max_syn is None else float(max_syn),
     )
-    n_real = _steps(averaged, base, target, most[0])
-    estimate, draws = _needed(averaged, base, n_real, target, most[1])
-    frontier = pd.DataFrame(
-        {"n_real_plus": n_real, "n_syn_plus": estimate, "cost": prices[0] * n_real + prices[1] * estimate}
-    )
+    frontier, draws = _frontier(averaged, base, target, prices=prices, most=most)
+    estimate = frontier["n_syn_plus"].to_numpy(dtype=float)
     found = partial(
         Plan,
         n_base=base,
@@ -124,6 +121,16 @@ def plan(
         reachable=False, n_real_plus=None, n_syn_plus=None, cost=None, accuracy=fit.predict(base, *most),
         chance=0.0, trust="extrapolated",
     )  # fmt: skip
+
+
+def _frontier(
+    averaged: Averaged, base: float, target: float, *, prices: tuple[float, float], most: tuple[float, float]
+) -> tuple[pd.DataFrame, Array]:
+    """Return mixtures that just reach the target with their costs, M rows, and by draw n_syn_plus (D, M)."""
+    n_real = _steps(averaged, base, target, most[0])
+    estimate, draws = _needed(averaged, base, n_real, target, most[1])
+    cost = prices[0] * n_real + prices[1] * estimate
+    return pd.DataFrame({"n_real_plus": n_real, "n_syn_plus": estimate, "cost": cost}), draws
 
 
 def _fraction(accuracy: float) -> float:

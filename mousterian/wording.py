@@ -168,7 +168,8 @@ def _told_apart(interval: Interval, write: Callable[[float, int], str]) -> str:
 
 def _span(low: str, high: str) -> str:
     if high == "∞":
-        return f"at least {low}"
+        # Nothing above and next to nothing below: no bound at all.
+        return "not determined" if low in {"0", "<1", "<0.01"} else f"at least {low}"
     return f"{low} to {high}" if "−" in low else f"{low}–{high}"
 
 

@@ -118,6 +118,19 @@ def test_predict_and_ratio(run, fitted: Path) -> None:
     assert all(0 < row["ratio"] < 1 for row in rows if row["source"] == "surface")
 
 
+def test_what_one_more_real_image_is_worth(run, fitted: Path) -> None:
+    asked = ("rate", fitted, "--n-base", 800, "--n-syn-plus", 800)
+    found = json.loads(run(*asked, "--json")[1])
+    rate = found["marginal_rate"]
+    # A synthetic image was simulated to be worth a quarter of a real one, whatever their number.
+    assert rate["low"] < 4 < rate["high"]
+    assert found["trust"] == "inside"
+    assert "one more real image is worth" in run(*asked)[1]
+    code, _, err = run("rate", fitted, "--n-base", -1)
+    assert code == 2
+    assert "negative" in err
+
+
 def test_the_equation_as_python_is_the_formula(run, fitted: Path, tmp_path: Path) -> None:
     _, out, _ = run("fit", "mine.csv", "--out", "fit.json", "--bootstrap", 200, "--python")
     names: dict = {}

@@ -34,7 +34,7 @@ def test_counts_too_large_to_read_are_in_powers_of_ten() -> None:
 def test_rates_keep_their_decimals() -> None:
     assert wording.rates(Interval(1.68, 0.846, 3.14)) == "1.7 (0.85–3.1)"
     assert wording.rates(Interval(1.7, 3e-9, 4.0)) == "1.7 (<0.01–4.0)"
-    assert wording.rates(Interval(117.4, 0.0, math.inf)) == "120 (at least 0)"
+    assert wording.rates(Interval(117.4, 0.0, math.inf)) == "120 (not determined)"
 
 
 def test_ratios_say_when_they_are_not_determined() -> None:
