@@ -207,9 +207,9 @@ def show_rate(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, a
     rate, trust = made.marginal_rate(**mixture), made.measured.trust(**mixture)
     if as_json:
         return print_json({**mixture, "marginal_rate": rate.to_json(), "trust": trust})
-    at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic images"
+    at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic"
     worth = f"worth {rates(rate)} synthetic ones" if math.isfinite(rate.estimate) else _BEYOND_SYNTHETIC
-    print(f"{at}, one more real image is {worth}. [{RANGE[trust]}]")  # noqa: T201
+    print(f"{at} images, one more real image is {worth}. [{RANGE[trust]}]")  # noqa: T201
     return 0
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def rate(fit: Path, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0, json: bool = False) -> int:
+def rate(
+    fit: Path, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0, json: bool = False
+) -> int:
     """Say how many synthetic images one more real image is worth right here (marginal rate of substitution).
 
     Parameters
