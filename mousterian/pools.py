@@ -13,6 +13,7 @@ import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class PoolIdentity:
             "dataset": dict(self.dataset),
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The pool's name: 16 hexadecimal digits."""
         return digest(self.describe())

@@ -6,15 +6,23 @@ import hashlib
 import json
 from pathlib import Path
 
+# One encoder for all: json.dumps with options of its own makes a new one at every call.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+
 
 def canonical(value: object) -> str:
     """Return the one JSON text of a value built from dicts, lists, strings, numbers and None."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _encode(value)
 
 
 def digest(value: object) -> str:
     """Return 16 hexadecimal digits that identify a JSON-like value."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+    return text_digest(canonical(value))
+
+
+def text_digest(text: str) -> str:
+    """Return 16 hexadecimal digits that identify a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def file_stamp(path: Path) -> str:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import numpy as np
 from mousterian import plugins, subsets
 from mousterian.images import ImageSet
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM, Pool, PoolIdentity
-from mousterian.seeds import canonical, digest, seed_for
+from mousterian.seeds import canonical, seed_for, text_digest
 from mousterian.store import DONE, FAILED, SCHEMA_VERSION, Store
 
 TRIAL_VERSION = 1  # raised whenever the same identity would give another result
@@ -39,10 +39,15 @@ class Choice:
         named = {"name": self.name, "options": dict(self.options)}
         return named | {"stamp": self.stamp} if self.stamp else named
 
-    @property
+    @cached_property
     def json(self) -> str:
         """The options as JSON text."""
         return canonical(dict(self.options))
+
+    @cached_property
+    def text(self) -> str:
+        """All that says which one it is, as JSON text."""
+        return canonical(self.describe())
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,30 @@ class GeneratorChoice(Choice):
     trained_on: str = BASE
     n_upstream: int = 0
     seed: int = 0
+
+    @cached_property
+    def text(self) -> str:
+        """Which one it is and what it is trained on, but not its seed, as JSON text."""
+        return canonical([self.describe(), self.trained_on, self.n_upstream])
+
+
+class _ByIdentity:
+    """A mapping as a key of a cache, told from others by being the same object, not by its values."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+
+    def __hash__(self) -> int:
+        return id(self.values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and self.values is other.values
+
+
+@lru_cache(maxsize=256)
+def _shared_text(values: _ByIdentity) -> str:
+    """Return the JSON text of a mapping that many trials share, such as a recipe."""
+    return canonical(dict(values.values))
 
 
 @dataclass(frozen=True)
@@ -90,6 +119,10 @@ class Trial:
 
     def pool(self) -> PoolIdentity | None:
         """Return the identity of the pool that the synthetic images come from."""
+        return self._pool
+
+    @cached_property
+    def _pool(self) -> PoolIdentity | None:
         generator = self.generator
         if generator is None:
             return None
@@ -106,32 +139,39 @@ class Trial:
             n_upstream=generator.n_upstream,
         )
 
-    def cell(self) -> dict[str, Any]:
-        """Return all that defines the trial but its seeds, as JSON-like values."""
-        generator = self.generator
+    @property
+    def recipe_text(self) -> str:
+        """Every value of the recipe as JSON text."""
+        return _shared_text(_ByIdentity(self.recipe))
+
+    # A grid has a hundred thousand trials made of a few choices: what these say is written as text once,
+    # and a trial's hash is of the same text that `canonical` gives for the whole.
+    def _cell_texts(self) -> dict[str, str]:
+        """Return all that defines the trial but its seeds, each part as JSON text."""
         return {
-            "version": TRIAL_VERSION,
-            "dataset": self.dataset.describe(),
-            "imbalance": self.imbalance,
-            "n_base": self.n_base,
-            "n_real_plus": self.n_real_plus,
-            "n_syn_plus": self.n_syn_plus,
-            "generator": generator and [generator.describe(), generator.trained_on, generator.n_upstream],
-            "model": self.model.describe(),
-            "strategy": self.strategy.describe(),
-            "recipe": dict(self.recipe),
-            "evaluations": [each.describe() for each in self.evaluations],
+            "version": str(TRIAL_VERSION),
+            "dataset": self.dataset.text,
+            "imbalance": canonical(self.imbalance),
+            "n_base": str(self.n_base),
+            "n_real_plus": str(self.n_real_plus),
+            "n_syn_plus": str(self.n_syn_plus),
+            "generator": self.generator.text if self.generator else "null",
+            "model": self.model.text,
+            "strategy": self.strategy.text,
+            "recipe": self.recipe_text,
+            "evaluations": f"[{','.join(each.text for each in self.evaluations)}]",
         }
 
-    def identity(self) -> dict[str, Any]:
-        """Return all that decides the result, as JSON-like values."""
-        seeds = [self.subset_seed, self.training_seed, self.generator.seed if self.generator else 0]
-        return {**self.cell(), "seeds": seeds}
+    @cached_property
+    def cell_key(self) -> str:
+        """The cell's name: 16 hexadecimal digits of all that defines the trial but its seeds."""
+        return text_digest(_object(self._cell_texts()))
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """The trial's name: 16 hexadecimal digits."""
-        return digest(self.identity())
+        """The trial's name: 16 hexadecimal digits of all that decides its result."""
+        seeds = [self.subset_seed, self.training_seed, self.generator.seed if self.generator else 0]
+        return text_digest(_object({**self._cell_texts(), "seeds": f"[{','.join(map(str, seeds))}]"}))
 
     @property
     def label(self) -> str:
@@ -147,7 +187,7 @@ class Trial:
         generator, pool = self.generator, self.pool()
         return {
             "trial": self.key,
-            "cell": digest(self.cell()),
+            "cell": self.cell_key,
             "schema_version": SCHEMA_VERSION,
             "dataset": self.dataset.name,
             "dataset_options": self.dataset.json,
@@ -168,10 +208,15 @@ class Trial:
             "strategy": self.strategy.name,
             "strategy_options": self.strategy.json,
             "recipe": self.recipe["name"],
-            "recipe_options": canonical(dict(self.recipe)),
+            "recipe_options": self.recipe_text,
             "subset_seed": self.subset_seed,
             "training_seed": self.training_seed,
         }
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    """Return a JSON object of values that are JSON texts already, in the order of `canonical`."""
+    return "{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}"
 
 
 @lru_cache(maxsize=4)
