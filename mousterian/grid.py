@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +16,7 @@ from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
 from mousterian.executors._options import choose
 from mousterian.gridfile import GridFile, Source
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
-from mousterian.store import DONE, FAILED, Store
+from mousterian.store import DONE, STATUSES, Store
 from mousterian.subsets import check_balance
 from mousterian.training.recipes import recipe
 from mousterian.trial import Choice, GeneratorChoice, Settings, Trial, generator_indices, load_images
@@ -30,19 +31,24 @@ class Plan:
 
     Attributes:
         trials: all trials of the grid, by hash.
-        status: `done` or `failed` for those that the store knows.
+        status: `done`, `diverged` or `failed` for those that the store knows.
     """
 
     trials: Mapping[str, Trial]
     status: Mapping[str, str]
 
     def count(self, status: str) -> int:
-        """Return how many trials have a status (`done`, `failed` or `new`)."""
-        return sum(self.status.get(key, "new") == status for key in self.trials)
+        """Return how many trials have a status (a status of the store, or `new`)."""
+        return self.counts()[status]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many trials are new and how many have each status of the store."""
+        counted = Counter(self.status.get(key, "new") for key in self.trials)
+        return {status: counted[status] for status in ("new", *STATUSES)}
 
     def to_run(self, retry_failed: bool) -> list[Trial]:
-        """Return the trials that are new, with the failed ones if asked for."""
-        skip = {DONE} if retry_failed else {DONE, FAILED}
+        """Return the trials that are new; the failed and the diverged ones too if asked for."""
+        skip = {DONE} if retry_failed else set(STATUSES)
         return [trial for key, trial in self.trials.items() if self.status.get(key) not in skip]
 
 

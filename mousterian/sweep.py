@@ -18,10 +18,11 @@ from mousterian.errors import InputError
 from mousterian.executors._options import choose
 from mousterian.grid import Plan
 from mousterian.progress import GridProgress, duration
-from mousterian.store import DONE, FAILED, Store
+from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.trial import Settings, Trial
 
 SIZES = ("n_base", "n_real_plus", "n_syn_plus")
+CELLS_SHOWN = 200  # in the table of --dry-run; more are not read by anyone
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 3, 130
 
 
@@ -81,13 +82,16 @@ def dry_run(request: Request, as_json: bool) -> int:
             "workers": workers,
             "source": cost.source,
         }
-    counts = {status: plan.count(status) for status in ("new", DONE, FAILED)}
+    counts = plan.counts()
     if as_json:
         print(json.dumps({"trials": counts, "cells": cells, "estimate": outlook or None}, indent=2))  # noqa: T201
         return EXIT_DONE
     out = console()
-    out.print(table(request.file.stem, cells, keep=(*SIZES, "new", DONE, FAILED)))
-    out.print(f"{counts['new']} trials new, {counts[DONE]} done, {counts[FAILED]} failed")
+    out.print(table(request.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
+    if len(cells) > CELLS_SHOWN:
+        out.print(f"and {len(cells) - CELLS_SHOWN:,} more cells; --json lists them all", highlight=False)
+    diverged = f", {counts[DIVERGED]} diverged" if counts[DIVERGED] else ""
+    out.print(f"{counts['new']} trials new, {counts[DONE]} done{diverged}, {counts[FAILED]} failed")
     if outlook:
         out.print(
             f"about {duration(outlook['seconds'])} on {outlook['workers']} workers"
@@ -100,14 +104,15 @@ def dry_run(request: Request, as_json: bool) -> int:
 
 
 def _cells(plan: Plan) -> list[dict[str, Any]]:
-    """Return the grid's cells in order, each with its counts of new, done and failed trials."""
+    """Return the grid's cells in order, each with its counts of new, done, diverged and failed trials."""
     cells: dict[str, dict[str, Any]] = {}
     shown = ("dataset", "model", "strategy", "recipe", "generator", "trained_on", *SIZES)
     for key, trial in plan.trials.items():
-        columns = trial.identity_columns()
-        cell = cells.setdefault(
-            columns["cell"], {name: columns[name] for name in shown} | {"new": 0, DONE: 0, FAILED: 0}
-        )
+        cell = cells.get(trial.cell_key)
+        if cell is None:  # columns are made for one trial of each cell: a grid may have a hundred thousand
+            columns = trial.identity_columns()
+            cell = {name: columns[name] for name in shown} | dict.fromkeys(("new", *STATUSES), 0)
+            cells[trial.cell_key] = cell
         cell[plan.status.get(key, "new")] += 1
     return list(cells.values())
 

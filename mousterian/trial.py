@@ -151,7 +151,7 @@ class Trial:
         return {
             "version": str(TRIAL_VERSION),
             "dataset": self.dataset.text,
-            "imbalance": canonical(self.imbalance),
+            "imbalance": repr(self.imbalance),  # a finite number, so this is JSON
             "n_base": str(self.n_base),
             "n_real_plus": str(self.n_real_plus),
             "n_syn_plus": str(self.n_syn_plus),

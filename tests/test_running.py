@@ -93,7 +93,7 @@ def test_dry_run_tells_cells_and_time(finished: Path) -> None:
         "grid", finished / "tiny.toml", "--store", finished / "store", "--dry-run", "--json", "--seeds", 3
     )
     told = json.loads(done.stdout)
-    assert told["trials"] == {"new": 6, "done": 12, "failed": 0}
+    assert told["trials"] == {"new": 6, "done": 12, "diverged": 0, "failed": 0}
     assert {(cell["new"], cell["done"]) for cell in told["cells"]} == {(1, 2)}
     assert told["estimate"]["source"] == "finished trials of the same kind"
     assert told["estimate"]["training_seconds"] >= 0
