@@ -1,0 +1,151 @@
+"""What executors beyond this machine share: jobs in order, a polite Ctrl-C, the work of one batch."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+from mousterian import trial
+from mousterian.errors import InputError
+from mousterian.executors._jobs import Job, Listener, TrialJob
+from mousterian.store import Store
+from mousterian.trial import Settings
+
+
+class JobQueue:
+    """Jobs in order of preference, each held back until the pool that it needs is there.
+
+    Args:
+        jobs: pools and trials; a job's `needs` is the key of the job that goes first.
+        settings: where failures are kept.
+        listener: is told of each end.
+    """
+
+    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener) -> None:
+        self._settings, self.listener = settings, listener
+        self._rank = {job.key: number for number, job in enumerate(jobs)}
+        keys = set(self._rank)
+        self._ready: list[tuple[int, Job]] = []
+        self._blocked: dict[str, list[Job]] = {}
+        for job in jobs:
+            if job.needs in keys:
+                self._blocked.setdefault(job.needs, []).append(job)
+            else:
+                self.put_back(job)
+
+    def __len__(self) -> int:
+        """Return how many jobs could start now."""
+        return len(self._ready)
+
+    def take(self, most: int) -> list[Job]:
+        """Return the next jobs that can run: one pool, or up to `most` trials."""
+        taken: list[Job] = []
+        while self._ready and len(taken) < most:
+            pool_next = not isinstance(self._ready[0][1], TrialJob)
+            if pool_next and taken:
+                break
+            taken.append(heapq.heappop(self._ready)[1])
+            if pool_next:
+                break
+        return taken
+
+    def put_back(self, job: Job) -> None:
+        """Let a job that was lost run again, in its old place."""
+        heapq.heappush(self._ready, (self._rank[job.key], job))
+
+    def finished(self, job: Job, seconds: float) -> None:
+        """Free what waited for a job, and tell."""
+        for freed in self._blocked.pop(job.key, ()):
+            self.put_back(freed)
+        self.listener.finished(job, seconds)
+
+    def failed(self, job: Job, error: str) -> None:
+        """Keep a failure, also as that of the trials whose pool this was, and tell."""
+        job.keep_failure(self._settings, error)
+        self.listener.failed(job, error)
+        for doomed in self._blocked.pop(job.key, ()):
+            self.failed(doomed, f"its pool could not be made: {error}")
+
+
+class Stop:
+    """While entered, the first Ctrl-C sets `wanted` and tells the listener, the second interrupts."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.wanted = False
+        self._listener = listener
+        self._previous: Any = None
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGINT, self._interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+        self._listener.stopping()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: an error or none, and its rows if they were not written where it ran."""
+
+    key: str
+    seconds: float
+    error: str = ""
+    rows: Sequence[Mapping[str, Any]] = field(default=())
+
+    def conclude(self, job: Job, queue: JobQueue, store: Store) -> None:
+        """Write the rows that came along, then tell the queue."""
+        if self.error:
+            queue.failed(job, self.error)
+            return
+        if self.rows:
+            store.write(self.rows)
+        queue.finished(job, self.seconds)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a batch runs: settings with absolute paths, the caller's folder, and who writes the rows."""
+
+    settings: Settings
+    folder: Path
+    returns_rows: bool = False
+
+    def perform(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Run jobs one after another in this process; whatever a job raises is its own failure."""
+        if self.folder.is_dir():  # paths in options are relative to it
+            os.chdir(self.folder)
+        return [self._one(job) for job in jobs]
+
+    def _one(self, job: Job) -> Outcome:
+        started = time.perf_counter()
+        rows: Sequence[Mapping[str, Any]] = ()
+        error = ""
+        try:
+            if self.returns_rows and isinstance(job, TrialJob):
+                rows = trial.run(job.trial, self.settings)
+            else:
+                job.execute(self.settings)
+        except InputError as wrong:
+            error = str(wrong)
+        except Exception:  # whatever a plug-in raises is this trial's failure, not the grid's
+            error = traceback.format_exc(limit=-4).strip()
+        return Outcome(job.key, time.perf_counter() - started, error, rows)
