@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
+from mousterian import schema
 from mousterian import store as store_module
 from mousterian.errors import InputError
-from mousterian.store import COLUMNS, DONE, FAILED, Store
+from mousterian.schema import COLUMNS
+from mousterian.store import DIVERGED, DONE, FAILED, Store
 
 
 def row(trial: str, status: str = DONE, **values: Any) -> dict[str, Any]:
@@ -58,6 +61,37 @@ def test_a_failed_trial_that_succeeds_later_is_replaced(tmp_path: Path) -> None:
     assert store.read()["status"].tolist() == [DONE]
 
 
+def test_of_two_outcomes_of_a_trial_the_better_one_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for trial, statuses in {"a": (FAILED, DIVERGED), "b": (DIVERGED, DONE), "c": (DONE, FAILED)}.items():
+        for status in statuses:
+            store.write([row(trial * 16, status)])
+            store.compact()
+    expected = {"a" * 16: DIVERGED, "b" * 16: DONE, "c" * 16: DONE}
+    assert store.status() == expected
+    assert dict(zip(store.read()["trial"], store.read()["status"], strict=True)) == expected
+
+
+def test_a_store_that_is_compacted_while_it_is_read_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    for name in "abc":
+        store.write([row(name * 16)])
+    listed = Store._files
+
+    def compacted_after_listing(folder: Path) -> Iterable[Path]:
+        found = listed(folder)
+        if folder.name == "trials" and not (tmp_path / "compact").exists():
+            (tmp_path / "compact").mkdir()
+            Store(tmp_path).compact()
+        return found
+
+    monkeypatch.setattr(Store, "_files", staticmethod(compacted_after_listing))
+    assert len(store.read()) == 3
+    assert not list((tmp_path / "trials").iterdir())
+
+
 def test_compaction_cut_off_before_deleting_counts_no_trial_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +114,7 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(store_module.os, "fsync", full)
     with pytest.raises(InputError, match="No space left on device"):
         Store(tmp_path).write([row("a" * 16)])
-    assert list((tmp_path / "trials").iterdir()) == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_verify_names_corrupt_misnamed_and_leftover_files(tmp_path: Path) -> None:
@@ -105,11 +139,15 @@ def test_reading_a_corrupt_file_names_it(tmp_path: Path) -> None:
 
 
 def test_a_store_from_a_newer_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "SCHEMA_VERSION", 99)
-    Store(tmp_path).write([row("a" * 16)])
-    monkeypatch.undo()
-    with pytest.raises(InputError, match="newer mousterian"):
-        Store(tmp_path).read()
+    with monkeypatch.context() as newer:
+        newer.setattr(schema, "SCHEMA_VERSION", 99)
+        Store(tmp_path).write([row("a" * 16)])
+    before = sorted(tmp_path.rglob("*"))
+    store = Store(tmp_path)
+    for use in (store.read, store.status, store.compact, lambda: store.write([row("b" * 16)])):
+        with pytest.raises(InputError, match="newer mousterian"):
+            use()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_no_store_is_said_plainly(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Locks that the kernel frees when their holder dies, so that nobody ever has to unlock anything by hand.
+
+One file serves any number of locks: each is one byte of it, by its position (an open file description lock,
+`fcntl(2)`). The file stays empty. Such locks also hold between machines that share a network folder, where
+its file system supports them.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mousterian.errors import InputError
+
+# What the kernel says where there are no locks: Lustre mounted without `flock`, some FUSE and NFS mounts.
+_UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+_TAKEN = {errno.EAGAIN, errno.EACCES}
+
+
+class TakenError(Exception):
+    """Another process holds the lock."""
+
+
+def position(name: str) -> int:
+    """Return the position of the lock that is named by 16 hexadecimal digits."""
+    return int(name, 16) >> 1  # positions have 63 bits; names that differ in the last bit alone take turns
+
+
+@contextmanager
+def held(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
+    """Hold a lock while the block runs; gives whether it is held, which it is not where there are no locks.
+
+    Args:
+        path: the file of the locks; made if it is not there, in a folder that is.
+        at: position of the lock in it.
+        wait: wait for the one who holds it.
+        shared: many may hold it at once, but not beside one who holds it alone.
+
+    Raises:
+        TakenError: another process or thread holds it, and `wait` is off.
+        InputError: the file cannot be made.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise InputError(
+            f"cannot write ({error.strerror})",
+            where=str(path),
+            hint="free space or mend permissions, then run the same command again",
+        ) from error
+    try:
+        yield _take(descriptor, at, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, wait)
+    finally:
+        os.close(descriptor)  # which frees the lock
+
+
+def _take(descriptor: int, at: int, kind: int, wait: bool) -> bool:
+    # struct flock: l_type, l_whence (from the start), l_start, l_len, l_pid.
+    request = struct.pack("hhqqi4x", kind, os.SEEK_SET, at, 1, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, request)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            raise TakenError from None
+        if error.errno in _UNSUPPORTED:
+            return False
+        raise InputError(f"cannot lock ({error.strerror})") from error
+    return True
