@@ -46,15 +46,16 @@ class JobQueue:
         """Return how many jobs could start now."""
         return len(self._ready)
 
-    def take(self, most: int) -> list[Job]:
-        """Return the next jobs that can run: one pool, or up to `most` trials."""
+    def take(self, most: int, *, one_pool: bool = False) -> list[Job]:
+        """Return the next jobs that can run: one pool, or up to `most` trials (of one pool, if told so)."""
         taken: list[Job] = []
         while self._ready and len(taken) < most:
-            pool_next = not isinstance(self._ready[0][1], TrialJob)
-            if pool_next and taken:
+            following = self._ready[0][1]
+            is_trial = isinstance(following, TrialJob)
+            if taken and (not is_trial or (one_pool and following.needs != taken[0].needs)):
                 break
             taken.append(heapq.heappop(self._ready)[1])
-            if pool_next:
+            if not is_trial:
                 break
         return taken
 

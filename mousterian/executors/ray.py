@@ -116,8 +116,8 @@ class _Driver:
         self._ray, self._queue, self._place = ray, queue, place
         self._room, self._workers, self._max_retries = room, workers, max_retries
         # Trials are run again by this class, which knows what is finished; so never by Ray.
-        options = {"num_cpus": room.cpus, "num_gpus": room.gpus, "max_retries": 0}
-        self._task = ray.remote(_perform).options(**options)
+        self._reserves = {"num_cpus": room.cpus, "num_gpus": room.gpus, "max_retries": 0}
+        self._task = ray.remote(_perform)
         self._where = ray.put(place)
         self._running: dict[Any, list[Job]] = {}
         self._lost: Counter[str] = Counter()
@@ -148,12 +148,12 @@ class _Driver:
             self._slots = min(self._slots, self._workers or self._slots)
             self._next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
         while self._queue and len(self._running) < self._slots:
-            batch = self._queue.take(self._batch_size())
+            batch = self._queue.take(self._batch_size(), one_pool=self._place.returns_rows)
             # What may have brought down its worker goes alone, so that it takes nothing with it.
             alone = [job for job in batch if job.key in self._suspects]
             rest = [job for job in batch if job.key not in self._suspects]
             for part in [*([job] for job in alone), *([rest] if rest else [])]:
-                self._running[self._task_for(part).remote(self._where, part)] = part
+                self._running[self._start(part)] = part
                 for job in part:
                     self._queue.listener.started(job)
 
@@ -163,20 +163,22 @@ class _Driver:
         share = -(-len(self._queue) // (2 * self._slots))
         return max(1, min(fill, share, MOST_JOBS_A_TASK))
 
-    def _task_for(self, batch: Sequence[Job]) -> Any:
-        """Without a shared store, send a pool's trials to the node that made it, unless that is busy."""
+    def _start(self, batch: Sequence[Job]) -> Any:
+        """Hand a batch to the cluster; without a shared store to its pool's node, if that is idle."""
         pool = batch[0].needs or (batch[0].key if not isinstance(batch[0], TrialJob) else "")
-        if not pool or not self._place.returns_rows:
-            return self._task
+        strategy = self._home(pool) if pool and self._place.returns_rows else "DEFAULT"
+        task = self._task.options(**self._reserves, scheduling_strategy=strategy)
+        return task.remote(self._where, batch)
+
+    def _home(self, pool: str) -> Any:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         nodes = alive_nodes(self._ray)
-        if self._homes.get(pool) not in nodes and nodes:
+        if not nodes:
+            return "DEFAULT"
+        if self._homes.get(pool) not in nodes:
             self._homes[pool] = nodes[len(self._homes) % len(nodes)]
-        if pool not in self._homes:
-            return self._task
-        home = NodeAffinitySchedulingStrategy(self._homes[pool], soft=True, _spill_on_unavailable=True)
-        return self._task.options(scheduling_strategy=home)
+        return NodeAffinitySchedulingStrategy(self._homes[pool], soft=True, _spill_on_unavailable=True)
 
     def _receive(self, ref: Any, store: Store) -> None:
         batch = self._running.pop(ref)

@@ -1,0 +1,261 @@
+"""Trials on Ray: a cluster of its own, workers and nodes that are lost, with and without a shared store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import TINY_GRID
+
+from mousterian import grid
+from mousterian.errors import InputError
+from mousterian.executors import _ray_cluster, ray
+from mousterian.executors._dispatch import JobQueue
+from mousterian.executors._jobs import Job, PoolJob, TrialJob
+from mousterian.store import COLUMNS, Store
+from mousterian.trial import Settings
+
+installed = pytest.mark.skipif(find_spec("ray") is None, reason="the package ray is not installed")
+# What a trial is and what came of it; the rest says how long it took, where and when.
+SAME = [c.name for c in COLUMNS if c.group in {"identity", "result", "status"}] + ["steps", "images_seen"]
+
+
+def rows(store: Path) -> pd.DataFrame:
+    found = Store(store).read().sort_values("trial").reset_index(drop=True)
+    return found.assign(per_class=found["per_class"].map(tuple))[SAME]
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "mousterian", *map(str, arguments)]
+
+
+def run_grid(file: Path, store: Path, *options: object, **more: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command("grid", file, "--store", store, *options),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        **more,  # type: ignore[call-overload]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny grid's file and, under `local`, its store as the local executor makes it."""
+    made = tmp_path_factory.mktemp("ray")
+    (made / "tiny.toml").write_text(TINY_GRID)
+    run_grid(made / "tiny.toml", made / "local", "--workers", 2)
+    return made
+
+
+class Recorder:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.done: list[str] = []
+        self.errors: dict[str, str] = {}
+
+    def started(self, job: Job) -> None:
+        self.begun.append(job.key)
+
+    def finished(self, job: Job, seconds: float) -> None:
+        self.done.append(job.key)
+
+    def failed(self, job: Job, error: str) -> None:
+        self.errors[job.key] = error
+
+    def stopping(self) -> None:
+        pass
+
+
+@pytest.fixture
+def planned(folder: Path) -> list[Job]:
+    return grid.jobs(grid.read(folder / "tiny.toml")[0], settings(folder))
+
+
+def settings(store: Path) -> Settings:
+    return Settings(store, None, "cpu", "tiny")
+
+
+def test_trials_wait_for_their_pool_and_share_its_failure(planned: list[Job], tmp_path: Path) -> None:
+    listener = Recorder()
+    queue = JobQueue(planned, settings(tmp_path), listener)
+    pools = [queue.take(10), queue.take(10)]
+    assert [[type(job) for job in batch] for batch in pools] == [[PoolJob], [PoolJob]]
+    free = queue.take(100)
+    assert len(free) == 8 and not any(job.needs for job in free)
+    queue.finished(pools[0][0], 1.0)
+    assert {job.needs for job in queue.take(100)} == {pools[0][0].key}
+    queue.failed(pools[1][0], "no weights")
+    assert not queue.take(100)
+    failed = Store(tmp_path).read()
+    assert len(failed) == 2 and set(failed["error"]) == {"its pool could not be made: no weights"}
+
+
+def test_a_lost_job_goes_back_to_its_place(planned: list[Job], tmp_path: Path) -> None:
+    queue = JobQueue([job for job in planned if not job.needs][2:], settings(tmp_path), Recorder())
+    first, second = queue.take(2)
+    queue.put_back(second)
+    queue.put_back(first)
+    assert queue.take(2) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("resources", "cpus", "gpus", "slots"),
+    [
+        ({"CPU": 8}, 1, 0, 8),
+        ({"CPU": 8}, 0.1, 0, 80),
+        ({"CPU": 8, "GPU": 1}, 1, 0.25, 4),
+        ({"CPU": 2, "GPU": 4}, 1, 0.25, 2),
+        ({"CPU": 8}, 1, 1, 0),
+    ],
+)
+def test_room_is_what_fits_side_by_side(
+    resources: Mapping[str, float], cpus: float, gpus: float, slots: int
+) -> None:
+    assert _ray_cluster.Room(cpus, gpus).slots(resources) == slots
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, planned: list[Job]) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'mousterian\[ray\]'"):
+        ray.run(planned, settings(Path("unused")), Recorder())
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("gpus_per_trail=1", "did you mean 'gpus_per_trial'"),
+        ("gpus_per_trial=-1", "must be more than 0"),
+        ("shared_store=perhaps", "'perhaps' is not bool"),
+        ("workers=3", "an option of its own: --workers"),
+        ("address", "KEY=VALUE"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(option: str, told: str, folder: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("grid", folder / "tiny.toml", "--store", tmp_path / "store", "--executor", "ray",
+                "--executor-option", option),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "store").exists()
+
+
+def ray_processes() -> set[int]:
+    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+    marks = ("/ray/core/src/ray/", "ray::", "/ray/_private/", "/ray/dashboard/", "/ray/autoscaler/")
+    return {int(line.split()[0]) for line in listed.splitlines() if any(mark in line for mark in marks)}
+
+
+def listened_to(processes: set[int]) -> set[str]:
+    """Addresses, in the kernel's hexadecimal, that the processes listen on, one for each port and address."""
+    sockets = set()
+    for process in processes:
+        for descriptor in Path(f"/proc/{process}/fd").glob("*"):
+            with suppress(OSError):
+                sockets.add(str(descriptor.readlink()))
+    tables = [Path(f"/proc/net/{table}").read_text().splitlines() for table in ("tcp", "tcp6")]
+    lines = [line.split() for table in tables for line in table]
+    listening = [line for line in lines if line[3] == "0A" and f"socket:[{line[9]}]" in sockets]
+    assert len(listening) > 3
+    return {line[1].partition(":")[0] for line in listening}
+
+
+@installed
+def test_a_grid_begun_on_local_and_finished_on_ray_has_the_rows_of_one_run(
+    folder: Path, tmp_path: Path
+) -> None:
+    before = ray_processes()
+    run_grid(folder / "tiny.toml", tmp_path, "--only", "n_base=20", "--seeds", 1)
+    begun = Store(tmp_path).read()
+    assert len(begun) == 3
+    run_grid(folder / "tiny.toml", tmp_path, "--executor", "ray", "--workers", 2)
+    pd.testing.assert_frame_equal(rows(tmp_path), rows(folder / "local"), check_exact=True)
+    merged = Store(tmp_path).read().set_index("trial")["finished_at"]
+    assert (merged[begun["trial"]] == begun.set_index("trial")["finished_at"]).all()  # not run again
+    assert not ray_processes() - before
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A cluster of this process's own, which the tests below share; its workers can import this file."""
+    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", paths.rstrip(os.pathsep))
+        with _ray_cluster.cluster("local", 2, 1.0):
+            yield
+
+
+@installed
+@pytest.mark.usefixtures("cluster")
+class TestCluster:
+    """One node for all of these: starting it takes seconds."""
+
+    def test_it_listens_on_loopback_alone_and_wants_a_token(self) -> None:
+        import ray as package
+
+        assert {node["NodeManagerAddress"] for node in package.nodes()} == {"127.0.0.1"}
+        assert os.environ["RAY_AUTH_MODE"] == "token" and len(os.environ["RAY_AUTH_TOKEN"]) == 64
+        loopback = {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, also as IPv6 writes it
+        assert listened_to(ray_processes()) <= loopback
+
+    def test_without_a_shared_store_rows_come_back_and_pools_stay(self, folder: Path, tmp_path: Path) -> None:
+        trials, _ = grid.read(folder / "tiny.toml")
+        store, scratch, listener = tmp_path / "store", tmp_path / "scratch", Recorder()
+        options = ("shared_store=false", f"scratch={scratch}")
+        grid.run(trials, settings(store), listener, executor="ray", workers=2, executor_options=options)
+        assert not listener.errors
+        pd.testing.assert_frame_equal(rows(store), rows(folder / "local"), check_exact=True)
+        assert not (store / "pools").exists()
+        assert len(list(scratch.glob("*/pools/*/shard-00000.npz"))) == 2
+        assert not list(scratch.glob("*/trials/*"))
+
+    def test_a_trial_whose_worker_dies_runs_again_and_then_fails_alone(
+        self, planned: list[Job], tmp_path: Path
+    ) -> None:
+        first, second, third = [job for job in planned if isinstance(job, TrialJob) and not job.needs][:3]
+        once = Deadly(first.trial, first.key, first.label, mark=str(tmp_path / "once"))
+        always = Deadly(second.trial, second.key, second.label)
+        listener = Recorder()
+        ray.run([once, always, third], settings(tmp_path / "store"), listener, max_retries=1)
+        assert set(listener.done) == {once.key, third.key}
+        assert "worker or node was lost" in listener.errors[always.key]
+        assert Store(tmp_path / "store").status() == {
+            once.key: "done", third.key: "done", always.key: "failed"
+        }  # fmt: skip
+
+    def test_no_room_is_said_before_anything_runs(self, planned: list[Job], tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="each reserves 1 cores and 3 devices"):
+            ray.run(planned, settings(tmp_path), Recorder(), gpus_per_trial=3)
+        assert not list(tmp_path.iterdir())
+
+
+class Deadly(TrialJob):
+    """A trial that kills its worker: always, or until its mark is there."""
+
+    def __init__(self, *fields: object, mark: str = "") -> None:
+        super().__init__(*fields)  # type: ignore[arg-type]
+        object.__setattr__(self, "mark", mark)
+
+    def execute(self, settings: Settings) -> None:
+        mark = Path(self.mark)  # type: ignore[attr-defined]
+        if not self.mark or not mark.exists():  # type: ignore[attr-defined]
+            if self.mark:  # type: ignore[attr-defined]
+                mark.touch()
+            time.sleep(0.2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().execute(settings)
