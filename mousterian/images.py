@@ -77,3 +77,20 @@ def concatenate(sets: Sequence[ImageSet]) -> ImageSet:
         first.class_names,
         np.concatenate([part.synthetic for part in sets]),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class TrialImages:
+    """The images of one trial, none of them copied.
+
+    Attributes:
+        train, test: the dataset's.
+        real: (n_base + n_real_plus,) int64, indices of S_base and of the real additions in `train`.
+        synthetic: a pool's images, of which the first `n_syn_plus` are added; None without a pool.
+    """
+
+    train: ImageSet
+    test: ImageSet
+    real: NDArray[np.int64]
+    synthetic: ImageSet | None
+    n_syn_plus: int

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache, cached_property, lru_cache
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mousterian import plugins, subsets
-from mousterian.images import ImageSet
+from mousterian import plugins, provenance, subsets
+from mousterian.images import ImageSet, TrialImages
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM, Pool, PoolIdentity
-from mousterian.seeds import canonical, seed_for, text_digest
-from mousterian.store import DONE, FAILED, SCHEMA_VERSION, Store
+from mousterian.schema import SCHEMA_VERSION
+from mousterian.seeds import canonical, text_digest
+from mousterian.store import DIVERGED, DONE, FAILED, Store
 
 TRIAL_VERSION = 1  # raised whenever the same identity would give another result
 
@@ -266,42 +262,63 @@ def make_pool(trial: Trial, count: int, settings: Settings) -> None:
 
 
 def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
-    """Train and evaluate one trial and return its rows, one for each evaluation."""
+    """Train and evaluate one trial and return its rows, one for each evaluation.
+
+    A training that diverges is a result: rows of status `diverged`, with what could be measured.
+    """
     import torch
 
-    from mousterian.training.loop import Task, prepare
-    from mousterian.training.recipes import Recipe
+    from mousterian.attempt import attempt
 
     started = time.perf_counter()
     make_pool(trial, trial.n_syn_plus, settings)
-    train = load_images(trial.dataset, "train", settings.data_dir)
-    test = load_images(trial.dataset, "test", settings.data_dir)
-    identity = trial.pool()
-    pool = identity and Pool(settings.store / "pools", identity, train.class_names)
-    base, real_plus = real_indices(trial, train)
-    mixed = subsets.mixture(train, base, real_plus, pool.read(trial.n_syn_plus) if pool else None)
     device = torch.device(_device(settings.device))
-    task = Task(mixed, trial.n_base, Recipe.model_validate(dict(trial.recipe)), device, trial.training_seed)
-    torch.manual_seed(seed_for("initialisation", trial.training_seed))
-    model = prepare(_call("models", trial.model, len(train.class_names), train.shape), task)
-    cost = _call("strategies", trial.strategy, model, task)
-    scores = [_call("evaluations", each, model, test, device) for each in trial.evaluations]
+    outcome = attempt(trial, _images(trial, settings), device, checkpoint_file(trial, settings))
     common = {
         **trial.identity_columns(),
         "evaluation_set": f"{trial.dataset.name}/test",
         "seconds": time.perf_counter() - started,
-        "train_seconds": cost.seconds,
-        "steps": cost.steps,
-        "images_seen": cost.images_seen,
+        "train_seconds": outcome.cost.seconds,
+        "steps": outcome.cost.steps,
+        "images_seen": outcome.cost.images_seen,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        **_provenance(settings),
-        "status": DONE,
-        "error": "",
+        **provenance.columns(settings.grid),
+        "status": DIVERGED if outcome.diverged else DONE,
+        "error": outcome.note,
     }
     return [
         {**common, "evaluation": each.name, "evaluation_options": each.json, **score}
-        for each, score in zip(trial.evaluations, scores, strict=True)
+        for each, score in zip(trial.evaluations, outcome.scores, strict=True)
     ]
+
+
+def _images(trial: Trial, settings: Settings) -> TrialImages:
+    train = load_images(trial.dataset, "train", settings.data_dir)
+    test = load_images(trial.dataset, "test", settings.data_dir)
+    identity = trial.pool()
+    synthetic = None
+    if identity and trial.n_syn_plus:
+        synthetic = _prefix(Pool(settings.store / "pools", identity, train.class_names), trial.n_syn_plus)
+    base, real_plus = real_indices(trial, train)
+    return TrialImages(train, test, np.concatenate([base, real_plus]), synthetic, trial.n_syn_plus)
+
+
+_pools: dict[Path, ImageSet] = {}
+
+
+def _prefix(pool: Pool, count: int) -> ImageSet:
+    """Return at least the first `count` images of a pool; the last pool read stays in memory."""
+    held = _pools.get(pool.folder)
+    if held is None or len(held) < count:
+        held = pool.read(count)
+        _pools.clear()
+        _pools[pool.folder] = held
+    return held
+
+
+def checkpoint_file(trial: Trial, settings: Settings) -> Path:
+    """Return the file in which a long trial keeps what it has reached."""
+    return settings.store / "checkpoints" / f"{trial.key}.checkpoint"
 
 
 def failed_row(trial: Trial, settings: Settings, error: str) -> dict[str, Any]:
@@ -309,7 +326,7 @@ def failed_row(trial: Trial, settings: Settings, error: str) -> dict[str, Any]:
     first = trial.evaluations[0]
     return {
         **trial.identity_columns(),
-        **_provenance(settings),
+        **provenance.columns(settings.grid),
         "evaluation": first.name,
         "evaluation_options": first.json,
         "status": FAILED,
@@ -322,11 +339,7 @@ def run_and_keep(trial: Trial, settings: Settings) -> None:
     store = Store(settings.store)
     if not store.holds(trial.key):
         store.write(run(trial, settings))
-
-
-def _call(kind: str, choice: Choice, *arguments: Any) -> Any:
-    plugin = plugins.find(kind, choice.name)
-    return plugin.load()(*arguments, **choice.options, **plugin.preset)
+    checkpoint_file(trial, settings).unlink(missing_ok=True)
 
 
 def _device(name: str) -> str:
@@ -337,36 +350,3 @@ def _device(name: str) -> str:
     if device == "cpu":
         torch.set_num_threads(1)
     return device
-
-
-def _provenance(settings: Settings) -> dict[str, str]:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"grid": settings.grid, "versions": _versions(), "revision": _revision(), "finished_at": now}
-
-
-@cache
-def _versions() -> str:
-    found = {"python": platform.python_version()}
-    for package in ("mousterian", "torch", "torchvision", "diffusers", "timm", "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = ""
-    return canonical(found)
-
-
-@cache
-def _revision() -> str:
-    """Git revision of this source, with '+' where files differ from it; empty for an installed copy."""
-    source = Path(__file__).parent
-    if not (source.parent / ".git").exists():
-        return ""
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "describe", "--always", "--dirty=+", "--abbrev=12"]
-    try:
-        described = subprocess.run(
-            command, cwd=source, env=environment, capture_output=True, text=True, check=False
-        )
-    except OSError:  # no git on this machine
-        return ""
-    return described.stdout.strip()

@@ -35,6 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "pools": {"locks", "plugins", "images", "store", "generators", *SMALL},
     "trial": {
         "attempt",
+        "schema",
         "provenance",
         "plugins",
         "pools",

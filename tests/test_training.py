@@ -8,7 +8,8 @@ from torch import nn
 from mousterian.errors import InputError
 from mousterian.evaluations.accuracy import evaluate
 from mousterian.images import ImageSet
-from mousterian.training import augmentation, loop
+from mousterian.training import augmentation, feed, loop
+from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import names, recipe
 
 CPU = torch.device("cpu")
@@ -25,7 +26,8 @@ def stripes(count: int, seed: int = 0) -> ImageSet:
 
 
 def task(mixture: ImageSet, n_base: int | None = None, seed: int = 0, **changes: object) -> loop.Task:
-    return loop.Task(mixture, n_base or len(mixture), recipe("small", {"crop": 0, **changes}), CPU, seed)
+    chosen = recipe("small", {"crop": 0, **changes})
+    return loop.Task(Mixture.of(mixture, CPU), n_base or len(mixture), chosen, CPU, seed)
 
 
 def linear(given: loop.Task) -> loop.Normalised:
@@ -33,8 +35,8 @@ def linear(given: loop.Task) -> loop.Normalised:
     return loop.prepare(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), given)
 
 
-def streams(images: ImageSet, batch: int = 16, weight: float = 1.0) -> list[loop.Stream]:
-    return [loop.Stream(*loop.to_device(images, CPU), batch, weight)]
+def streams(images: Mixture, batch: int = 16, weight: float = 1.0) -> list[loop.Stream]:
+    return [loop.Stream(images, batch, weight)]
 
 
 def test_training_learns_and_counts_what_it_saw() -> None:
@@ -57,8 +59,8 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
 
 
 def test_every_image_is_seen_once_before_any_is_seen_twice() -> None:
-    order = loop._Order(size=10, batch=4, seed=0)
-    drawn = torch.cat([order.next() for _ in range(5)])
+    order = feed.Order(size=10, batch=4, seed=0)
+    drawn = torch.cat([order.next()[0] for _ in range(5)])
     assert sorted(drawn[:10].tolist()) == sorted(drawn[10:].tolist()) == list(range(10))
     assert drawn[:10].tolist() != drawn[10:].tolist()
 
@@ -67,7 +69,12 @@ def test_a_stream_of_weight_zero_changes_nothing() -> None:
     given = task(stripes(40), iterations=5, weight_decay=0.0)
     alone, beside = linear(given), linear(given)
     loop.train(alone, streams(given.mixture), given, steps=5)
-    loop.train(beside, [*streams(given.mixture), *streams(stripes(40, seed=9), weight=0.0)], given, steps=5)
+    loop.train(
+        beside,
+        [*streams(given.mixture), *streams(Mixture.of(stripes(40, seed=9), CPU), weight=0.0)],
+        given,
+        steps=5,
+    )
     assert torch.equal(next(alone.parameters()), next(beside.parameters()))
 
 
@@ -91,16 +98,26 @@ def test_the_loss_is_the_weighted_sum_of_the_streams_means() -> None:
     torch.testing.assert_close(moved[1], 0.5 * moved[0])
 
 
-def test_a_training_that_diverges_is_an_error_not_a_result() -> None:
+def test_a_training_that_diverges_says_at_which_step() -> None:
     given = task(stripes(40), iterations=20, optimizer="sgd", learning_rate=1e38, warmup=0.0)
-    with pytest.raises(InputError, match="training diverged"):
+    with pytest.raises(loop.Diverged, match=r"not finite at step [23] of 20") as caught:
         loop.train(linear(given), streams(given.mixture), given)
+    assert caught.value.cost.steps == 20
+
+
+def test_weights_that_overflow_at_the_last_step_are_seen() -> None:
+    given = task(stripes(40), iterations=1, optimizer="sgd", learning_rate=3e38, weight_decay=1.0, warmup=0.0)
+    model = linear(given)
+    with torch.no_grad():
+        next(model.parameters()).mul_(100)
+    with pytest.raises(loop.Diverged, match="a weight is not finite"):
+        loop.train(model, streams(given.mixture), given)
 
 
 def test_an_empty_stream_is_refused() -> None:
     given = task(stripes(40))
     with pytest.raises(InputError, match="no images"):
-        loop.train(linear(given), streams(stripes(0)), given)
+        loop.train(linear(given), streams(Mixture.of(stripes(0), CPU)), given)
 
 
 def test_statistics_come_from_the_base_alone() -> None:

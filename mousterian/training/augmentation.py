@@ -29,7 +29,9 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
     if not padding:
         return images
     padded = functional.pad(images, (padding,) * 4, mode="reflect")
-    shifts = torch.randint(0, 2 * padding + 1, (2, count, 1), generator=generator).to(images.device)
+    shifts = torch.randint(
+        0, 2 * padding + 1, (2, count, 1), generator=generator, device=generator.device
+    ).to(images.device)
     rows = shifts[0] + torch.arange(height, device=images.device)
     columns = shifts[1] + torch.arange(width, device=images.device)
     index = torch.arange(count, device=images.device)[:, None, None]
@@ -38,5 +40,10 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Mirror each image of (N, C, H, W) left to right with probability one half."""
-    flipped = torch.rand(len(images), generator=generator).to(images.device) < 0.5
+    flipped = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
+    return flip_where(images, flipped.to(images.device))
+
+
+def flip_where(images: Tensor, flipped: Tensor) -> Tensor:
+    """Mirror those of (N, C, H, W) images left to right where `flipped` (N,) bool is True."""
     return torch.where(flipped[:, None, None, None], images.flip(3), images)

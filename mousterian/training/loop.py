@@ -1,23 +1,33 @@
-"""The one training loop. Strategies differ in the streams they feed it, not in loops of their own."""
+"""The one training loop. Strategies differ in the streams they feed it, not in loops of their own.
+
+A strategy may call `train` several times on one model (stages), each with a recipe of its own; feed
+several streams with their own batch sizes, loss weights, losses and targets; and send the streams through
+modules that share some of their parameters.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mousterian.errors import InputError
-from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
-from mousterian.training.augmentation import channel_statistics, normalise, random_crop, random_flip
+from mousterian.training.acceleration import update_for
+from mousterian.training.augmentation import channel_statistics, normalise
+from mousterian.training.checkpoint import Checkpoint
+from mousterian.training.feed import Feed, Look, Stream
+from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import Recipe
+from mousterian.training.update import Update, autocast
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+# Steps between two looks at the device for a loss that is not finite.
+_LOOK = 200
+__all__ = ["Cost", "Diverged", "Mixture", "Normalised", "Stream", "Task", "prepare", "train"]
 
 
 @dataclass(frozen=True)
@@ -30,28 +40,23 @@ class Task:
         recipe: optimiser, schedule, length, augmentation.
         device: where to train.
         training_seed: seed of initialisation and data order.
+        checkpoint: where a long run keeps what it has reached.
+        parts: micro-batches that a batch is cut into, where memory is short.
+        key: the same for trials that share model, shapes, strategy and recipe: a compiled step is kept
+            under it for the next such trial. Empty: nothing is kept.
+        acceleration: "eager", "graph" (the step as a CUDA graph), "compile" (the same, compiled) or
+            "auto": graph on CUDA, else eager.
     """
 
-    mixture: ImageSet
+    mixture: Mixture
     n_base: int
     recipe: Recipe
     device: torch.device
     training_seed: int
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A source of batches: images (N, C, H, W) uint8 and labels (N,) int64, both on the device.
-
-    Attributes:
-        batch_size: images a step, never more than N.
-        weight: weight of this stream's mean loss in the sum over streams.
-    """
-
-    images: Tensor
-    labels: Tensor
-    batch_size: int
-    weight: float = 1.0
+    checkpoint: Checkpoint | None = None
+    parts: int = 1
+    key: str = ""
+    acceleration: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,33 @@ class Cost:
     images_seen: int
     seconds: float
 
+    def __add__(self, other: Cost) -> Cost:
+        """Return the cost of two stages together."""
+        return Cost(
+            self.steps + other.steps, self.images_seen + other.images_seen, self.seconds + other.seconds
+        )
+
+
+class Diverged(Exception):  # noqa: N818 (a result, not an error)
+    """The loss or a weight was not finite; a result of the trial, not a crash.
+
+    Args:
+        what: one sentence.
+        cost: what it took until that was seen.
+    """
+
+    def __init__(self, what: str, cost: Cost) -> None:
+        super().__init__(what)
+        self.cost = cost
+
 
 class Normalised(nn.Module):
     """A classifier of uint8 images: channel statistics of S_base, then the network."""
 
-    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, precision: str = "float32") -> None:
         super().__init__()
         self.network = network
+        self.precision = precision
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
 
@@ -76,57 +101,25 @@ class Normalised(nn.Module):
         """Return logits (N, classes) for images (N, C, H, W), uint8, or float32 already normalised."""
         if images.dtype == torch.uint8:
             images = normalise(images, self.get_buffer("mean"), self.get_buffer("std"))
-        logits: Tensor = self.network(images)
+        with autocast(images.device, self.precision):
+            logits: Tensor = self.network(images)
         return logits
-
-
-def to_device(images: ImageSet, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return images (N, C, H, W) uint8 and labels (N,) int64 as tensors on the device."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images.images.transpose(0, 3, 1, 2)))
-    return pixels.to(device), torch.from_numpy(images.labels).to(device)
 
 
 def prepare(network: nn.Module, task: Task) -> Normalised:
     """Return the network with the channel statistics of S_base in front of it, on the device.
 
     The statistics come from S_base, not from the mixture, so that trials that differ only in what is
-    added start from the same function.
+    added start from the same function. A network that sets its first layer from images has a method
+    `look_at` and is shown S_base, normalised.
     """
-    pixels, _ = to_device(task.mixture.take(np.arange(task.n_base)), task.device)
-    return Normalised(network.to(task.device), *channel_statistics(pixels)).to(task.device)
-
-
-def optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Build the recipe's optimiser over the parameters that learn."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    fused = parameters[0].is_cuda
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(
-            parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=fused
-        )
-    return torch.optim.SGD(
-        parameters,
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        fused=fused,
-    )
-
-
-class _Order:
-    """Endless shuffled passes over `size` images, cut into batches of one size."""
-
-    def __init__(self, size: int, batch: int, seed: int) -> None:
-        self._random = np.random.default_rng(seed)
-        self._size, self._batch = size, batch
-        self._queue = np.empty(0, dtype=np.int64)
-
-    def next(self) -> Tensor:
-        while len(self._queue) < self._batch:
-            self._queue = np.concatenate([self._queue, self._random.permutation(self._size)])
-        indices, self._queue = self._queue[: self._batch], self._queue[self._batch :]
-        return torch.from_numpy(indices)
+    base = task.mixture.images(torch.arange(task.n_base, device=task.device))
+    mean, std = channel_statistics(base)
+    model = Normalised(network, mean, std, task.recipe.precision).to(task.device)
+    look_at: Callable[[Tensor], None] | None = getattr(network, "look_at", None)
+    if look_at is not None:
+        look_at(normalise(base, mean, std))
+    return model if task.device.type == "cpu" else model.to(memory_format=torch.channels_last)
 
 
 def train(
@@ -134,66 +127,128 @@ def train(
     streams: Sequence[Stream],
     task: Task,
     *,
+    recipe: Recipe | None = None,
     steps: int | None = None,
-    loss: Loss | None = None,
+    stage: str = "",
 ) -> Cost:
-    """Train `model` in place on batches from every stream at each step.
+    """Train `model` in place on a batch from every stream at each step.
 
     Args:
         model: classifier of uint8 images.
         streams: where batches come from; the step's loss is the weighted sum of their mean losses.
-        task: recipe, device and seed.
+        task: device, seed, checkpoint.
+        recipe: of this stage; default: the task's.
         steps: optimiser steps; default: the recipe's, for the size of all streams together.
-        loss: of logits and labels, a scalar; default: cross-entropy with the recipe's label smoothing.
+        stage: its name, for seeds of its own, where a strategy trains in several.
 
     Raises:
-        InputError: a stream is empty.
+        InputError: no stream is given.
+        Diverged: the loss or a weight was not finite.
     """
-    recipe = task.recipe
-    if not streams or any(not len(stream.labels) for stream in streams):
-        raise InputError("a training stream has no images")
-    steps = steps or recipe.steps(sum(len(stream.labels) for stream in streams))
-    orders = [
-        _Order(len(s.labels), min(s.batch_size, len(s.labels)), seed_for("order", task.training_seed, i))
-        for i, s in enumerate(streams)
-    ]
-    generator = torch.Generator().manual_seed(seed_for("augmentation", task.training_seed))
-    measure = loss or (
-        lambda logits, y: functional.cross_entropy(logits, y, label_smoothing=recipe.label_smoothing)
-    )
-    update = optimiser(model, recipe)
-    started = time.perf_counter()
-    seen = 0
-    total = torch.zeros((), device=task.device)
-    model.train()
-    for step in range(steps):
-        for group in update.param_groups:
-            group["lr"] = recipe.learning_rate_at(step, steps)
-        total = torch.zeros((), device=task.device)
-        for stream, order in zip(streams, orders, strict=True):
-            images, labels = _batch(model, stream, order, recipe, generator)
-            with torch.autocast(task.device.type, torch.bfloat16, enabled=task.device.type == "cuda"):
-                total = total + stream.weight * measure(model(images), labels)
-            seen += len(labels)
-        update.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        update.step()
-    model.eval()
-    if not torch.isfinite(total):  # the first look at a value on the device; it waits for all steps
-        raise InputError(
-            f"training diverged: its loss is {total.item()} after {steps} steps",
-            hint="use a lower learning_rate, or a warm-up",
+    if not streams:
+        raise InputError("there is no stream to train on")
+    recipe = recipe or task.recipe
+    length = steps or recipe.steps(sum(len(stream.mixture) for stream in streams))
+    run = _Run(model, streams, replace(task, recipe=recipe), length, stage)
+    if task.checkpoint is None:
+        return run.go()
+    task.checkpoint.enter()
+    took = task.checkpoint.finished()
+    if took is None:
+        cost = run.go()
+        task.checkpoint.leave([cost.steps, cost.images_seen, cost.seconds])
+        return cost
+    return Cost(int(took[0]), int(took[1]), took[2])
+
+
+class _Run:
+    """One call of `train`: the feeds, the update and where they are."""
+
+    def __init__(
+        self, model: Normalised, streams: Sequence[Stream], task: Task, length: int, stage: str
+    ) -> None:
+        self._model, self._streams, self._task, self._recipe = model, streams, task, task.recipe
+        self._steps = length
+        self._stage = stage
+        self._seeds = (task.training_seed, *([stage] if stage else []))
+        self._generator = torch.Generator().manual_seed(seed_for("augmentation", *self._seeds))
+        self._seconds = 0.0
+
+    def _feed(self, number: int, stream: Stream) -> Feed:
+        look = Look(self._model.get_buffer("mean"), self._model.get_buffer("std"), self._recipe)
+        return Feed(stream, look, lambda purpose: seed_for(purpose, *self._seeds, number), self._generator)
+
+    def go(self) -> Cost:
+        """Train from the start, or from where a checkpoint was written."""
+        started = time.perf_counter()
+        modules = [stream.through or self._model for stream in self._streams]
+        for module in modules:
+            module.train()
+        feeds = [self._feed(number, stream) for number, stream in enumerate(self._streams)]
+        task = self._task
+        update = update_for(
+            modules,
+            self._streams,
+            self._recipe,
+            task.device,
+            parts=task.parts,
+            mode=task.acceleration,
+            key=task.key and task.key + self._stage,
         )
-    return Cost(steps, seen, time.perf_counter() - started)
+        first = self._resume(update, feeds)
+        for step in range(first, self._steps):
+            update.rates(step, self._steps)
+            update.step([feed.next() for feed in feeds])
+            if (step + 1) % _LOOK == 0:
+                self._check(update, step + 1, started)
+            self._keep(update, step + 1, started)
+        update.finish()
+        for module in modules:
+            module.eval()
+        self._check(update, self._steps, started)
+        if not update.weights_finite():
+            raise Diverged("a weight is not finite after the last step", self._cost(self._steps, started))
+        return self._cost(self._steps, started)
 
+    def _cost(self, steps: int, started: float) -> Cost:
+        seen = steps * sum(stream.batch for stream in self._streams)
+        return Cost(steps, seen, self._seconds + time.perf_counter() - started)
 
-def _batch(
-    model: Normalised, stream: Stream, order: _Order, recipe: Recipe, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    index = order.next().to(stream.labels.device)
-    images = stream.images[index]
-    if recipe.crop:
-        images = random_crop(images, recipe.crop, generator)
-    if recipe.flip:
-        images = random_flip(images, generator)
-    return normalise(images, model.get_buffer("mean"), model.get_buffer("std")), stream.labels[index]
+    def _check(self, update: Update, done: int, started: float) -> None:
+        """Look at a value on the device, which waits for all steps, and raise if a loss was bad."""
+        good = int(update.good)
+        if good < done:
+            raise Diverged(
+                f"the loss was not finite at step {good + 1} of {self._steps}", self._cost(done, started)
+            )
+
+    def _keep(self, update: Update, done: int, started: float) -> None:
+        checkpoint = self._task.checkpoint
+        if checkpoint is None or done == self._steps or not checkpoint.due():
+            return
+        self._check(update, done, started)
+        state: dict[str, Any] = {
+            "step": done,
+            "seconds": self._seconds + time.perf_counter() - started,
+            "update": update.state(),
+            "augmentation": self._generator.get_state(),
+            "random": torch.get_rng_state(),
+        }
+        if self._task.device.type == "cuda":
+            state["random_device"] = torch.cuda.get_rng_state(self._task.device)
+        checkpoint.write(state)
+
+    def _resume(self, update: Update, feeds: Sequence[Feed]) -> int:
+        """Return the step to go on from: 0, or that of the checkpoint."""
+        state = self._task.checkpoint and self._task.checkpoint.state()
+        if not state:
+            return 0
+        update.load(state["update"])
+        for feed in feeds:
+            feed.skip(state["step"])
+        self._generator.set_state(state["augmentation"])
+        torch.set_rng_state(state["random"])
+        if "random_device" in state and self._task.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_device"], self._task.device)
+        self._seconds = state["seconds"]
+        return int(state["step"])

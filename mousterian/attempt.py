@@ -1,0 +1,139 @@
+"""A trial's training and evaluation: again in smaller micro-batches where memory runs out."""
+
+from __future__ import annotations
+
+import gc
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mousterian import plugins
+from mousterian.errors import InputError
+from mousterian.images import TrialImages
+from mousterian.seeds import canonical, seed_for
+from mousterian.training import acceleration
+from mousterian.training.checkpoint import Checkpoint
+from mousterian.training.loop import Cost, Diverged, Mixture, Normalised, Task, prepare
+from mousterian.training.recipes import Recipe
+
+if TYPE_CHECKING:
+    from mousterian.trial import Choice, Trial
+
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial.
+
+    Attributes:
+        cost: of its training.
+        scores: result columns of each evaluation; empty where the training diverged.
+        diverged: whether a loss or a weight was not finite.
+        note: what went wrong: where it diverged, or how memory was spared.
+    """
+
+    cost: Cost
+    scores: list[dict[str, Any]]
+    diverged: bool = False
+    note: str = ""
+
+
+def attempt(trial: Trial, images: TrialImages, device: torch.device, checkpoint: Path) -> Outcome:
+    """Train and evaluate a trial; out of memory, cut its batches into two, four, … micro-batches.
+
+    The effective batch stays the same. Batch norm sees micro-batches, so a trial that was cut is not
+    bit for bit the one that was not; its row says so.
+
+    Raises:
+        InputError: memory does not suffice for one image at a time.
+    """
+    most = int(trial.recipe["batch_size"])
+    parts = 1
+    while True:
+        try:
+            task = _task(trial, images, device, Checkpoint(checkpoint, trial.key), parts)
+            outcome = _once(trial, images, task)
+            break
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+        # Out here, so that what the error's traceback held is free.
+        parts *= 2
+        if parts >= 2 * most:
+            raise InputError(f"memory does not suffice for one image at a time ({reason})")
+        acceleration.forget()
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    if parts == 1:
+        return outcome
+    spared = f"memory ran out; trained in {parts} micro-batches a step, of the same effective batch"
+    note = f"{outcome.note}; {spared}" if outcome.note else spared
+    return Outcome(outcome.cost, outcome.scores, outcome.diverged, note)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that a device, or the machine, has no memory left."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
+
+
+def _task(
+    trial: Trial, images: TrialImages, device: torch.device, checkpoint: Checkpoint, parts: int
+) -> Task:
+    return Task(
+        _mixture(images, device),
+        trial.n_base,
+        Recipe.model_validate(dict(trial.recipe)),
+        device,
+        trial.training_seed,
+        checkpoint=checkpoint,
+        parts=parts,
+        key=_shape_key(trial, images),
+    )
+
+
+def _once(trial: Trial, images: TrialImages, task: Task) -> Outcome:
+    torch.manual_seed(seed_for("initialisation", trial.training_seed))
+    train = images.train
+    model = prepare(_call("models", trial.model, len(train.class_names), train.shape), task)
+    try:
+        cost = _call("strategies", trial.strategy, model, task)
+    except Diverged as found:
+        return Outcome(found.cost, [{} for _ in trial.evaluations], diverged=True, note=str(found))
+    return _evaluated(trial, model, images, task.device, cost)
+
+
+def _evaluated(
+    trial: Trial, model: Normalised, images: TrialImages, device: torch.device, cost: Cost
+) -> Outcome:
+    scores = [dict(_call("evaluations", each, model, images.test, device)) for each in trial.evaluations]
+    bad = [score for score in scores if not math.isfinite(score.get("loss") or 0.0)]
+    for score in bad:
+        score["loss"] = None
+    return Outcome(cost, scores, bool(bad), "the loss on the test images is not finite" if bad else "")
+
+
+def _mixture(images: TrialImages, device: torch.device) -> Mixture:
+    mixture = Mixture.of(images.train, device, images.real)
+    if images.synthetic is None:
+        return mixture
+    return mixture + Mixture.of(images.synthetic, device, np.arange(images.n_syn_plus, dtype=np.int64))
+
+
+def _shape_key(trial: Trial, images: TrialImages) -> str:
+    """Return what trials have in common that can take the same compiled step."""
+    classes = len(images.train.class_names)
+    return canonical([trial.model.text, trial.strategy.text, dict(trial.recipe), classes, images.train.shape])
+
+
+def _call(kind: str, choice: Choice, *arguments: Any) -> Any:
+    plugin = plugins.find(kind, choice.name)
+    return plugin.load()(*arguments, **choice.options, **plugin.preset)
