@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/fit.py speed
     python benchmarks/fit.py process
     python benchmarks/fit.py coverage --grids 100
-    python benchmarks/fit.py lcdb --file database-accuracy.csv --curves 300
+    python benchmarks/fit.py lcdb --file database-accuracy.csv --curves 1000
 
 LCDB 1.0 is the PyPI package `lcdb`: unpack its source archive and give database-accuracy.csv from it.
 Prints rows for benchmarks/RESULTS.md.
@@ -37,7 +37,7 @@ TRUTH = {
     "effective_data": (0.98, 1.6, 0.5, 0.8, 0.4),
     "effective_data_bounded": (0.95, 60, 0.5, 0.8, 0.8),
     "effective_data_ceiling": (0.97, 2.0, 300, 500, 0.4),
-    "effective_data_sigmoid": (0.95, 0.1, 90, 0.5, 0.8, 1.1),
+    "effective_data_sigmoid": (0.95, 0.105, 90, 0.5, 0.8, 1.1),
     "harmful": (0.98, 1.6, 0.5, 0.8, 0.4, 0.01),
     "loglinear": (0.2, 0.06, 0.09, 0.04, 0.6, 0.001),
     "loglinear_saturating": (0.9, 0.5, 400, 0.2, 0.09, 0.6, 0.001),
@@ -126,12 +126,16 @@ def coverage(grids: int, only: list[str]) -> None:
         )
 
 
-def lcdb(file: Path, curves: int, seed: int) -> None:
-    """Foretell learning curves at four times the largest size they were fitted to (n_syn_plus is 0)."""
+def lcdb(file: Path, curves: int) -> None:
+    """Foretell learning curves at four times the largest size they were fitted to (n_syn_plus is 0).
+
+    The first 1,200 data sets and learners of the order are left out: the constants of `fitting/beyond.py`
+    were calibrated on some of them.
+    """
     columns = ["openmlid", "learner", "size_train", "size_test", "outer_seed", "inner_seed", "score_test"]
     groups = list(pd.read_csv(file, usecols=columns).groupby(["openmlid", "learner"]))
     rows, refused, began = [], 0, time.perf_counter()
-    for index in np.random.default_rng(seed).permutation(len(groups)):
+    for index in np.random.default_rng(12345).permutation(len(groups))[1200:]:
         table, size, truth = _split(groups[index][1])
         if table is None:
             continue
@@ -148,7 +152,7 @@ def lcdb(file: Path, curves: int, seed: int) -> None:
     found = pd.DataFrame(rows)
     points = (100 * found.drop(columns="covered")).mean().round(2).to_dict()
     median = (100 * found[["error", "width"]]).median().round(2).to_dict()
-    print(f"LCDB, {len(found)} curves (seed {seed}), {refused} constant ones refused, none failed;", end=" ")
+    print(f"LCDB, {len(found)} curves that nothing was calibrated on, {refused} constant ones refused, none failed;", end=" ")
     print(f"{(time.perf_counter() - began) / len(found):.2f} s each")
     print(
         f"mean error, points: {points.pop('error')} (median {median['error']}); 95 % intervals cover", end=" "
@@ -203,13 +207,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--file", type=Path)
     parser.add_argument("--curves", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     warnings.simplefilter("error")
     if given.what == "coverage":
         coverage(given.grids, given.only)
     elif given.what == "lcdb":
-        lcdb(given.file, given.curves, given.seed)
+        lcdb(given.file, given.curves)
     else:
         {"speed": speed, "process": process}[given.what]()
 

@@ -250,7 +250,10 @@ def test_the_formula_projects_other_surfaces_with_its_error() -> None:
 def test_draws_do_not_depend_on_what_else_is_fitted() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    spread = variance.scatter(table, table.accuracy - fits[0].values, fits[0].told.leverage, problem.keep)
+    told = fits[0].told
+    spread = variance.scatter(
+        table, table.accuracy - fits[0].values, told.leverage, told.basis, problem.keep
+    )
     first, second = (engine.draw(fits[0], problem, spread, 20, 7) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert isinstance(table, Table)

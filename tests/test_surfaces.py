@@ -26,7 +26,7 @@ TRUTH: dict[str, dict[str, float]] = {
     "effective_data_bounded": {"a": 0.95, "n_half": 60, "kappa": 0.5, "gamma": 0.8, "delta": 0.8},
     "effective_data_ceiling": {"a": 0.97, "b": 2.0, "kappa": 300, "s": 500, "delta": 0.4},
     "effective_data_sigmoid": {
-        "a": 0.95, "floor": 0.1, "n_half": 90, "kappa": 0.5, "gamma": 0.8, "delta": 1.1,
+        "a": 0.95, "phi": 0.105, "n_half": 90, "kappa": 0.5, "gamma": 0.8, "delta": 1.1,
     },
     "harmful": {"a": 0.98, "b": 1.6, "kappa": 0.5, "gamma": 0.8, "delta": 0.4, "d": 0.01},
     "loglinear": {"a": 0.2, "b": 0.06, "alpha": 0.09, "beta": 0.04, "c": 0.6, "log_g": 0.001},

@@ -80,7 +80,8 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
 def scatter(problem: Problem, fit: Fitted) -> variance.Scatter:
     """Return how the rows scatter around a fit."""
     table = problem.table
-    return variance.scatter(table, table.accuracy - fit.values, fit.told.leverage, problem.keep)
+    told = fit.told
+    return variance.scatter(table, table.accuracy - fit.values, told.leverage, told.basis, problem.keep)
 
 
 def average(

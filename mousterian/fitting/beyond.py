@@ -3,8 +3,8 @@
 Inside the range surfaces that explain the data alike say the same. Beyond it they part, and being right
 inside counts for little. So each surface is tested by leaving out the largest real sizes and the largest
 synthetic amounts; surfaces then share what lies beyond by how well they foretold those, and intervals widen
-with the distance at the rate of those errors. The constants are calibrated on 250 learning curves of LCDB
-1.0 (predictions at four times the largest size; see benchmarks/RESULTS.md).
+with the distance at the rate of those errors. The constants are calibrated on 493 learning curves of LCDB
+1.0 (predictions at four times the largest size) and tested on others; see benchmarks/RESULTS.md.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mousterian.fitting.surface import Array, Points, Surface
 
 # Error at the distance of ln 4 that every surface is granted, as a share of the range of accuracies.
 _GRANTED = 0.015
-# A foretelling twice as far past the range (in logarithm) is taken to be as wrong as those that were tested.
-_STRETCH = 2.0
+# A foretelling this many times as far past the range (in logarithm) is taken to be as wrong as those tested.
+_STRETCH = 1.5
 # Errors smaller than rounding tell surfaces not apart.
 _LEAST_SQUARE = 1e-10
 # Surfaces with less of a share than this have none.

@@ -26,12 +26,14 @@ class Information:
     """What a table tells at a fit.
 
     Attributes:
+        basis: of what the fit can follow: orthonormal directions of the rows' accuracies, (spent, R).
         leverage: of each row, (R,).
         spent: parameters that the table can tell apart.
         spread: standard error of each unknown for residuals of weighted variance 1, (P,); inf where not told.
         correlation: of the unknowns' errors, (P, P).
     """
 
+    basis: Array
     leverage: Array
     spent: int
     spread: Array
@@ -140,15 +142,17 @@ def information(surface: Surface, problem: Problem, unknowns: Array) -> Informat
     rows, count = len(table.rows), len(unknowns)
     spread, correlation = np.full(count, np.inf), np.eye(count)
     if not used.any():
-        return Information(np.zeros(rows), 0, spread, correlation)
+        return Information(np.zeros((0, rows)), np.zeros(rows), 0, spread, correlation)
     left, singular, right = np.linalg.svd(weighted[used] / size[used, None], full_matrices=False)
     told = singular > 1e-6 * singular[0]
     leverage = np.bincount(table.row, (right[told] ** 2).sum(axis=0), minlength=rows)
-    basis = left / np.maximum(singular, 1e-12)
-    length = np.sqrt((basis**2).sum(axis=1))
+    basis = np.zeros((int(told.sum()), rows))
+    np.add.at(basis.T, table.row, right[told].T * np.sqrt(table.share)[:, None])
+    inverse = left / np.maximum(singular, 1e-12)
+    length = np.sqrt((inverse**2).sum(axis=1))
     spread[used] = length / size[used]
-    correlation[np.ix_(used, used)] = basis @ basis.T / np.outer(length, length)
-    return Information(leverage, int(told.sum()), spread, correlation)
+    correlation[np.ix_(used, used)] = inverse @ inverse.T / np.outer(length, length)
+    return Information(basis, leverage, int(told.sum()), spread, correlation)
 
 
 def draw(fit: Fitted, problem: Problem, scatter: variance.Scatter, count: int, seed: int) -> Array:

@@ -15,6 +15,12 @@ _MOST_LEVERAGE = 0.8
 _PRIOR_FREEDOM = 2.0
 
 
+# Groups tell what they share only where the fit leaves them as much freedom as this.
+_LEAST_FREEDOM = 1.0
+# However few the clusters, their variance is taken to be known as well as from this many.
+_UNCERTAIN = 4.0
+
+
 @dataclass(frozen=True)
 class Components:
     """Variances of one trial's accuracy (fractions squared).
@@ -76,41 +82,80 @@ def _clusters(table: Table) -> tuple[Array | None, Array | None]:
     )
 
 
-def _between(values: Array, groups: Array) -> tuple[Array, Array, float, float]:
-    """Return group means, sizes, variance within and (by moments, not negative) between groups."""
+@dataclass(frozen=True)
+class _Groups:
+    """Residuals by group: means and sizes, variance within and between, and the freedom of the latter."""
+
+    means: Array
+    sizes: Array
+    within: float
+    between: float
+    freedom: float
+
+
+def _grouped(values: Array, groups: Array, basis: Array) -> _Groups:
+    """Return the variance within and (by moments, not negative) between groups of residuals.
+
+    Args:
+        values: residuals, (R,).
+        groups: number of each one's group, (R,).
+        basis: directions that the fit follows, (spent, R): it takes up part of what groups share, so that
+            their means scatter less than what they share does.
+    """
     sizes = np.bincount(groups).astype(float)
     means = np.bincount(groups, values) / sizes
     count, total = len(sizes), float(len(values))
-    if count < 2 or total <= count:
-        return means, sizes, 0.0, 0.0
-    within = float(((values - means[groups]) ** 2).sum()) / (total - count)
-    spread = float((sizes * (means - values.mean()) ** 2).sum()) / (count - 1)
+    shared = np.zeros((len(basis), count))
+    np.add.at(shared.T, groups, basis.T)
+    followed = float((shared**2 / sizes).sum())
+    left = total - count - (float((basis**2).sum()) - followed)
+    freedom = count - followed
+    if count < 2 or left < 1 or freedom < _LEAST_FREEDOM:
+        return _Groups(means, sizes, 0.0, 0.0, 0.0)
+    within = float(((values - means[groups]) ** 2).sum()) / left
+    spread = float((sizes * means**2).sum()) / freedom
     typical = (total - float((sizes**2).sum()) / total) / (count - 1)
-    return means, sizes, within, max((spread - within) / typical, 0.0)
+    return _Groups(means, sizes, within, max((spread - within) / typical, 0.0), freedom)
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """How residuals of one fit scatter: each row's own part, and effects shared within clusters."""
+    """How residuals of one fit scatter.
+
+    Attributes:
+        own: each row's own part, (R,).
+        clusters: effects shared within clusters: number of each row's cluster, (R,), the variance of the
+            effects, and the freedom that it was estimated with.
+        components: the variances.
+    """
 
     own: Array
-    clusters: tuple[tuple[Array, float], ...]
+    clusters: tuple[tuple[Array, float, float], ...]
     components: Components
 
     def draws(self, fitted: Array, count: int, rng: np.random.Generator) -> Array:
         """Return accuracies (count, R) as other trials might have given them.
 
         Each row's own part changes sign at random (wild bootstrap); shared effects are drawn anew, one a
-        cluster.
+        cluster, their variance as uncertain as few clusters leave it.
         """
         drawn = fitted + self.own * (2.0 * rng.integers(0, 2, (count, len(fitted))) - 1.0)
-        for groups, variance in self.clusters:
-            drawn += np.sqrt(variance) * rng.standard_normal((count, int(groups.max()) + 1))[:, groups]
+        for groups, variance, freedom in self.clusters:
+            size = np.sqrt(variance * freedom / rng.chisquare(freedom, count))[:, None]
+            drawn += size * rng.standard_normal((count, int(groups.max()) + 1))[:, groups]
         return np.asarray(drawn)
 
 
-def scatter(table: Table, residual: Array, leverage: Array, keep: Array) -> Scatter:
-    """Split residuals (R,) into components, each row's own part corrected for its leverage (R,)."""
+def scatter(table: Table, residual: Array, leverage: Array, basis: Array, keep: Array) -> Scatter:
+    """Split residuals (R,) into components.
+
+    Args:
+        table: the rows.
+        residual: of each row, (R,).
+        leverage: of each row, (R,): its own part is corrected for it.
+        basis: directions that the fit follows, (spent, R).
+        keep: rows that count, (R,) bool.
+    """
     subset, seed = _clusters(table)
     left = residual.copy()
     clusters = []
@@ -120,12 +165,13 @@ def scatter(table: Table, residual: Array, leverage: Array, keep: Array) -> Scat
         if groups is None or not keep.any():
             continue
         numbers = np.unique(groups[keep], return_inverse=True)[1]
-        means, sizes, within, between = _between(left[keep], numbers)
+        split = _grouped(left[keep], numbers, basis[:, keep])
+        between = split.between
         if between == 0.0:
             continue
         found[name] = between
-        clusters.append((groups, between))
-        left[keep] -= (means * between / (between + within / sizes))[numbers]
+        clusters.append((groups, between, max(split.freedom, _UNCERTAIN)))
+        left[keep] -= (split.means * between / (between + split.within / split.sizes))[numbers]
     own = np.where(keep, left / (1.0 - np.minimum(leverage, _MOST_LEVERAGE)), 0.0)
     noise, freedom = binomial(table), float(keep.sum() - leverage[keep].sum())
     trial = float((left[keep] ** 2).sum()) / max(freedom, 1.0)
