@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from math import ceil, floor
 from types import ModuleType
 from typing import NamedTuple
@@ -86,7 +87,13 @@ def cluster(address: str, workers: int, cpus: float) -> Iterator[ModuleType]:
 
 
 def _own_environment() -> dict[str, str]:
-    return {**_OWN, **_THREADS, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {**_OWN, **_THREADS, "RAY_AUTH_TOKEN": os.environ.get("RAY_AUTH_TOKEN") or _token()}
+
+
+@cache
+def _token() -> str:
+    """Return a secret; one a process, as Ray reads it once."""
+    return secrets.token_hex(32)
 
 
 @contextmanager
