@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from mousterian import gridfile, plugins
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, InputErrors, unknown_name
+from mousterian.executors._failures import GivesUp
 from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
 from mousterian.executors._options import choose
 from mousterian.gridfile import GridFile, Source
@@ -312,8 +313,14 @@ def plan(trials: Sequence[Trial], store: Store) -> Plan:
     return Plan(by_key, {key: known[key] for key in by_key if key in known})
 
 
-def jobs(trials: Sequence[Trial], settings: Settings) -> list[Job]:
-    """Return what has to run: missing pools first, longest trials next, each with what it waits for."""
+def jobs(trials: Sequence[Trial], settings: Settings, *, again: bool = False) -> list[Job]:
+    """Return what has to run: missing pools first, longest trials next, each with what it waits for.
+
+    Args:
+        trials: to run.
+        settings: where they run.
+        again: run those too that have diverged before.
+    """
     pools: dict[str, PoolJob] = {}
     for trial in trials:
         identity = trial.pool()
@@ -325,7 +332,7 @@ def jobs(trials: Sequence[Trial], settings: Settings) -> list[Job]:
     longest = sorted(trials, key=lambda t: -(t.n_base + t.n_real_plus + t.n_syn_plus))
     return [
         *pools.values(),
-        *(TrialJob(trial, trial.key, trial.label, _needs(trial, pools)) for trial in longest),
+        *(TrialJob(trial, trial.key, trial.label, _needs(trial, pools), again) for trial in longest),
     ]
 
 
@@ -342,7 +349,32 @@ def run(
     executor: str,
     workers: int,
     executor_options: Sequence[str] = (),
+    again: bool = False,
+    keep_going: bool = False,
 ) -> None:
-    """Run trials on an executor; every finished or failed one is in the store when this returns."""
+    """Run trials on an executor; every finished or failed one is in the store when this returns.
+
+    Args:
+        chosen: trials to run.
+        settings: where they run and where their rows go.
+        listener: is told what becomes of each.
+        executor: its name.
+        workers: trials at a time, 0 for as many as suit.
+        executor_options: `KEY=VALUE` texts.
+        again: run those too that have diverged before.
+        keep_going: do not stop when the first trials all fail alike.
+
+    Raises:
+        GaveUpError: the first trials all failed alike.
+        InputError: nothing can run here, or the store cannot be written.
+    """
     plugin, options = choose(executor, executor_options, workers)
-    plugin.load()(jobs(chosen, settings), settings, listener, **options)
+    store = Store(settings.store)
+    if not store.can_lock():
+        listener.notice(
+            f"{settings.store} lies on a file system without locks: run one grid at a time on this store,"
+            " or trials and pools may be made twice (kept once all the same)"
+        )
+    store.clean()
+    told = listener if keep_going else GivesUp(listener)
+    plugin.load()(jobs(chosen, settings, again=again), settings, told, **options)

@@ -25,7 +25,8 @@ class GridProgress:
     """
 
     def __init__(self, total: int, pools: int, console: Console, resume: str) -> None:
-        self.done = self.failures = self._pools_done = self._over_before = 0
+        self.done = self._pools_done = self._over_before = 0
+        self._failed: set[str] = set()
         self._total, self._pools = total, pools
         self._running: dict[str, Job] = {}
         self._started = self._last_line = time.monotonic()
@@ -52,6 +53,11 @@ class GridProgress:
         if self._live:
             self._live.stop()
 
+    @property
+    def failures(self) -> int:
+        """Trials that failed and have not succeeded since."""
+        return len(self._failed)
+
     def started(self, job: Job) -> None:
         """A job has begun."""
         self._running[job.key] = job
@@ -68,12 +74,23 @@ class GridProgress:
             self._console.print(f"pool ready:  {job.label} in {seconds:.0f} s", highlight=False)
         else:
             self.done += 1
+            self._failed.discard(job.key)
         self._show()
+
+    def postponed(self, job: Job) -> None:
+        """A job will be begun again."""
+        self._running.pop(job.key, None)
+        self._show()
+
+    def notice(self, text: str) -> None:
+        """Say what a person should know."""
+        self._console.print(text, style="yellow", markup=False, highlight=False)
 
     def failed(self, job: Job, error: str) -> None:
         """A job failed; the same error is told in full only once."""
         self._running.pop(job.key, None)
-        self.failures += not isinstance(job, PoolJob)
+        if not isinstance(job, PoolJob):
+            self._failed.add(job.key)
         self._console.print(f"failed: {job.label}", style="red", markup=False, highlight=False)
         if error not in self._errors:
             self._errors.add(error)

@@ -15,6 +15,7 @@ from rich.console import Console
 from mousterian import grid
 from mousterian.console import console, table
 from mousterian.errors import InputError
+from mousterian.executors._failures import GaveUpError
 from mousterian.executors._options import choose
 from mousterian.grid import Plan
 from mousterian.progress import GridProgress, duration
@@ -22,6 +23,7 @@ from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.trial import Settings, Trial
 
 SIZES = ("n_base", "n_real_plus", "n_syn_plus")
+INTERRUPTED = "interrupted"
 CELLS_SHOWN = 200  # in the table of --dry-run; more are not read by anyone
 EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED = 0, 3, 130
 
@@ -40,6 +42,7 @@ class Request:
     data_dir: Path | None
     retry_failed: bool
     executor_options: tuple[str, ...] = ()
+    keep_going: bool = False
 
     def settings(self) -> Settings:
         """Return where its trials run."""
@@ -124,39 +127,51 @@ def run(request: Request, as_json: bool) -> int:
     settings = request.settings()
     out = console(stderr=as_json)
     found = plan.count(DONE)
-    interrupted = False
+    ended = ""
     progress = GridProgress(len(to_run), len(_pools(to_run, settings)), out, _resume_command())
     if to_run:
         out.print(f"{len(to_run)} trials to run, {found} already in {request.store}", highlight=False)
-        try:
-            with progress:
-                grid.run(
-                    to_run,
-                    settings,
-                    progress,
-                    executor=request.executor,
-                    workers=request.workers,
-                    executor_options=request.executor_options,
-                )
-        except KeyboardInterrupt:
-            interrupted = True
+        with progress:
+            ended = _run(request, to_run, progress)
     held_failures = 0 if request.retry_failed else plan.count(FAILED)
     outcome = {
         "run": progress.done,
         "failed": progress.failures,
         "already_done": found,
         "already_failed": held_failures,
+        "diverged": grid.plan(list(plan.trials.values()), Store(request.store)).count(DIVERGED),
         "left": len(to_run) - progress.done - progress.failures,
+        "stopped": ended,
         "seconds": round(time.perf_counter() - started, 1),
         "store": str(request.store),
     }
     if as_json:
         print(json.dumps(outcome, indent=2))  # noqa: T201
     else:
-        _tell(out, outcome, interrupted)
-    if interrupted:
+        _tell(out, outcome)
+    if ended == INTERRUPTED:
         return EXIT_INTERRUPTED
     return EXIT_FAILED if progress.failures or held_failures else EXIT_DONE
+
+
+def _run(request: Request, to_run: list[Trial], progress: GridProgress) -> str:
+    """Run trials; return why the grid ended before its end, or nothing."""
+    try:
+        grid.run(
+            to_run,
+            request.settings(),
+            progress,
+            executor=request.executor,
+            workers=request.workers,
+            executor_options=request.executor_options,
+            again=request.retry_failed,
+            keep_going=request.keep_going,
+        )
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except GaveUpError as gave_up:
+        return str(gave_up)
+    return ""
 
 
 def _pools(trials: list[Trial], settings: Settings) -> set[str]:
@@ -167,12 +182,18 @@ def _resume_command() -> str:
     return shlex.join(["mousterian", *sys.argv[1:]])
 
 
-def _tell(out: Console, outcome: dict[str, Any], interrupted: bool) -> None:
+def _tell(out: Console, outcome: dict[str, Any]) -> None:
     text = f"{outcome['run']} trials run in {duration(outcome['seconds'])}"
     text += f", {outcome['already_done']} were done before"
+    if outcome["diverged"]:
+        text += f"; {outcome['diverged']} diverged (fits leave them out)"
     if outcome["failed"] or outcome["already_failed"]:
         text += f"; {outcome['failed'] + outcome['already_failed']} failed (--retry-failed runs them again)"
     out.print(text, highlight=False)
-    if interrupted:
+    if outcome["stopped"] == INTERRUPTED:
         out.print(f"interrupted with {outcome['left']} trials left; go on with", highlight=False)
         out.print(f"  {_resume_command()}", markup=False, highlight=False, soft_wrap=True)
+    elif outcome["stopped"]:
+        out.print(
+            f"stopped with {outcome['left']} trials left: {outcome['stopped']}", style="red", markup=False
+        )

@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "datasets",
         *SMALL,
     },
-    "executors": {"trial", "store", "plugins", *SMALL},
+    "executors": {"trial", "store", "locks", "plugins", *SMALL},
     "gridfile": SMALL,
     "grid": {
         "datasets",

@@ -19,9 +19,10 @@ class PoolJob:
     label: str
     needs: str = ""
 
-    def execute(self, settings: Settings) -> None:
-        """Make what is missing of the pool."""
-        make_pool(self.trial, self.count, settings)
+    def execute(self, settings: Settings, *, wait: bool = True) -> None:
+        """Make what is missing of the pool; of two processes that want it, one waits for the other."""
+        with Store(settings.store).in_use():
+            make_pool(self.trial, self.count, settings)
 
     def keep_failure(self, settings: Settings, error: str) -> None:
         """Keep nothing: the trials that need the pool keep the error."""
@@ -29,23 +30,46 @@ class PoolJob:
 
 @dataclass(frozen=True)
 class TrialJob:
-    """Run one trial; `needs` is the key of the pool job that goes first, or empty."""
+    """Run one trial.
+
+    Attributes:
+        trial: the trial.
+        key: its hash.
+        label: what a person calls it.
+        needs: key of the pool job that goes first, or empty.
+        again: run it although it has diverged before.
+    """
 
     trial: Trial
     key: str
     label: str
     needs: str = ""
+    again: bool = False
 
-    def execute(self, settings: Settings) -> None:
-        """Run the trial and write its rows to the store."""
-        run_and_keep(self.trial, settings)
+    def execute(self, settings: Settings, *, wait: bool = True) -> None:
+        """Run the trial and write its rows to the store, unless another grid has done so meanwhile.
+
+        Args:
+            settings: where it runs.
+            wait: for another grid that is running this very trial.
+
+        Raises:
+            TakenError: another grid is running it, and `wait` is off.
+        """
+        store = Store(settings.store)
+        with store.claimed(self.key, wait=wait):
+            if self.again or not store.outcome(self.key):
+                run_and_keep(self.trial, settings)
 
     def keep_failure(self, settings: Settings, error: str) -> None:
-        """Write a row that says what went wrong."""
-        Store(settings.store).write([failed_row(self.trial, settings, error)])
+        """Write a row that says what went wrong, unless another grid has brought the trial to an end."""
+        store = Store(settings.store)
+        if not store.outcome(self.key):
+            store.write([failed_row(self.trial, settings, error)])
 
 
 Job = PoolJob | TrialJob
+POOL_FAILED = "its pool could not be made"
 
 
 class Listener(Protocol):
@@ -59,6 +83,12 @@ class Listener(Protocol):
 
     def failed(self, job: Job, error: str) -> None:
         """A job failed; a trial's failure is in the store."""
+
+    def postponed(self, job: Job) -> None:
+        """A job that had begun will be begun again: another grid has it, or its worker died."""
+
+    def notice(self, text: str) -> None:
+        """Something happened that a person should know."""
 
     def stopping(self) -> None:
         """No more jobs are started; those that run are waited for."""

@@ -5,23 +5,27 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import threading
 import time
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from types import FrameType
 
 from mousterian.errors import InputError
-from mousterian.executors._jobs import Job, Listener
+from mousterian.executors._failures import Streak
+from mousterian.executors._jobs import POOL_FAILED, Job, Listener, PoolJob, TrialJob
+from mousterian.executors._orphan import SUPERVISOR
+from mousterian.executors._worker import Word, work
 from mousterian.trial import Settings
 
 # What the fork server imports; it leaves out what cannot be imported, and workers then say so.
-_PRELOAD = ["torch._dynamo", "mousterian.training.loop"]
+_PRELOAD = ["mousterian.executors._orphan", "torch._dynamo", "mousterian.training.loop"]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_STARTS = 5  # of a worker that dies before it can work
+_POLL = 0.5  # seconds
+_TAKEN_FOR = 2.0  # seconds after which a trial that another grid was running is looked at again
 
 
 def run(jobs: Sequence[Job], settings: Settings, listener: Listener, *, workers: int = 0) -> None:
@@ -56,20 +60,29 @@ def default_workers(device: str) -> int:
 
 
 @dataclass
-class _Worker:
+class _Slot:
+    """A place for one worker process; the process may be replaced, what is known of the slot stays."""
+
+    number: int
     process: ForkServerProcess
     connection: Connection
     ready: bool = False
     job: Job | None = None
+    false_starts: int = 0
+    streak: Streak = field(default_factory=Streak)
 
 
 class _Supervisor:
-    """Hands jobs to workers, replaces workers that die, and knows which pools are ready."""
+    """Hands jobs to the workers in their slots, replaces workers that die, knows which pools are ready."""
 
     def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, count: int) -> None:
         self._waiting = list(jobs)
+        self._later: list[tuple[float, Job]] = []  # with the time from which on they may run
         self._unready = {job.needs for job in jobs if job.needs}
         self._failed_pools: dict[str, str] = {}
+        self._deaths: set[str] = set()
+        self._second_chances: set[str] = set()
+        self._successes = 0
         self._settings, self._listener = settings, listener
         # Threads of the numeric libraries are fixed when these are first loaded, so before workers start.
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
@@ -78,20 +91,31 @@ class _Supervisor:
         # died is replaced at once.
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOAD)
-        self._workers = [self._start() for _ in range(count)]
+        self._slots = [_Slot(number, *self._start()) for number in range(count)]
         self.stopping = False
 
-    def _start(self) -> _Worker:
-        here, there = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(there, self._settings), daemon=True)
-        # Started with Ctrl-C ignored: that is the supervisor's to answer, also while a worker still imports.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            process.start()
-        finally:
-            signal.signal(signal.SIGINT, handler)
-        there.close()
-        return _Worker(process, here)
+    def _start(self) -> tuple[ForkServerProcess, Connection]:
+        """Start a worker process; the fork server is started anew if it was killed."""
+        for _ in range(_STARTS):
+            here, there = self._context.Pipe()
+            process = self._context.Process(target=work, args=(there, self._settings), daemon=True)
+            # Started with Ctrl-C ignored: that is the supervisor's to answer, also while workers import.
+            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            os.environ[SUPERVISOR] = str(os.getpid())
+            try:
+                process.start()
+            except (OSError, EOFError):  # the fork server died just now
+                here.close()
+                time.sleep(0.1)
+                continue
+            finally:
+                del os.environ[SUPERVISOR]
+                signal.signal(signal.SIGINT, handler)
+                there.close()
+            return process, here
+        raise InputError(
+            "no worker process can be started", hint="the machine may be out of memory or processes"
+        )
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Stop after the running jobs; at the second call stop now."""
@@ -109,16 +133,19 @@ class _Supervisor:
         while True:
             if not self.stopping:
                 self._hand_out()
-            waited_for = [worker for worker in self._workers if worker.job or not worker.ready]
-            if not any(worker.job for worker in waited_for) and (self.stopping or not self._waiting):
+            waited_for = [slot for slot in self._slots if slot.job or not slot.ready]
+            left = self._waiting or self._later
+            if not any(slot.job for slot in waited_for) and (self.stopping or not left):
                 return
-            ready = wait([worker.connection for worker in waited_for], timeout=0.5)
-            for worker in waited_for:
-                if worker.connection in ready:
-                    self._receive(worker)
+            if not waited_for:  # all that is left is being run by another grid
+                time.sleep(_POLL)
+            ready = wait([slot.connection for slot in waited_for], timeout=_POLL)
+            for slot in waited_for:
+                if slot.connection in ready:
+                    self._receive(slot)
 
     def _hand_out(self) -> None:
-        for idle in [worker for worker in self._workers if worker.ready and not worker.job]:
+        for idle in [slot for slot in self._slots if slot.ready and not slot.job]:
             job = self._next()
             if job is None:
                 return
@@ -133,106 +160,106 @@ class _Supervisor:
 
     def _next(self) -> Job | None:
         """Take the first job that can run; those whose pool failed fail here."""
+        now = time.monotonic()
+        self._waiting += [job for due, job in self._later if due <= now]
+        self._later = [(due, job) for due, job in self._later if due > now]
         index = 0
         while index < len(self._waiting):
             job = self._waiting[index]
             if job.needs in self._failed_pools:
                 del self._waiting[index]
-                self._fail(job, f"its pool could not be made: {self._failed_pools[job.needs]}")
+                self._fail(job, f"{POOL_FAILED}: {self._failed_pools[job.needs]}")
             elif job.needs in self._unready:
                 index += 1
             else:
                 return self._waiting.pop(index)
         return None
 
-    def _receive(self, worker: _Worker) -> None:
+    def _receive(self, slot: _Slot) -> None:
         try:
-            seconds, error = worker.connection.recv()
+            word: Word = slot.connection.recv()
         except (EOFError, OSError):
-            worker.process.join(5)
-            seconds, error = 0.0, f"its worker process died (exit code {worker.process.exitcode})"
-            if worker.ready:
-                self._replace(worker)
-        job, worker.job = worker.job, None
+            self._died(slot)
+            return
+        job, slot.job = slot.job, None
         if job is None:
             # A worker's first word: whether it can work at all. If not, nor could any other.
-            if error:
-                raise InputError(f"no trial can run here: {error}")
-            worker.ready = True
-            return
-        self._unready.discard(job.key)
-        if error:
-            self._failed_pools[job.key] = error
-            self._fail(job, error)
+            if word.error:
+                raise InputError(f"no trial can run here: {word.error}")
+            slot.ready, slot.false_starts = True, 0
+        elif word.taken:
+            self._postpone(job, _TAKEN_FOR)
+        elif word.error:
+            self._failed(slot, job, word.error)
         else:
-            self._listener.finished(job, seconds)
+            self._unready.discard(job.key)
+            self._successes += 1
+            slot.streak.ended()
+            self._listener.finished(job, word.seconds)
+
+    def _died(self, slot: _Slot) -> None:
+        """Replace a worker; its job has a second chance, as it may not have been to blame."""
+        slot.process.join(5)
+        error = f"its worker process died (exit code {slot.process.exitcode})"
+        job, slot.job = slot.job, None
+        if not slot.ready:
+            slot.false_starts += 1
+            if slot.false_starts >= _STARTS:
+                raise InputError(f"no trial can run here: a worker cannot start, {error}")
+        self._replace(slot)
+        if job is None:
+            return
+        if job.key not in self._deaths:
+            self._deaths.add(job.key)
+            self._postpone(job, 0.0)
+        else:
+            self._failed(slot, job, error)
+
+    def _postpone(self, job: Job, seconds: float) -> None:
+        self._later.append((time.monotonic() + seconds, job))
+        self._listener.postponed(job)
+
+    def _failed(self, slot: _Slot, job: Job, error: str) -> None:
+        """Keep a failure; a slot that fails alike while others succeed is set aside, its jobs rerun."""
+        self._unready.discard(job.key)
+        if isinstance(job, PoolJob):
+            self._failed_pools[job.key] = error
+        at_fault = slot.streak.failed(job, error, self._successes)
+        self._fail(job, error)
+        if not at_fault or len(self._slots) == 1:
+            return
+        self._slots.remove(slot)
+        self._end([slot])
+        again = [each for each in slot.streak.jobs if isinstance(each, TrialJob)]
+        again = [each for each in again if each.key not in self._second_chances]
+        self._second_chances.update(each.key for each in again)
+        self._waiting += again
+        self._listener.notice(
+            f"worker {slot.number} is set aside: {len(slot.streak.jobs)} jobs in a row failed alike there"
+            f" while others succeeded; {len(again)} of them run again elsewhere"
+        )
 
     def _fail(self, job: Job, error: str) -> None:
         job.keep_failure(self._settings, error)
         self._listener.failed(job, error)
 
-    def _replace(self, worker: _Worker) -> None:
-        self._workers[self._workers.index(worker)] = self._start()
-        worker.connection.close()
+    def _replace(self, slot: _Slot) -> None:
+        slot.connection.close()
+        slot.process, slot.connection = self._start()
+        slot.ready = False
 
     def close(self) -> None:
         """End all workers: idle ones leave by themselves, busy ones are killed."""
-        for worker in self._workers:
-            worker.connection.close()
-            if worker.job:
-                worker.process.kill()
-        for worker in self._workers:
-            worker.process.join(2)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+        self._end(self._slots)
 
-
-def _work(connection: Connection, settings: Settings) -> None:
-    """Run jobs as they come until the supervisor is gone. Runs in the worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_supervisor, daemon=True).start()
-    problem = _cannot_work(settings.device)
-    connection.send((0.0, problem))
-    if problem:
-        return
-    while True:
-        try:
-            job: Job = connection.recv()
-        except (EOFError, OSError):
-            return
-        started = time.perf_counter()
-        error = ""
-        try:
-            job.execute(settings)
-        except InputError as wrong:
-            error = str(wrong)
-        except Exception:  # whatever a plug-in raises is this trial's failure, not the grid's
-            error = traceback.format_exc(limit=-4).strip()
-        try:
-            connection.send((time.perf_counter() - started, error))
-        except OSError:
-            return
-
-
-def _cannot_work(device: str) -> str:
-    """Return why no trial can run in this process, or nothing."""
-    try:
-        import torch
-
-        if device != "auto":
-            torch.zeros(1, device=device)
-    except ImportError as error:
-        return f"{error}; install what training needs: pip install 'mousterian[train]'"
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        return f"the device {device!r} cannot be used ({reason}); --device takes auto, cpu, cuda, cuda:1, ..."
-    return ""
-
-
-def _die_with_supervisor() -> None:
-    """End this process at once when the supervisor dies, however that happens, so that none is left over."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    @staticmethod
+    def _end(slots: Sequence[_Slot]) -> None:
+        for slot in slots:
+            slot.connection.close()
+            if slot.job:
+                slot.process.kill()
+        for slot in slots:
+            slot.process.join(2)
+            if slot.process.is_alive():
+                slot.process.kill()
+                slot.process.join()

@@ -21,6 +21,7 @@ def grid(
     data_dir: Path | None = None,
     dry_run: bool = False,
     retry_failed: bool = False,
+    keep_going: bool = False,
     json: bool = False,
 ) -> int:
     """Run the trials of a grid file that are not yet in the store.
@@ -48,7 +49,9 @@ def grid(
     dry_run
         List what would run and how long it would take, and run nothing.
     retry_failed
-        Run failed trials again.
+        Run failed trials again, and those that diverged.
+    keep_going
+        Go on when the first trials all fail alike, which else stops the grid.
     json
         Print the outcome as JSON.
     """
@@ -65,5 +68,6 @@ def grid(
         data_dir,
         retry_failed,
         tuple(executor_option),
+        keep_going,
     )
     return sweep.dry_run(request, json) if dry_run else sweep.run(request, json)
