@@ -25,12 +25,32 @@ PILOT_IMAGES = 16
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one worker's time, by what they are spent on, and where the figures come from."""
+    """Seconds of one worker's time, and where the figures come from.
 
-    training: float
-    pools: float
-    unknown_pools: int
+    Attributes:
+        by_trial: seconds of each trial, by its hash.
+        by_pool: seconds of each pool to be made, by its key; None where the generator cannot tell.
+        source: what the figures come from.
+    """
+
+    by_trial: Mapping[str, float]
+    by_pool: Mapping[str, float | None]
     source: str
+
+    @property
+    def training(self) -> float:
+        """Seconds of all trials."""
+        return sum(self.by_trial.values())
+
+    @property
+    def pools(self) -> float:
+        """Seconds of all pools that can be estimated."""
+        return sum(seconds or 0.0 for seconds in self.by_pool.values())
+
+    @property
+    def unknown_pools(self) -> int:
+        """How many pools cannot be estimated."""
+        return sum(seconds is None for seconds in self.by_pool.values())
 
 
 def _kind(one: Trial) -> str:
@@ -75,10 +95,13 @@ def _per_step(seconds: Callable[[int], float]) -> float:
     return max(1e-6, (seconds(many) - seconds(few)) / (many - few))
 
 
-def _pool_pilot(one: Trial, count: int, settings: Settings) -> float | None:
-    """Return seconds for a pool, from a few training steps and images; None if the generator cannot tell."""
+def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
+    """Return a generator's seconds of training and for each image, from a few steps and images of its own.
+
+    None if the generator cannot tell.
+    """
     if one.generator is None:
-        return 0.0
+        return 0.0, 0.0
     plugin = plugins.find("generators", one.generator.name)
     size_for = getattr(importlib.import_module(plugin.module), "size_for", None)
     if size_for is None or "steps" not in one.generator.options:
@@ -100,7 +123,33 @@ def _pool_pilot(one: Trial, count: int, settings: Settings) -> float | None:
     sampler[0].sample(positions % len(train.class_names), positions, positions)
     per_image = (time.perf_counter() - started) / PILOT_IMAGES
     steps = one.generator.options["steps"] or size_for(min(train.shape[:2])).steps
-    return per_step * float(steps) + per_image * count
+    return per_step * float(steps), per_image
+
+
+def _missing_pools(new: Sequence[Trial], store: Path) -> dict[str, Trial]:
+    """Return the pools that are not there yet, each by the trial that wants the most of it."""
+    found: dict[str, Trial] = {}
+    for one in new:
+        identity = one.pool()
+        if identity is None or (store / "pools" / identity.key).exists():
+            continue
+        held = found.setdefault(identity.key, one)
+        if held.n_syn_plus < one.n_syn_plus:
+            found[identity.key] = one
+    return found
+
+
+def _pool_seconds(new: Sequence[Trial], settings: Settings) -> dict[str, float | None]:
+    pilots: dict[str, tuple[float, float] | None] = {}
+    seconds: dict[str, float | None] = {}
+    for key, one in _missing_pools(new, settings.store).items():
+        made_by = one.generator and one.generator.describe()
+        kind = digest([made_by, one.dataset.describe()])
+        if kind not in pilots:
+            pilots[kind] = _pool_pilot(one, settings)
+        pilot = pilots[kind]
+        seconds[key] = None if pilot is None else pilot[0] + pilot[1] * one.n_syn_plus
+    return seconds
 
 
 def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Settings) -> Estimate:
@@ -113,8 +162,6 @@ def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Setting
     """
     import torch
 
-    from mousterian.grid import jobs
-
     torch.set_num_threads(1)
     device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     settings = replace(settings, device=device)
@@ -123,18 +170,6 @@ def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Setting
     for one in new:
         if _kind(one) not in speeds:
             speeds[_kind(one)] = _pilot(one, settings)
-    training = sum(speeds[_kind(one)] * _images_seen(one) for one in new)
-    pools, unknown = 0.0, 0
-    pilots: dict[str, float | None] = {}
-    for job in jobs(new, settings):
-        identity = job.trial.pool()
-        if identity is None or job.key != identity.key or (settings.store / "pools" / job.key).exists():
-            continue
-        kind = digest([identity.generator, dict(identity.options), identity.dataset])
-        if kind not in pilots:
-            pilots[kind] = _pool_pilot(job.trial, job.trial.n_syn_plus, settings)
-        seconds = pilots[kind]
-        unknown += seconds is None
-        pools += seconds or 0.0
+    by_trial = {one.key: speeds[_kind(one)] * _images_seen(one) for one in new}
     source = "finished trials of the same kind" if history else "a pilot of a few steps on this machine"
-    return Estimate(training, pools, unknown, source)
+    return Estimate(by_trial, _pool_seconds(new, settings), source)

@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
         "datasets",
         *SMALL,
     },
-    "executors": {"trial", "store", "locks", "plugins", *SMALL},
+    "executors": {"trial", "store", "locks", "plugins", "estimate", *SMALL},
     "gridfile": SMALL,
     "grid": {
         "datasets",
@@ -62,7 +62,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "console": set(),
     "progress": {"executors"},
-    "estimate": {"grid", "trial", "plugins", "store", "training", "generators", *SMALL},
+    "estimate": {"trial", "plugins", "store", "training", "generators", *SMALL},
     "sweep": {"console", "grid", "progress", "estimate", "trial", "store", "executors", *SMALL},
     "listing": {"console", "plugins", "store", "datasets", "training", *SMALL},
     "surfaces": {"fitting", *SMALL},
