@@ -70,7 +70,9 @@ class CapturedUpdate(Update):
         """Take one step on a batch from every stream."""
         if self._replay is None:
             self._inputs = [(images.clone(), targets.clone()) for images, targets in batches]
-            self._warm_up()
+            # What the warm-up draws (dropout) is drawn again by the steps.
+            with torch.random.fork_rng(devices=[self._device] if self.captured else []):
+                self._warm_up()
             pending = self._pending
             self.begin(list(self._source))
             self._pending = pending

@@ -28,11 +28,12 @@ class Checkpoint:
     Args:
         path: the file; `remove` deletes it.
         trial: the trial's hash; a file of another trial is ignored.
-        every: seconds of training between two writes.
+        every: seconds of training between two writes; default: EVERY.
     """
 
-    def __init__(self, path: Path, trial: str, every: float = EVERY) -> None:
-        self.path, self._trial, self._every = path, trial, every
+    def __init__(self, path: Path, trial: str, every: float | None = None) -> None:
+        self.path, self._trial = path, trial
+        self._every = EVERY if every is None else every
         self._held = self._load()
         self._stage = -1
         self._took: list[list[float]] = list(self._held["took"]) if self._held else []

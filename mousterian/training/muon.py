@@ -94,7 +94,7 @@ class Muon(torch.optim.Optimizer):
             moves = [self._nesterov(p, p.grad, group["momentum"]) for p in same if p.grad is not None]
             matrices = torch.stack([move.flatten(-3) for move in moves])
             for parameter, move in zip(same, orthogonalise(matrices), strict=True):
-                size = parameter.norm(dim=(-4, -3, -2, -1), keepdim=True)
+                size = torch.linalg.vector_norm(parameter, dim=(-4, -3, -2, -1), keepdim=True)
                 parameter.mul_(parameter.shape[-4] ** 0.5 / size)
                 parameter.sub_(move.reshape(parameter.shape) * group["lr"])
 
