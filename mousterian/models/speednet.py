@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mousterian.errors import InputError
+
 if TYPE_CHECKING:
     from torch import nn
+
+_SMALLEST = 3
 
 
 def build(
@@ -28,4 +32,6 @@ def build(
     """
     from mousterian.models._speednet import SpeedNet
 
+    if min(shape[:2]) < _SMALLEST:
+        raise InputError(f"speednet takes images of at least {_SMALLEST} pixels a side, not {shape[:2]}")
     return SpeedNet(classes, shape, widths, whitening)
