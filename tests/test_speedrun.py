@@ -13,6 +13,7 @@ from mousterian.evaluations import accuracy, accuracy_of_views
 from mousterian.images import ImageSet
 from mousterian.models.speednet import build
 from mousterian.training import acceleration, feed, loop
+from mousterian.training.fused import train_together
 from mousterian.training.mixture import Mixture, resident
 from mousterian.training.muon import Muon, orthogonalise
 from mousterian.training.recipes import Recipe, recipe
@@ -241,3 +242,37 @@ def test_what_version_1_did_not_have_is_left_out_of_a_recipe_that_does_not_use_i
     fast = recipe("speedrun")
     assert fast.model_dump()["precision"] == "bfloat16"
     assert Recipe.model_validate(fast.model_dump(mode="json")) == fast
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_models_trained_together_end_as_each_alone(mode: str) -> None:
+    given = [
+        loop.Task(**{**vars(task(40, precision="float32")), "training_seed": seed, "acceleration": mode})
+        for seed in range(3)
+    ]
+    together = [small(each) for each in given]
+    costs = train_together(together, given)
+    for each, model, cost in zip(given, together, costs, strict=True):
+        alone = small(each)
+        assert loop.train(alone, [loop.Stream(each.mixture, 20)], each).steps == cost.steps
+        for name, value in alone.state_dict().items():
+            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    weights = [model.network.head.weight for model in together]
+    assert not torch.equal(weights[0], weights[1])
+
+
+def test_a_model_that_diverges_harms_no_other() -> None:
+    given = [task(40), task(40)]
+    together, alone = [small(each) for each in given], small(given[0])
+    with torch.no_grad():
+        together[1].network.head.weight.fill_(torch.nan)
+    costs = train_together(together, given)
+    loop.train(alone, [loop.Stream(given[0].mixture, 20)], given[0])
+    torch.testing.assert_close(together[0].network.head.weight, alone.network.head.weight)
+    assert isinstance(costs[0], loop.Cost) and isinstance(costs[1], loop.Diverged)
+
+
+def test_only_trials_of_one_shape_are_trained_together() -> None:
+    given = [task(40), task(41)]
+    with pytest.raises(InputError, match="one recipe, device and size"):
+        train_together([small(each) for each in given], given)

@@ -29,7 +29,7 @@ class CapturedUpdate(Update):
     optimiser, `finish` copies the trained weights out. Without CUDA the same is done step by step.
 
     Args:
-        modules, streams, recipe, device, parts: as for Update.
+        modules, streams, recipe, device, parts, models: as for Update.
         compiled: compile the modules first.
     """
 
@@ -41,11 +41,12 @@ class CapturedUpdate(Update):
         device: torch.device,
         parts: int = 1,
         *,
+        models: bool = False,
         compiled: bool = False,
     ) -> None:
         self.captured = device.type == "cuda"
         held: nn.ModuleList = copy.deepcopy(nn.ModuleList(modules))
-        super().__init__(list(held), streams, recipe, device, parts)
+        super().__init__(list(held), streams, recipe, device, parts, models=models)
         if compiled:
             for module in self.modules:
                 module.compile(dynamic=False)
@@ -156,6 +157,7 @@ def update_for(
     parts: int = 1,
     mode: str = "auto",
     key: str = "",
+    models: bool = False,
 ) -> Update:
     """Return the update of a run.
 
@@ -167,6 +169,7 @@ def update_for(
         parts: micro-batches of a batch.
         mode: one of MODES; "auto" is a graph on CUDA and eager elsewhere.
         key: runs with the same key and shapes share one captured update; empty: none is kept.
+        models: the modules are stacks of several models.
 
     Raises:
         InputError: unknown mode.
@@ -174,12 +177,13 @@ def update_for(
     if mode not in MODES:
         raise unknown_name("acceleration", mode, MODES)
     if mode == "eager" or (mode == "auto" and device.type != "cuda"):
-        return Update(modules, streams, recipe, device, parts)
+        return Update(modules, streams, recipe, device, parts, models=models)
     shapes = tuple((stream.batch, *stream.mixture.arrays[0].shape[1:]) for stream in streams)
     name = (key, mode, str(device), parts, recipe.model_dump_json(), shapes)
     held = _kept.pop(name, None) if key else None
     if held is None:
-        held = CapturedUpdate(modules, streams, recipe, device, parts, compiled=mode == "compile")
+        compiled = mode == "compile"
+        held = CapturedUpdate(modules, streams, recipe, device, parts, models=models, compiled=compiled)
     held.begin(modules)
     if key:
         _kept[name] = held

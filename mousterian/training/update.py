@@ -26,7 +26,12 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def optimiser(
-    parameters: Iterable[nn.Parameter], recipe: Recipe, batch: int, *, captured: bool = False
+    parameters: Iterable[nn.Parameter],
+    recipe: Recipe,
+    batch: int,
+    *,
+    captured: bool = False,
+    models: bool = False,
 ) -> torch.optim.Optimizer:
     """Build the recipe's optimiser; each group keeps its highest learning rate as `peak`.
 
@@ -35,6 +40,7 @@ def optimiser(
         recipe: which optimiser, and its values.
         batch: images a step, of all streams together.
         captured: keep learning rates and counts as tensors, for a graph that is replayed.
+        models: the parameters are stacked over several models, in front.
     """
     learning = list(parameters)
     fused = learning[0].is_cuda
@@ -42,7 +48,9 @@ def optimiser(
     made: torch.optim.Optimizer
     if recipe.optimizer == "muon":
         side = recipe.side_learning_rate * batch
-        made = Muon(learning, lr=rate, side_lr=side, momentum=recipe.momentum, weight_decay=decay)
+        made = Muon(
+            learning, lr=rate, side_lr=side, momentum=recipe.momentum, weight_decay=decay, models=models
+        )
     elif recipe.optimizer == "adamw":
         made = torch.optim.AdamW(learning, rate, weight_decay=decay, fused=fused, capturable=captured)
     else:
@@ -67,6 +75,7 @@ class Update:
         device: where all of it lies.
         parts: micro-batches that each batch is cut into; their gradients add up to the batch's. Batch
             norm sees micro-batches, so its statistics are those of smaller batches.
+        models: the modules are stacks of several models (fused.py).
     """
 
     captured = False
@@ -78,13 +87,15 @@ class Update:
         recipe: Recipe,
         device: torch.device,
         parts: int = 1,
+        *,
+        models: bool = False,
     ) -> None:
         self.modules = nn.ModuleList(modules)
         self._losses = [(stream.loss or self._cross_entropy, stream.weight) for stream in streams]
         self._recipe, self._device, self._parts = recipe, device, parts
         learning = [p for p in self.modules.parameters() if p.requires_grad]
         batch = sum(stream.batch for stream in streams)
-        self.optimiser = optimiser(learning, recipe, batch, captured=self.captured)
+        self.optimiser = optimiser(learning, recipe, batch, captured=self.captured, models=models)
         self._learning = learning
         half = recipe.precision == "float16" and device.type != "cpu"
         self._scale = _FLOAT16_SCALE if half else 1.0

@@ -1,0 +1,139 @@
+"""Several trials of one shape trained at once: their weights stacked, every convolution a grouped one.
+
+A device that idles on the small kernels of one model is filled by many. Each model sees the batches, in the
+order and with the augmentation, that it would see alone; sums are taken in another order, so results
+agree to rounding, not bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.nn import functional
+
+from mousterian.errors import InputError
+from mousterian.seeds import seed_for
+from mousterian.training.acceleration import update_for
+from mousterian.training.feed import Batch, Feed, Look, Stream
+from mousterian.training.loop import Cost, Diverged, Normalised, Task
+
+
+class Ensemble(nn.Module):
+    """Models of one architecture as one module with stacked weights.
+
+    Args:
+        models: all of one architecture, on one device.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        super().__init__()
+        parameters, buffers = stack_module_state(list(models))
+        self._names = {_flat(name): name for name in (*parameters, *buffers)}
+        for name, value in parameters.items():
+            self.register_parameter(_flat(name), nn.Parameter(value.detach(), value.requires_grad))
+        for name, value in buffers.items():
+            self.register_buffer(_flat(name), value)
+        self._skeleton = [copy.deepcopy(models[0]).to("meta")]  # in a list: none of its weights are ours
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (K, N, classes) for images (K, N, C, H, W), one batch a model."""
+        weights: dict[str, Tensor] = {self._names[n]: p for n, p in self.named_parameters(recurse=False)}
+        state: dict[str, Tensor] = {self._names[n]: b for n, b in self.named_buffers(recurse=False)}
+        skeleton = self._skeleton[0].train(self.training)
+
+        def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Tensor) -> Tensor:
+            logits: Tensor = functional_call(skeleton, (parameters, buffers), (batch,))
+            return logits
+
+        outputs: Tensor = vmap(one, randomness="different")(weights, state, images)
+        return outputs
+
+    @torch.no_grad()
+    def give_back(self, models: Sequence[nn.Module]) -> None:
+        """Copy the stacked weights into the models they came from."""
+        own = self.state_dict()
+        for index, model in enumerate(models):
+            for name, value in model.state_dict().items():
+                value.copy_(own[_flat(name)][index])
+
+
+def _flat(name: str) -> str:
+    return name.replace(".", "/")
+
+
+class _Feeds:
+    """The batches of all models, stacked."""
+
+    def __init__(self, models: Sequence[Normalised], tasks: Sequence[Task]) -> None:
+        self._feeds = [_feed(model, task) for model, task in zip(models, tasks, strict=True)]
+
+    def next(self) -> Batch:
+        images, targets = zip(*(feed.next() for feed in self._feeds), strict=True)
+        return torch.stack(images), torch.stack(targets)
+
+
+def _feed(model: Normalised, task: Task) -> Feed:
+    seed = task.training_seed
+    look = Look(model.get_buffer("mean"), model.get_buffer("std"), task.recipe)
+    generator = torch.Generator().manual_seed(seed_for("augmentation", seed))
+    stream = Stream(task.mixture, task.recipe.batch_size)
+    return Feed(stream, look, lambda purpose: seed_for(purpose, seed, 0), generator)
+
+
+def train_together(models: Sequence[Normalised], tasks: Sequence[Task]) -> list[Cost | Diverged]:
+    """Train models in place, each jointly on the mixture of its own task; the recipe is the same.
+
+    Returns:
+        Each model's cost (a K-th of the time), or that it diverged. One that diverges harms no other.
+
+    Raises:
+        InputError: recipes, devices or sizes of mixtures differ.
+    """
+    alike = {(t.recipe.model_dump_json(), str(t.device), len(t.mixture), t.parts) for t in tasks}
+    if len(alike) != 1:
+        raise InputError("trials that are trained at once need one recipe, device and size of mixture")
+    started = time.perf_counter()
+    task, count = tasks[0], len(tasks)
+    recipe = task.recipe
+    for model in models:
+        model.train()
+    ensemble = Ensemble(models)
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        smoothing = recipe.label_smoothing
+        return functional.cross_entropy(
+            outputs.flatten(0, 1), targets.flatten(), label_smoothing=smoothing
+        ).mul(count)
+
+    stream = replace(Stream(task.mixture, recipe.batch_size), loss=loss)
+    key = task.key and f"{count} × {task.key}"
+    update = update_for(
+        [ensemble], [stream], recipe, task.device, parts=1, mode=task.acceleration, key=key, models=True
+    )
+    feeds = _Feeds(models, tasks)
+    steps = recipe.steps(len(task.mixture))
+    for step in range(steps):
+        update.rates(step, steps)
+        update.step([feeds.next()])
+    update.finish()
+    ensemble.give_back(models)
+    for model in models:
+        model.eval()
+    seconds = (time.perf_counter() - started) / count
+    return _results(models, Cost(steps, steps * stream.batch, seconds))
+
+
+def _results(models: Sequence[nn.Module], cost: Cost) -> list[Cost | Diverged]:
+    found: list[Cost | Diverged] = []
+    for model in models:
+        values: list[Any] = [torch.isfinite(value).all() for value in model.parameters()]
+        sound = bool(torch.stack(values).all())
+        found.append(cost if sound else Diverged("a weight is not finite after the last step", cost))
+    return found
