@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,11 +19,12 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.fitting.table import load
 from mousterian.planning import Plan
 from mousterian.published.equations import audit
-from mousterian.store import FAILED, Store
+from mousterian.store import DIVERGED, FAILED, Store
 from mousterian.wording import answer, counts, number, percent, percents, rates
 
 PUBLISHED = "published:"
 _BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
+_UNSAFE = re.compile(r"^\.|[/\\\x00-\x1f]")
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 
 
@@ -35,8 +37,8 @@ class Arm:
     rows: pd.DataFrame
 
 
-def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], int]:
-    """Return the arms of tables and how many failed trials were left out.
+def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], str]:
+    """Return the arms of tables, and what was left out of them: a sentence, or nothing.
 
     Args:
         sources: files, folders of stores, or `published:NAME`; without any, the store.
@@ -47,7 +49,7 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
         InputError: a source cannot be read, or a condition leaves no row.
     """
     found: list[Arm] = []
-    failed = 0
+    left_out = dict.fromkeys((FAILED, DIVERGED), 0)
     for source in sources or [str(store)]:
         if source.startswith(PUBLISHED):
             paper = published.load(source.removeprefix(PUBLISHED))
@@ -55,15 +57,18 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
             continue
         path = Path(source)
         frame = select(Store(path).read() if path.is_dir() or not sources else load(path), where)
-        failed += int((frame["status"] == FAILED).sum()) if "status" in frame else 0
+        trials = frame.drop_duplicates("trial") if "trial" in frame else frame
+        for status in left_out if "status" in frame else ():
+            left_out[status] += int((trials["status"] == status).sum())
         arms = equivalence.arms(frame).items()
         plain = len(arms) == 1 and "dataset" not in frame
         found += [Arm(path.stem if plain else name, labels, rows) for name, (labels, rows) in arms]
     if not found:
         raise InputError(
-            "no finished trial here: all have failed", where=str(store), hint="see their `error`"
+            "no finished trial here: all have failed or diverged", where=str(store), hint="see their `error`"
         )
-    return found, failed
+    told = " and ".join(f"{count} {status}" for status, count in left_out.items() if count)
+    return found, told and f"{told} trials are left out"
 
 
 def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
@@ -116,17 +121,18 @@ def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: i
         made = equivalence.fit(
             arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
         )
-        path = out if single else out / f"{name}.json"
+        # A store's columns may hold anything: no name from there leads out of the folder.
+        path = out if single else out / f"{_UNSAFE.sub('_', name)}.json"
         made.save(path)
         saved.append((made, path))
     return saved
 
 
-def show_fits(saved: Sequence[tuple[Fit, Path]], failed: int) -> None:
+def show_fits(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
     """Print each fit: equation, surfaces, a few equivalences, warnings, and where it is."""
     out = console()
-    if failed:
-        out.print(f"{failed} failed trials are left out", highlight=False)
+    if left_out:
+        out.print(left_out, highlight=False)
     for made, path in saved:
         out.rule(made.name, align="left")
         cells = made.data.groupby(["n_base", "n_real_plus", "n_syn_plus"]).ngroups

@@ -9,7 +9,7 @@ from typing import Any
 from mousterian import plugins
 from mousterian.console import console, table
 from mousterian.errors import unknown_name
-from mousterian.store import DONE, Store
+from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.training import recipes
 
 
@@ -79,7 +79,7 @@ def dataset(name: str, data_dir: Path | None, as_json: bool) -> int:
 
 
 def cells(folder: Path, as_json: bool) -> int:
-    """Show the cells of a store: seeds done and failed, mean top-1 accuracy and its spread over seeds."""
+    """Show the cells of a store: seeds by status, mean top-1 accuracy of those done and its spread."""
     frame = Store(folder).read()
     keys = [
         "dataset",
@@ -92,12 +92,15 @@ def cells(folder: Path, as_json: bool) -> int:
         "n_real_plus",
         "n_syn_plus",
     ]
-    frame["failed"] = frame["status"] != DONE
+    for status in STATUSES:
+        frame[status] = frame["status"] == status
+    frame["top1"] = frame["top1"].where(frame[DONE])
     grouped = frame.groupby([*keys, "cell", "evaluation"], sort=True)
     rows = (
         grouped.agg(
-            done=("failed", lambda failed: int((~failed).sum())),
-            failed=("failed", "sum"),
+            done=(DONE, "sum"),
+            diverged=(DIVERGED, "sum"),
+            failed=(FAILED, "sum"),
             top1=("top1", "mean"),
             spread=("top1", "std"),
         )

@@ -10,11 +10,12 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import logging
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib.metadata import entry_points
+from functools import cache, partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "figures": ("draw",),
     "executors": ("run",),
 }
+_log = logging.getLogger(__name__)
 # Names that an option's annotation may use, beside Python's own.
 _TYPES = {**vars(typing), "Path": Path}
 
@@ -67,7 +69,20 @@ class Option:
 
 @dataclass(frozen=True)
 class Plugin:
-    """What is known of a plug-in without importing it."""
+    """What is known of a plug-in without importing it.
+
+    Attributes:
+        kind: which kind it is of.
+        name: what it is called.
+        module: where its entry function is.
+        function: name of that.
+        help: its docstring.
+        options: its keyword-only arguments.
+        has_members: it stands for the names that its `members()` lists.
+        has_stamp: it tells the content of the files that its options name.
+        preset: options that its name decides.
+        broken: why it cannot be used, or nothing.
+    """
 
     kind: str
     name: str
@@ -78,6 +93,7 @@ class Plugin:
     has_members: bool
     has_stamp: bool
     preset: Mapping[str, Any]
+    broken: str = ""
 
     @property
     def summary(self) -> str:
@@ -144,6 +160,8 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
         raise InputError(
             f"plug-in {name!r} does not parse: {error.msg}", where=f"{path}:{error.lineno}"
         ) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"plug-in {name!r} cannot be read: {error}", where=str(path)) from None
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     wanted = (function,) if function else KINDS[kind]
     entry = next((functions[each] for each in wanted if each in functions), None)
@@ -169,41 +187,63 @@ def _folder(kind: str) -> Path:
     return Path(__file__).parent / kind
 
 
-def _third_party(kind: str) -> dict[str, Plugin]:
-    found = {}
-    for point in entry_points(group=f"mousterian.{kind}"):
-        module, _, function = point.value.partition(":")
-        try:
-            spec = importlib.util.find_spec(module)
-        except ImportError:
-            spec = None
-        if spec is None or spec.origin is None:
-            raise InputError(
-                f"the entry point {point.name!r} names a module that cannot be found: {module}",
-                where=f"entry points of {point.dist.name if point.dist else 'an installed package'}",
-            )
-        plugin = _read(kind, point.name, module, Path(spec.origin), function or None)
-        if plugin is None:
-            raise InputError(
-                f"plug-in {point.name!r} has no function {' or '.join(KINDS[kind])}", where=spec.origin
-            )
-        found[point.name] = plugin
-    return found
+def _read_or_broken(kind: str, name: str, module: str, find_path: Callable[[], tuple[Path, str]]) -> Plugin:
+    """Read a plug-in; one that cannot be used is kept with its error, so that the others of its kind work."""
+    try:
+        path, function = find_path()
+        plugin = _read(kind, name, module, path, function or None)
+        if plugin is not None:
+            return plugin
+        error = InputError(f"plug-in {name!r} has no function {' or '.join(KINDS[kind])}", where=str(path))
+    except InputError as found:
+        error = found
+    return Plugin(kind, name, module, "", f"broken: {error}", {}, False, False, {}, str(error))
+
+
+def _path_of(point: EntryPoint) -> tuple[Path, str]:
+    """Return the file that an entry point names, and the function, if it names one."""
+    module, _, function = point.value.partition(":")
+    try:
+        spec = importlib.util.find_spec(module)
+    except Exception:  # the package around the module is imported, and may raise anything
+        spec = None
+    if spec is None or spec.origin is None:
+        raise InputError(
+            f"the entry point {point.name!r} names a module that cannot be found: {module}",
+            where=f"entry points of {_package(point)}",
+        )
+    return Path(spec.origin), function
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "an installed package"
 
 
 @cache
 def available(kind: str) -> Mapping[str, Plugin]:
-    """Return all plug-ins of a kind by name, ours first, then third parties'."""
+    """Return all plug-ins of a kind by name, ours first, then third parties'; `broken` ones too."""
     if kind not in KINDS:
         raise unknown_name("kind of plug-in", kind, KINDS)
     found = {}
     for path in sorted(_folder(kind).glob("*.py")):
         if not path.stem.startswith("_"):
-            plugin = _read(kind, path.stem, f"mousterian.{kind}.{path.stem}", path)
-            if plugin is None:
-                raise InputError(f"no function {' or '.join(KINDS[kind])} in it", where=str(path))
-            found[path.stem] = plugin
-    return {**_third_party(kind), **found}
+            module = f"mousterian.{kind}.{path.stem}"
+            found[path.stem] = _read_or_broken(kind, path.stem, module, lambda path=path: (path, ""))
+    for point in entry_points(group=f"mousterian.{kind}"):
+        if point.name in found:
+            _log.warning(
+                "%s %r of %s is left out: there is one of that name already; give it another",
+                *(kind, point.name, _package(point)),
+            )
+            continue
+        module = point.value.partition(":")[0]
+        found[point.name] = _read_or_broken(kind, point.name, module, partial(_path_of, point))
+    return found
+
+
+def working(kind: str) -> Mapping[str, Plugin]:
+    """Return the plug-ins of a kind that can be used, by name."""
+    return {name: plugin for name, plugin in available(kind).items() if not plugin.broken}
 
 
 @cache
@@ -211,10 +251,12 @@ def find(kind: str, name: str) -> Plugin:
     """Return the plug-in of that name; a file with `members()` stands for all the names it lists.
 
     Raises:
-        InputError: no plug-in has that name; the message has the nearest one.
+        InputError: no plug-in has that name (the message has the nearest one), or it is broken.
     """
     plugins = available(kind)
     if name in plugins:
+        if plugins[name].broken:
+            raise InputError(f"{kind} {name!r} cannot be used: {plugins[name].broken}")
         return plugins[name]
     names = set(plugins)
     for plugin in plugins.values():

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.images import ImageSet, concatenate
+from mousterian.locks import held
 from mousterian.seeds import canonical, digest, seed_for
 from mousterian.store import write_atomically
 
@@ -107,7 +107,7 @@ class Pool:
     ) -> None:
         """Make the shards that the first `count` images need and that are not there yet.
 
-        Two processes that want the same pool take turns; the kernel's lock dies with its holder.
+        Two processes that want the same pool take turns; the kernel frees the lock when its holder dies.
 
         Args:
             count: images wanted.
@@ -123,7 +123,7 @@ class Pool:
             raise InputError(
                 f"cannot make the pool's folder ({error.strerror})", where=str(self.folder)
             ) from error
-        with FileLock(self.folder / "lock"):
+        with held(self.folder / "lock"):
             missing = self._missing(count)
             if not missing:
                 return

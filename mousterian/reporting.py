@@ -209,7 +209,7 @@ def _straight(formula: Formula) -> str:
 def _figures(fit: Fit, anchor: str) -> list[dict[str, Any]]:
     """Draw every figure that there is; one that cannot be drawn of this fit says why."""
     drawn: list[dict[str, Any]] = []
-    for name, plugin in sorted(plugins.available("figures").items()):
+    for name, plugin in sorted(plugins.working("figures").items()):
         identifier = f"{anchor}-{name.replace('_', '-')}"
         try:
             figure = plugin.load()(fit)

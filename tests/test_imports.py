@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     "provenance": SMALL,
     "attempt": {"plugins", "images", "training", *SMALL},
     "datasets": {"images", "store", "plugins", "decoding", *SMALL},
-    "generators": {"images", "decoding", *SMALL},
+    "generators": {"images", "decoding", "store", *SMALL},
     "models": SMALL,
     "strategies": {"training", "images", *SMALL},
     "evaluations": {"training", "images", *SMALL},

@@ -175,12 +175,35 @@ def test_families_stand_for_all_their_members() -> None:
     assert plugins.find("models", "vit_tiny_patch16_224").module == "mousterian.models.timm"
 
 
-def test_a_plug_in_that_does_not_parse_is_named(third_party: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("def build(:\n", "'linear' does not parse"),
+        ("def other(): pass\n", "has no function build"),
+        ("def build(classes, shape, *, width=print): pass\n", "a default that is not a plain value"),
+        ("\0", "linear"),
+    ],
+)
+def test_a_broken_plug_in_is_listed_with_its_error_and_spoils_no_other(
+    third_party: Path, text: str, told: str
+) -> None:
     broken = third_party / "site" / "elsewhere" / "my_linear.py"
-    broken.write_text("def build(:\n")
-    with pytest.raises(InputError, match="'linear' does not parse") as caught:
-        plugins.available("models")
-    assert str(broken) in caught.value.where
+    broken.write_text(text)
+    assert plugins.find("models", "resnet110").name == "resnet110"
+    assert "linear" not in plugins.working("models")
+    listed = plugins.available("models")["linear"]
+    assert told in listed.summary and str(broken) in listed.summary
+    with pytest.raises(InputError, match=told):
+        plugins.find("models", "linear")
+
+
+def test_a_third_partys_name_that_is_ours_is_left_out_and_said(
+    third_party: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    points = third_party / "site" / "elsewhere-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text().replace("linear = ", "small_cnn = "))
+    assert plugins.find("models", "small_cnn").module == "mousterian.models.small_cnn"
+    assert "'small_cnn' of elsewhere is left out" in caplog.text
 
 
 def test_listing_does_not_import_torch() -> None:

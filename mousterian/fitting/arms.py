@@ -14,8 +14,8 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     """Split a store's rows into arms: name -> (labels, rows).
 
     Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
-    failed trials are left out. An arm's name is made of its dataset, its generator and of what else sets
-    the arms apart.
+    failed and of diverged trials are left out. An arm's name is made of its dataset, its generator and of
+    what else sets the arms apart.
     """
     if "status" in frame:
         frame = frame[frame["status"] == "done"]

@@ -210,4 +210,4 @@ def load(name: str) -> Surface:
 
 def names() -> tuple[str, ...]:
     """Return the names of all surfaces, ours and third parties'."""
-    return tuple(sorted(plugins.available("surfaces")))
+    return tuple(sorted(plugins.working("surfaces")))

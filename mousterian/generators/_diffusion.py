@@ -12,13 +12,14 @@ import torch
 from diffusers import UNet2DModel
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from mousterian.errors import InputError
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
+from mousterian.store import write_atomically
 
 Denoise = Callable[[Tensor, Tensor], Tensor]
 
@@ -118,9 +119,7 @@ def _keep_or_train(network: nn.Module, path: Path, train: Callable[[], nn.Module
             ) from error
         return network.eval()
     trained = train()
-    temporary = path.with_suffix(".tmp")
-    save_file({name: value.cpu() for name, value in trained.state_dict().items()}, temporary)
-    temporary.replace(path)
+    write_atomically(path, save({name: value.cpu() for name, value in trained.state_dict().items()}))
     return trained.eval()
 
 

@@ -51,7 +51,7 @@ def fit(
     """
     from mousterian import answers
 
-    arms, failed = answers.read_arms(tables, store, where)
+    arms, left_out = answers.read_arms(tables, store, where)
     saved = answers.fit(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
     if json:
         answers.print_json([made.to_json() for made, _ in saved])
@@ -60,7 +60,7 @@ def fit(
     elif python:
         print("\n\n".join(answers.as_python(made) for made, _ in saved))
     else:
-        answers.show_fits(saved, failed)
+        answers.show_fits(saved, left_out)
     unknown = answers.unidentified(saved) if strict else []
     for sentence in unknown:
         print(f"mousterian: {sentence}", file=sys.stderr)
