@@ -36,14 +36,14 @@ training_seeds = 0
 class Nothing(TrialJob):
     """A trial of no work at all."""
 
-    def execute(self, settings: Settings) -> None:
+    def execute(self, settings: Settings, *, wait: bool = True) -> None:
         pass
 
 
 class Row(TrialJob):
     """A trial of no work but that of writing its row."""
 
-    def execute(self, settings: Settings) -> None:
+    def execute(self, settings: Settings, *, wait: bool = True) -> None:
         row = failed_row(self.trial, settings, "") | {"status": DONE, "top1": 0.5, "total": 1}
         Store(settings.store).write([row])
 
@@ -65,6 +65,12 @@ class Clock:
 
     def failed(self, job: Job, error: str) -> None:
         self.errors.append(error)
+
+    def postponed(self, job: Job) -> None:
+        raise SystemExit(f"lost: {job.label}")
+
+    def notice(self, text: str) -> None:
+        print(text)
 
     def stopping(self) -> None:
         pass

@@ -66,6 +66,7 @@ class Recorder:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.done: list[str] = []
+        self.lost: list[str] = []
         self.errors: dict[str, str] = {}
 
     def started(self, job: Job) -> None:
@@ -76,6 +77,12 @@ class Recorder:
 
     def failed(self, job: Job, error: str) -> None:
         self.errors[job.key] = error
+
+    def postponed(self, job: Job) -> None:
+        self.lost.append(job.key)
+
+    def notice(self, text: str) -> None:
+        pass
 
     def stopping(self) -> None:
         pass
@@ -233,6 +240,7 @@ class TestCluster:
         listener = Recorder()
         ray.run([once, always, third], settings(tmp_path / "store"), listener, max_retries=1)
         assert set(listener.done) == {once.key, third.key}
+        assert {once.key, always.key} <= set(listener.lost)
         assert "worker or node was lost" in listener.errors[always.key]
         assert Store(tmp_path / "store").status() == {
             once.key: "done", third.key: "done", always.key: "failed"
@@ -251,11 +259,11 @@ class Deadly(TrialJob):
         super().__init__(*fields)  # type: ignore[arg-type]
         object.__setattr__(self, "mark", mark)
 
-    def execute(self, settings: Settings) -> None:
+    def execute(self, settings: Settings, *, wait: bool = True) -> None:
         mark = Path(self.mark)  # type: ignore[attr-defined]
         if not self.mark or not mark.exists():  # type: ignore[attr-defined]
             if self.mark:  # type: ignore[attr-defined]
                 mark.touch()
             time.sleep(0.2)
             os.kill(os.getpid(), signal.SIGKILL)
-        super().execute(settings)
+        super().execute(settings, wait=wait)

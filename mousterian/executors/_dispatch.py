@@ -9,14 +9,14 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
 
 from mousterian import trial
 from mousterian.errors import InputError
-from mousterian.executors._jobs import Job, Listener, TrialJob
+from mousterian.executors._jobs import POOL_FAILED, Job, Listener, TrialJob
 from mousterian.store import Store
 from mousterian.trial import Settings
 
@@ -40,7 +40,7 @@ class JobQueue:
             if job.needs in keys:
                 self._blocked.setdefault(job.needs, []).append(job)
             else:
-                self.put_back(job)
+                self._enter(job)
 
     def __len__(self) -> int:
         """Return how many jobs could start now."""
@@ -61,12 +61,16 @@ class JobQueue:
 
     def put_back(self, job: Job) -> None:
         """Let a job that was lost run again, in its old place."""
+        self.listener.postponed(job)
+        self._enter(job)
+
+    def _enter(self, job: Job) -> None:
         heapq.heappush(self._ready, (self._rank[job.key], job))
 
     def finished(self, job: Job, seconds: float) -> None:
         """Free what waited for a job, and tell."""
         for freed in self._blocked.pop(job.key, ()):
-            self.put_back(freed)
+            self._enter(freed)
         self.listener.finished(job, seconds)
 
     def failed(self, job: Job, error: str) -> None:
@@ -74,7 +78,7 @@ class JobQueue:
         job.keep_failure(self._settings, error)
         self.listener.failed(job, error)
         for doomed in self._blocked.pop(job.key, ()):
-            self.failed(doomed, f"its pool could not be made: {error}")
+            self.failed(doomed, f"{POOL_FAILED}: {error}")
 
 
 class Stop:
@@ -129,6 +133,17 @@ class Place:
     settings: Settings
     folder: Path
     returns_rows: bool = False
+
+    @classmethod
+    def of(cls, settings: Settings, *, accelerated: bool, returns_rows: bool = False) -> Place:
+        """Return the place for settings: paths that hold from any folder, a CPU if no device is reserved."""
+        absolute = replace(
+            settings,
+            store=settings.store.resolve(),
+            data_dir=settings.data_dir and settings.data_dir.resolve(),
+            device="cpu" if settings.device == "auto" and not accelerated else settings.device,
+        )
+        return cls(absolute, Path.cwd(), returns_rows)
 
     def perform(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Run jobs one after another in this process; whatever a job raises is its own failure."""

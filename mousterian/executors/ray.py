@@ -86,18 +86,12 @@ def _check(device: str, cpus: float, gpus: float | None, max_retries: int) -> No
 
 
 def _place(settings: Settings, room: Room, shared_store: bool, scratch: str) -> Place:
-    """Return where trials run: the same paths from any folder, and a CPU where no device is reserved."""
-    store = settings.store.resolve()
-    if not shared_store:
-        folder = Path(scratch) if scratch else Path.home() / ".cache" / "mousterian" / "scratch"
-        store = folder / digest([str(store)])
-    data_dir = settings.data_dir and settings.data_dir.resolve()
-    device = "cpu" if settings.device == "auto" and not room.gpus else settings.device
-    return Place(
-        replace(settings, store=store, data_dir=data_dir, device=device),
-        Path.cwd(),
-        returns_rows=not shared_store,
-    )
+    place = Place.of(settings, accelerated=room.gpus > 0, returns_rows=not shared_store)
+    if shared_store:
+        return place
+    folder = Path(scratch) if scratch else Path.home() / ".cache" / "mousterian" / "scratch"
+    store = folder / digest([str(place.settings.store)])
+    return replace(place, settings=replace(place.settings, store=store))
 
 
 class _Driver:
