@@ -215,6 +215,10 @@ def _path_of(point: EntryPoint) -> tuple[Path, str]:
     return Path(spec.origin), function
 
 
+def _itself(path: Path) -> tuple[Path, str]:
+    return path, ""
+
+
 def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "an installed package"
 
@@ -228,7 +232,7 @@ def available(kind: str) -> Mapping[str, Plugin]:
     for path in sorted(_folder(kind).glob("*.py")):
         if not path.stem.startswith("_"):
             module = f"mousterian.{kind}.{path.stem}"
-            found[path.stem] = _read_or_broken(kind, path.stem, module, lambda path=path: (path, ""))
+            found[path.stem] = _read_or_broken(kind, path.stem, module, partial(_itself, path))
     for point in entry_points(group=f"mousterian.{kind}"):
         if point.name in found:
             _log.warning(

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,6 +150,12 @@ class Tally:
     recorded: list[int] = field(default_factory=list)
 
 
+def await_trials(store: Path, count: int, grids: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait until so many trials are kept, or no grid runs any more."""
+    while len(list(store.glob("trials/*.done.parquet"))) < count and any(g.poll() is None for g in grids):
+        time.sleep(0.01)
+
+
 def torment(store: Path, start: Callable[[], Command], kills: int, longest: float, seed: int = 0) -> Tally:
     """Run a grid, twice at once in half of the rounds, and kill something of it after a random time."""
     choose, tally, done = random.Random(seed), Tally(), set[str]()
@@ -158,7 +164,10 @@ def torment(store: Path, start: Callable[[], Command], kills: int, longest: floa
         grids = [each for each in grids if each.poll() is None]
         while len(grids) < 1 + tally.kills % 2:
             grids.append(subprocess.Popen(start(), start_new_session=True, stdout=subprocess.DEVNULL))
-        time.sleep(choose.uniform(0, longest))
+        if choose.random() < 0.5:
+            time.sleep(choose.uniform(0, longest))
+        else:  # in the middle of the work, however slow the machine
+            await_trials(store, len(done) + choose.randint(1, 20), grids)
         victim = choose.choice(grids)
         target = choose.choice(["worker", "worker", "supervisor", "group"])
         strike(victim, target, choose)
