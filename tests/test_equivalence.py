@@ -140,6 +140,15 @@ def test_a_file_that_is_no_fit_is_named(tmp_path: Path) -> None:
         mousterian.Fit.load(tmp_path / "gone.json")
 
 
+def test_a_fit_of_another_formula_is_refused(noisy: mousterian.Fit, tmp_path: Path) -> None:
+    saved = noisy.to_json()
+    for each in saved["surfaces"]:
+        each["parameters"] = {f"old_{name}": value for name, value in each["parameters"].items()}
+    (tmp_path / "old.json").write_text(json.dumps(saved))
+    with pytest.raises(InputError, match="fit the table again"):
+        mousterian.Fit.load(tmp_path / "old.json")
+
+
 def test_marginal_rate_is_the_slope_of_the_equivalence(noisy: mousterian.Fit) -> None:
     here = noisy.equivalence(n_base=400, n_real_plus=200).n_syn_plus.estimate
     rate = noisy.marginal_rate(n_base=400, n_syn_plus=here)

@@ -110,6 +110,7 @@ def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
         raise InputError("this is not a saved fit", hint="`mousterian fit TABLE --out FILE` writes one")
     if found["version"] > VERSION:
         raise InputError(f"this fit is of a newer kind ({found['version']}; this mousterian knows {VERSION})")
+    _refuse_other_formulas(found)
     members = tuple(
         Member(
             surface := surfaces.load(name),
@@ -133,6 +134,18 @@ def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
         "settings": found["settings"],
         "averaged": Averaged(members, reach["n_syn_plus"], reach["n_real_plus"], beyond),
     }
+
+
+def _refuse_other_formulas(found: Mapping[str, Any]) -> None:
+    """Refuse a fit whose draws are of parameters that a surface of that name has no longer."""
+    known = {each["name"]: tuple(each["parameters"]) for each in found["surfaces"]}
+    for name in found["draws"]:
+        if known[name] != surfaces.load(name).parameters:
+            raise InputError(
+                f"this fit holds {name} with the parameters {', '.join(known[name])}, and that surface now has"
+                f" {', '.join(surfaces.load(name).parameters)}",
+                hint="fit the table again",
+            )
 
 
 def _surface_fit(found: Mapping[str, Any]) -> SurfaceFit:
