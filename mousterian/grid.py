@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -277,12 +278,15 @@ def _is(held: object, asked: str) -> bool:
 
 
 def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) -> None:
-    """Refuse trials whose subsets do not fit in their datasets, all at once.
+    """Refuse datasets whose splits do not match and trials whose subsets do not fit, all at once.
 
     Raises:
-        InputErrors: each impossible size, placed at n_base or at the generator.
+        InputErrors: each unfit dataset, and each impossible size, placed at n_base or at the generator.
     """
     faults = _Faults(source)
+    for dataset in {(trial.dataset.name, trial.dataset.json): trial.dataset for trial in trials}.values():
+        faults.attempt(("dataset",), partial(_check_splits, dataset, data_dir))
+    faults.tell()
     seen = set()
     for trial in trials:
         upstream_size = trial.generator.n_upstream if trial.generator else 0
@@ -304,6 +308,22 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
 
         faults.attempt(("generator",) if upstream_size else ("n_base",), check)
     faults.tell()
+
+
+def _check_splits(dataset: Choice, data_dir: Path | None) -> None:
+    train, test = (load_images(dataset, split, data_dir) for split in ("train", "test"))
+    if train.shape != test.shape:
+        raise InputError(
+            f"the training images of {dataset.name!r} are {train.shape} and its test images {test.shape}"
+            " (height, width, channels)",
+            hint="give both the same size",
+        )
+    if train.class_names != test.class_names:
+        odd = sorted(set(train.class_names) ^ set(test.class_names))[:5]
+        raise InputError(
+            f"the training and the test images of {dataset.name!r} have different classes"
+            + (f": {', '.join(odd)} are in one only" if odd else ", or the same in another order")
+        )
 
 
 def plan(trials: Sequence[Trial], store: Store) -> Plan:

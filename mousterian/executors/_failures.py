@@ -88,13 +88,21 @@ class Streak:
     jobs: list[Job] = field(default_factory=list)
     successes: int = 0
 
-    def failed(self, job: Job, error: str, successes: int) -> bool:
-        """Add a failure; tell whether it is the slot's own fault, as others succeeded meanwhile."""
+    def failed(self, job: Job, error: str, successes: int) -> None:
+        """Add a failure."""
         kind = kind_of(error)
         if kind != self.kind or not self.jobs:
             self.kind, self.jobs, self.successes = kind, [], successes
         self.jobs.append(job)
-        return len(self.jobs) >= ALIKE_IN_A_SLOT and successes > self.successes
+
+    @property
+    def is_long(self) -> bool:
+        """Whether so many jobs failed alike that the slot itself may be at fault."""
+        return len(self.jobs) >= ALIKE_IN_A_SLOT
+
+    def is_at_fault(self, successes: int) -> bool:
+        """Tell whether the slot seems at fault, as others succeeded meanwhile."""
+        return self.is_long and successes > self.successes
 
     def ended(self) -> None:
         """Forget the failures: a job succeeded."""

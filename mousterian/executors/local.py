@@ -59,7 +59,7 @@ def default_workers(device: str) -> int:
     return 1 if accelerator else len(os.sched_getaffinity(0))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Slot:
     """A place for one worker process; the process may be replaced, what is known of the slot stays."""
 
@@ -81,7 +81,8 @@ class _Supervisor:
         self._unready = {job.needs for job in jobs if job.needs}
         self._failed_pools: dict[str, str] = {}
         self._deaths: set[str] = set()
-        self._second_chances: set[str] = set()
+        self._aside: list[_Slot] = []
+        self._retried: dict[str, _Slot] = {}  # jobs that failed in a slot that was then set aside
         self._successes = 0
         self._settings, self._listener = settings, listener
         # Threads of the numeric libraries are fixed when these are first loaded, so before workers start.
@@ -145,7 +146,10 @@ class _Supervisor:
                     self._receive(slot)
 
     def _hand_out(self) -> None:
+        self._set_aside()
         for idle in [slot for slot in self._slots if slot.ready and not slot.job]:
+            if not self._may_work(idle):
+                continue
             job = self._next()
             if job is None:
                 return
@@ -220,24 +224,41 @@ class _Supervisor:
         self._listener.postponed(job)
 
     def _failed(self, slot: _Slot, job: Job, error: str) -> None:
-        """Keep a failure; a slot that fails alike while others succeed is set aside, its jobs rerun."""
+        """Keep a failure; it may clear a slot that was set aside for failing at the same job."""
         self._unready.discard(job.key)
         if isinstance(job, PoolJob):
             self._failed_pools[job.key] = error
-        at_fault = slot.streak.failed(job, error, self._successes)
+        slot.streak.failed(job, error, self._successes)
+        accused = self._retried.get(job.key)
+        if accused in self._aside and accused.streak.kind == slot.streak.kind:
+            self._aside.remove(accused)
+            self._replace(accused)
+            accused.streak.ended()
+            self._slots.append(accused)
+            self._listener.notice(f"worker {accused.number} works again: the same job failed elsewhere too")
         self._fail(job, error)
-        if not at_fault or len(self._slots) == 1:
-            return
-        self._slots.remove(slot)
-        self._end([slot])
-        again = [each for each in slot.streak.jobs if isinstance(each, TrialJob)]
-        again = [each for each in again if each.key not in self._second_chances]
-        self._second_chances.update(each.key for each in again)
-        self._waiting += again
-        self._listener.notice(
-            f"worker {slot.number} is set aside: {len(slot.streak.jobs)} jobs in a row failed alike there"
-            f" while others succeeded; {len(again)} of them run again elsewhere"
-        )
+
+    def _set_aside(self) -> None:
+        """Stop slots that fail alike while others succeed; their jobs run again elsewhere, before all."""
+        for slot in [each for each in self._slots if each.streak.is_at_fault(self._successes)]:
+            if slot.job or len(self._slots) == 1:
+                continue
+            self._slots.remove(slot)
+            self._aside.append(slot)
+            self._end([slot])
+            jobs = slot.streak.jobs
+            again = [job for job in jobs if isinstance(job, TrialJob) and job.key not in self._retried]
+            self._retried.update((job.key, slot) for job in again)
+            self._waiting[:0] = again
+            self._listener.notice(
+                f"worker {slot.number} is set aside: {len(jobs)} jobs in a row failed alike there while"
+                f" others succeeded; {len(again)} of them run again elsewhere"
+            )
+
+    def _may_work(self, slot: _Slot) -> bool:
+        """Tell whether a slot gets a job; one that fails alike waits until another shows why."""
+        others = (each for each in self._slots if each is not slot and each.job)
+        return not slot.streak.is_long or all(each.streak.is_long for each in others)
 
     def _fail(self, job: Job, error: str) -> None:
         job.keep_failure(self._settings, error)

@@ -8,7 +8,7 @@ from mousterian.verbs import STORE
 
 
 def ls(*, store: Path = STORE, json: bool = False) -> int:
-    """List the cells of a store: trials done and failed, mean accuracy and its spread.
+    """List the cells of a store: trials by status, mean accuracy and its spread.
 
     Parameters
     ----------
