@@ -159,7 +159,7 @@ def test_options_that_cannot_be_are_refused(option: str, told: str, folder: Path
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "store" / "trials").exists()
 
 
 def ray_processes() -> set[int]:
@@ -182,29 +182,19 @@ def listened_to(processes: set[int]) -> set[str]:
     return {line[1].partition(":")[0] for line in listening}
 
 
-@installed
-def test_a_grid_begun_on_local_and_finished_on_ray_has_the_rows_of_one_run(
-    folder: Path, tmp_path: Path
-) -> None:
-    before = ray_processes()
-    run_grid(folder / "tiny.toml", tmp_path, "--only", "n_base=20", "--seeds", 1)
-    begun = Store(tmp_path).read()
-    assert len(begun) == 3
-    run_grid(folder / "tiny.toml", tmp_path, "--executor", "ray", "--workers", 2)
-    pd.testing.assert_frame_equal(rows(tmp_path), rows(folder / "local"), check_exact=True)
-    merged = Store(tmp_path).read().set_index("trial")["finished_at"]
-    assert (merged[begun["trial"]] == begun.set_index("trial")["finished_at"]).all()  # not run again
-    assert not ray_processes() - before
-
-
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    """A cluster of this process's own, which the tests below share; its workers can import this file."""
+    """A cluster of this process's own, which the tests below share; its workers can import this file.
+
+    When it is closed, none of its processes is left over.
+    """
+    before = ray_processes()
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", paths.rstrip(os.pathsep))
         with _ray_cluster.cluster("local", 2, 1.0):
             yield
+    assert not ray_processes() - before
 
 
 @installed
@@ -219,6 +209,21 @@ class TestCluster:
         assert os.environ["RAY_AUTH_MODE"] == "token" and len(os.environ["RAY_AUTH_TOKEN"]) == 64
         loopback = {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, also as IPv6 writes it
         assert listened_to(ray_processes()) <= loopback
+
+    def test_a_grid_begun_on_local_and_finished_here_has_the_rows_of_one_run(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        run_grid(folder / "tiny.toml", tmp_path, "--only", "n_base=20", "--seeds", 1, "--workers", 1)
+        begun = Store(tmp_path).read().set_index("trial")["finished_at"]
+        assert len(begun) == 3
+        trials, _ = grid.read(folder / "tiny.toml")
+        left = [trial for trial in trials if trial.key not in begun]
+        listener = Recorder()
+        grid.run(left, settings(tmp_path), listener, executor="ray", workers=2)
+        assert set(listener.done) >= {trial.key for trial in left} and not listener.errors
+        pd.testing.assert_frame_equal(rows(tmp_path), rows(folder / "local"), check_exact=True)
+        after = Store(tmp_path).read().set_index("trial")["finished_at"]
+        assert (after[begun.index] == begun).all()  # not run again
 
     def test_without_a_shared_store_rows_come_back_and_pools_stay(self, folder: Path, tmp_path: Path) -> None:
         trials, _ = grid.read(folder / "tiny.toml")

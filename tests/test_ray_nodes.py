@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_ray import command, installed, rows, run_grid
+from test_ray import command, installed, ray_processes, rows, run_grid
 
 from mousterian.store import Store
 
@@ -159,6 +159,30 @@ def test_a_node_killed_in_the_middle_costs_only_what_it_was_running(
     assert len(tries) == 40 and sum(tries.values()) <= 42  # what the lost node was at ran twice
     run_grid(file, tmp_path / "local", "--workers", 2, env=environment)
     pd.testing.assert_frame_equal(rows(tmp_path / "ray"), rows(tmp_path / "local"), check_exact=True)
+
+
+def test_a_killed_grid_leaves_nothing_of_the_cluster_that_it_started(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "log").mkdir()
+    file = tmp_path / "slow.toml"
+    file.write_text(GRID.format(log=tmp_path / "log"))
+    before = ray_processes()
+    process = subprocess.Popen(
+        command("grid", file, "--store", tmp_path / "store", "--executor", "ray"),
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("store/trials/*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(ray_processes() - before) > 3
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while ray_processes() - before and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not ray_processes() - before
+    assert not list(Store(tmp_path / "store").verify())
 
 
 def test_without_the_token_no_one_gets_in(environment: dict[str, str], tmp_path: Path) -> None:

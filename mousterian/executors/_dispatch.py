@@ -158,6 +158,7 @@ class Place:
         try:
             if self.returns_rows and isinstance(job, TrialJob):
                 rows = trial.run(job.trial, self.settings)
+                trial.checkpoint_file(job.trial, self.settings).unlink(missing_ok=True)
             else:
                 job.execute(self.settings)
         except InputError as wrong:

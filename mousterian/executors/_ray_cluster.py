@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from math import ceil, floor
+from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 from mousterian.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+SECONDS_TO_END = 2.0
 OBJECT_STORE_BYTES = 100 * 2**20  # jobs and rows are small; Ray takes 30 % of the memory if not told
 # Fixed before the numeric libraries are loaded, as sums over other threads give other last bits.
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -81,8 +85,10 @@ def cluster(address: str, workers: int, cpus: float) -> Iterator[ModuleType]:
                 _connect(ray, address)
             yield ray
         finally:
+            started = _descendants(os.getpid()) if own else {}
             ray.shutdown()
-            if folder:
+            if own:
+                _end(started)
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -145,6 +151,48 @@ def _connect(ray: ModuleType, address: str) -> None:
             hint="`ray status` tells whether it runs; it may want RAY_AUTH_MODE=token and RAY_AUTH_TOKEN,"
             " and the same versions of Ray and Python here and there",
         ) from error
+
+
+def _descendants(process: int) -> dict[int, str]:
+    """Return Ray's processes among all that a process has started, each with its own start."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    latest = {process}
+    while latest:
+        latest = {each for each, parent in parents.items() if parent in latest} - found
+        found |= latest
+    return {each: _start_of(each) for each in found if _is_ray(each)}
+
+
+def _is_ray(process: int) -> bool:
+    with suppress(OSError):
+        arguments = Path(f"/proc/{process}/cmdline").read_bytes()
+        return arguments.startswith(b"ray::") or b"/ray/" in arguments
+    return False
+
+
+def _end(processes: Mapping[int, str]) -> None:
+    """Wait a moment for processes of Ray to end, then kill those that have not: a worker that was starting."""
+    deadline = time.monotonic() + SECONDS_TO_END
+    while True:
+        left = [each for each, start in processes.items() if _start_of(each) == start]
+        if not left or time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
+    for each in left:
+        with suppress(OSError):
+            os.kill(each, signal.SIGKILL)
+
+
+def _start_of(process: int) -> str:
+    """Return when a process was started, nothing if it is gone or dead."""
+    with suppress(OSError):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
+    return ""
 
 
 def room_for(ray: ModuleType, device: str, cpus: float, gpus: float | None) -> Room:
