@@ -175,7 +175,7 @@ def _is_ray(process: int) -> bool:
 
 
 def _end(processes: Mapping[int, str]) -> None:
-    """Wait a moment for processes of Ray to end, then kill those that have not: a worker that was starting."""
+    """Wait a moment for processes to end, then kill what has not: a worker that was starting."""
     deadline = time.monotonic() + SECONDS_TO_END
     while True:
         left = [each for each, start in processes.items() if _start_of(each) == start]
