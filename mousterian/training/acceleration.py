@@ -176,6 +176,8 @@ def update_for(
     """
     if mode not in MODES:
         raise unknown_name("acceleration", mode, MODES)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # all batches have one shape: the fastest kernel is chosen once
     if mode == "eager" or (mode == "auto" and device.type != "cuda"):
         return Update(modules, streams, recipe, device, parts, models=models)
     shapes = tuple((stream.batch, *stream.mixture.arrays[0].shape[1:]) for stream in streams)

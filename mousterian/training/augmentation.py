@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,14 +27,19 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
     padding = min(padding, height - 1, width - 1)
     if not padding:
         return images
-    padded = functional.pad(images, (padding,) * 4, mode="reflect")
     shifts = torch.randint(
         0, 2 * padding + 1, (2, count, 1), generator=generator, device=generator.device
     ).to(images.device)
-    rows = shifts[0] + torch.arange(height, device=images.device)
-    columns = shifts[1] + torch.arange(width, device=images.device)
+    rows = _reflected(shifts[0] - padding, height)
+    columns = _reflected(shifts[1] - padding, width)
     index = torch.arange(count, device=images.device)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return images.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _reflected(shifts: Tensor, size: int) -> Tensor:
+    """Return the pixels (N, size) int64 that lie under a row moved by shifts (N, 1), the edge reflected."""
+    moved = shifts + torch.arange(size, device=shifts.device)
+    return size - 1 - (size - 1 - moved.abs()).abs()
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
