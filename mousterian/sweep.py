@@ -109,15 +109,27 @@ def dry_run(request: Request, as_json: bool) -> int:
 def _cells(plan: Plan) -> list[dict[str, Any]]:
     """Return the grid's cells in order, each with its counts of new, done, diverged and failed trials."""
     cells: dict[str, dict[str, Any]] = {}
-    shown = ("dataset", "model", "strategy", "recipe", "generator", "trained_on", *SIZES)
     for key, trial in plan.trials.items():
-        cell = cells.get(trial.cell_key)
-        if cell is None:  # columns are made for one trial of each cell: a grid may have a hundred thousand
-            columns = trial.identity_columns()
-            cell = {name: columns[name] for name in shown} | dict.fromkeys(("new", *STATUSES), 0)
-            cells[trial.cell_key] = cell
+        text = trial.cell_text
+        cell = cells.get(text)
+        if cell is None:
+            cell = cells[text] = _shown(trial) | dict.fromkeys(("new", *STATUSES), 0)
         cell[plan.status.get(key, "new")] += 1
     return list(cells.values())
+
+
+def _shown(trial: Trial) -> dict[str, Any]:
+    """Return what the table of cells shows of a trial's cell."""
+    generator = trial.generator
+    return {
+        "dataset": trial.dataset.name,
+        "model": trial.model.name,
+        "strategy": trial.strategy.name,
+        "recipe": trial.recipe["name"],
+        "generator": generator.name if generator else "",
+        "trained_on": generator.trained_on if generator else "",
+        **{size: getattr(trial, size) for size in SIZES},
+    }
 
 
 def run(request: Request, as_json: bool) -> int:

@@ -141,33 +141,31 @@ class Trial:
         return _shared_text(_ByIdentity(self.recipe))
 
     # A grid has a hundred thousand trials made of a few choices: what these say is written as text once,
-    # and a trial's hash is of the same text that `canonical` gives for the whole.
-    def _cell_texts(self) -> dict[str, str]:
-        """Return all that defines the trial but its seeds, each part as JSON text."""
-        return {
-            "version": str(TRIAL_VERSION),
-            "dataset": self.dataset.text,
-            "imbalance": repr(self.imbalance),  # a finite number, so this is JSON
-            "n_base": str(self.n_base),
-            "n_real_plus": str(self.n_real_plus),
-            "n_syn_plus": str(self.n_syn_plus),
-            "generator": self.generator.text if self.generator else "null",
-            "model": self.model.text,
-            "strategy": self.strategy.text,
-            "recipe": self.recipe_text,
-            "evaluations": f"[{','.join(each.text for each in self.evaluations)}]",
-        }
+    # and a trial's hash is of the same text that `canonical` gives for the whole, its names in their order.
+    def _text(self, seeds: str = "") -> str:
+        generator = self.generator.text if self.generator else "null"
+        return (
+            f'{{"dataset":{self.dataset.text},"evaluations":[{",".join([e.text for e in self.evaluations])}],'
+            f'"generator":{generator},"imbalance":{self.imbalance!r},"model":{self.model.text},'
+            f'"n_base":{self.n_base},"n_real_plus":{self.n_real_plus},"n_syn_plus":{self.n_syn_plus},'
+            f'"recipe":{self.recipe_text},{seeds}"strategy":{self.strategy.text},"version":{TRIAL_VERSION}}}'
+        )
+
+    @property
+    def cell_text(self) -> str:
+        """All that defines the trial but its seeds, as JSON text."""
+        return self._text()
 
     @cached_property
     def cell_key(self) -> str:
         """The cell's name: 16 hexadecimal digits of all that defines the trial but its seeds."""
-        return text_digest(_object(self._cell_texts()))
+        return text_digest(self.cell_text)
 
     @cached_property
     def key(self) -> str:
         """The trial's name: 16 hexadecimal digits of all that decides its result."""
-        seeds = [self.subset_seed, self.training_seed, self.generator.seed if self.generator else 0]
-        return text_digest(_object({**self._cell_texts(), "seeds": f"[{','.join(map(str, seeds))}]"}))
+        generator_seed = self.generator.seed if self.generator else 0
+        return text_digest(self._text(f'"seeds":[{self.subset_seed},{self.training_seed},{generator_seed}],'))
 
     @property
     def label(self) -> str:
@@ -208,11 +206,6 @@ class Trial:
             "subset_seed": self.subset_seed,
             "training_seed": self.training_seed,
         }
-
-
-def _object(texts: Mapping[str, str]) -> str:
-    """Return a JSON object of values that are JSON texts already, in the order of `canonical`."""
-    return "{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}"
 
 
 @lru_cache(maxsize=4)

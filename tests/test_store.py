@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 
-from mousterian import schema
+from mousterian import grid, schema
 from mousterian import store as store_module
 from mousterian.errors import InputError
 from mousterian.schema import COLUMNS
+from mousterian.seeds import canonical, text_digest
 from mousterian.store import DIVERGED, DONE, FAILED, Store
 
 
@@ -159,3 +161,27 @@ def test_readme_documents_every_column() -> None:
     text = (ROOT / "README.md").read_text()
     missing = [c.name for c in COLUMNS if f"| `{c.name}` | {c.type} | {c.meaning} |" not in text]
     assert not missing
+
+
+def test_a_trials_hash_is_that_of_its_identity_as_one_json_value(tiny_grid: Path) -> None:
+    # The text is put together by hand for speed; every store in the world hangs on it.
+    for trial in grid.read(tiny_grid)[0]:
+        cell, whole = json.loads(trial.cell_text), json.loads(trial._text('"seeds":[1,2,3],'))
+        assert canonical(cell) == trial.cell_text
+        assert whole == {**cell, "seeds": [1, 2, 3]}
+        assert canonical(whole) == trial._text('"seeds":[1,2,3],')
+        assert trial.key != trial.cell_key == text_digest(trial.cell_text)
+        generator = trial.generator and [*json.loads(trial.generator.text)[:1], trial.generator.trained_on, 0]
+        assert cell == {
+            "version": 1,
+            "dataset": trial.dataset.describe(),
+            "imbalance": trial.imbalance,
+            "n_base": trial.n_base,
+            "n_real_plus": trial.n_real_plus,
+            "n_syn_plus": trial.n_syn_plus,
+            "generator": generator,
+            "model": trial.model.describe(),
+            "strategy": trial.strategy.describe(),
+            "recipe": dict(trial.recipe),
+            "evaluations": [each.describe() for each in trial.evaluations],
+        }
