@@ -162,6 +162,16 @@ def test_options_that_cannot_be_are_refused(option: str, told: str, folder: Path
     assert not (tmp_path / "store" / "trials").exists()
 
 
+@installed
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
+def test_a_cluster_that_is_not_there_is_named_at_once(
+    address: str, planned: list[Job], tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="no Ray cluster can be reached") as caught:
+        ray.run(planned, settings(tmp_path), Recorder(), address=address)
+    assert caught.value.where == address
+
+
 def ray_processes() -> set[int]:
     listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
     marks = ("/ray/core/src/ray/", "ray::", "/ray/_private/", "/ray/dashboard/", "/ray/autoscaler/")

@@ -6,6 +6,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from mousterian.errors import InputError
 
 LOOPBACK = "127.0.0.1"
 SECONDS_TO_END = 2.0
+SECONDS_TO_ANSWER = 5.0
 OBJECT_STORE_BYTES = 100 * 2**20  # jobs and rows are small; Ray takes 30 % of the memory if not told
 # Fixed before the numeric libraries are loaded, as sums over other threads give other last bits.
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
@@ -140,7 +142,25 @@ def _start(ray: ModuleType, cpus: int, folder: str) -> None:
         )
 
 
+_HINT = (
+    "`ray status` tells whether it runs; it may want RAY_AUTH_MODE=token and RAY_AUTH_TOKEN,"
+    " and the same versions of Ray and Python here and there"
+)
+
+
+def _knock(address: str) -> None:
+    """Refuse at once an address where nothing listens: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "://" in address or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"no Ray cluster can be reached: {error}", where=address, hint=_HINT) from error
+
+
 def _connect(ray: ModuleType, address: str) -> None:
+    _knock(address)
     passed_on = {name: value for name, value in os.environ.items() if name.startswith("MOUSTERIAN_")}
     try:
         ray.init(address=address, runtime_env={"env_vars": {**_THREADS, **passed_on}}, **_QUIET)
@@ -148,8 +168,7 @@ def _connect(ray: ModuleType, address: str) -> None:
         raise InputError(
             f"no Ray cluster can be reached: {_first_line(error)}",
             where=address,
-            hint="`ray status` tells whether it runs; it may want RAY_AUTH_MODE=token and RAY_AUTH_TOKEN,"
-            " and the same versions of Ray and Python here and there",
+            hint=_HINT,
         ) from error
 
 
