@@ -1,4 +1,4 @@
-"""Nested subsets of a training set, balanced or long-tailed, and the mixtures made of them.
+"""Nested subsets of a training set, balanced or long-tailed.
 
 One ordering of the training images belongs to each subset seed. Every subset is a prefix of it, so
 S_base(n) is inside S_base(m) for n < m, and base + real added is the continuation of the base
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.errors import InputError
-from mousterian.images import ImageSet, concatenate
 from mousterian.seeds import seed_for
 
 Indices = NDArray[np.int64]
@@ -107,9 +106,3 @@ def upstream(
             hint="make n_upstream, n_base or the real additions smaller",
         )
     return chosen
-
-
-def mixture(train: ImageSet, base: Indices, real_plus: Indices, synthetic: ImageSet | None) -> ImageSet:
-    """Join base, real added and synthetic added images, in that order, each marked real or synthetic."""
-    real = train.take(np.concatenate([base, real_plus]))
-    return real if synthetic is None or not len(synthetic) else concatenate([real, synthetic])

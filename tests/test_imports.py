@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "trialfiles": {"schema", "errors"},
     "store": {"schema", "trialfiles", "locks", "errors"},
     "decoding": {"errors"},
-    "subsets": {"images", *SMALL},
+    "subsets": SMALL,
     "training": {"images", "store", *SMALL},
     "provenance": SMALL,
     "attempt": {"plugins", "images", "training", *SMALL},

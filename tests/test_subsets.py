@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from mousterian import subsets
 from mousterian.errors import InputError
-from mousterian.images import ImageSet
 
 
 def labels_of(sizes: list[int], seed: int = 0) -> np.ndarray:
@@ -83,18 +82,6 @@ def test_too_many_real_images_are_refused() -> None:
     order = subsets.ordering(labels_of([10, 10]), 2, 0)
     with pytest.raises(InputError, match="exceeds the 20 training images"):
         subsets.base_and_real(order, 15, 6)
-
-
-def test_mixture_marks_each_image_and_keeps_the_base_first() -> None:
-    images = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1)
-    train = ImageSet(images, labels_of([20, 20]), ("a", "b"))
-    synthetic = ImageSet(images[:6] + 100, np.arange(6) % 2, ("a", "b"), np.ones(6, dtype=bool))
-    order = subsets.ordering(train.labels, 2, 0)
-    base, real = subsets.base_and_real(order, 10, 4)
-    mixed = subsets.mixture(train, base, real, synthetic)
-    assert mixed.synthetic.tolist() == [False] * 14 + [True] * 6
-    assert np.array_equal(mixed.images[:10], train.images[base])
-    assert mixed.images[14:, 0, 0, 0].tolist() == list(range(100, 106))
 
 
 @pytest.mark.parametrize(("imbalance", "most"), [(1.0, 200), (10.0, 150)])
