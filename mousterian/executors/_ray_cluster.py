@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
-import signal
 import socket
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from math import ceil, floor
-from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
 from mousterian.errors import InputError
+from mousterian.executors._ray_guard import guarded
 
 LOOPBACK = "127.0.0.1"
-SECONDS_TO_END = 2.0
 SECONDS_TO_ANSWER = 5.0
 OBJECT_STORE_BYTES = 100 * 2**20  # jobs and rows are small; Ray takes 30 % of the memory if not told
 # Fixed before the numeric libraries are loaded, as sums over other threads give other last bits.
@@ -80,18 +76,15 @@ def cluster(address: str, workers: int, cpus: float) -> Iterator[ModuleType]:
             yield ray
             return
         folder = tempfile.mkdtemp(prefix="mousterian-ray-") if own else ""
-        try:
-            if own:
-                _start(ray, max(len(os.sched_getaffinity(0)), ceil(workers * cpus)), folder)
-            else:
-                _connect(ray, address)
-            yield ray
-        finally:
-            started = _descendants(os.getpid()) if own else {}
-            ray.shutdown()
-            if own:
-                _end(started)
-                shutil.rmtree(folder, ignore_errors=True)
+        with guarded(folder) if own else nullcontext():
+            try:
+                if own:
+                    _start(ray, max(len(os.sched_getaffinity(0)), ceil(workers * cpus)), folder)
+                else:
+                    _connect(ray, address)
+                yield ray
+            finally:
+                ray.shutdown()
 
 
 def _own_environment() -> dict[str, str]:
@@ -170,48 +163,6 @@ def _connect(ray: ModuleType, address: str) -> None:
             where=address,
             hint=_HINT,
         ) from error
-
-
-def _descendants(process: int) -> dict[int, str]:
-    """Return Ray's processes among all that a process has started, each with its own start."""
-    parents: dict[int, int] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    found: set[int] = set()
-    latest = {process}
-    while latest:
-        latest = {each for each, parent in parents.items() if parent in latest} - found
-        found |= latest
-    return {each: _start_of(each) for each in found if _is_ray(each)}
-
-
-def _is_ray(process: int) -> bool:
-    with suppress(OSError):
-        arguments = Path(f"/proc/{process}/cmdline").read_bytes()
-        return arguments.startswith(b"ray::") or b"/ray/" in arguments
-    return False
-
-
-def _end(processes: Mapping[int, str]) -> None:
-    """Wait a moment for processes to end, then kill what has not: a worker that was starting."""
-    deadline = time.monotonic() + SECONDS_TO_END
-    while True:
-        left = [each for each, start in processes.items() if _start_of(each) == start]
-        if not left or time.monotonic() > deadline:
-            break
-        time.sleep(0.05)
-    for each in left:
-        with suppress(OSError):
-            os.kill(each, signal.SIGKILL)
-
-
-def _start_of(process: int) -> str:
-    """Return when a process was started, nothing if it is gone or dead."""
-    with suppress(OSError):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return "" if fields[0] == "Z" else fields[19]
-    return ""
 
 
 def room_for(ray: ModuleType, device: str, cpus: float, gpus: float | None) -> Room:
