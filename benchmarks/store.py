@@ -82,13 +82,13 @@ def rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
         }
 
 
-def timed(repeats: int, call: Callable[[], object]) -> list[float]:
-    """Return the seconds of each of several calls."""
+def timed(repeats: int, call: Callable[[], object]) -> list[tuple[float, float]]:
+    """Return wall-clock and processor seconds (child processes included) of each of several calls."""
     seconds = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), sum(os.times()[:4])
         call()
-        seconds.append(time.perf_counter() - started)
+        seconds.append((time.perf_counter() - started, sum(os.times()[:4]) - busy))
     return seconds
 
 
@@ -98,10 +98,12 @@ def dry_run(file: Path, store: Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def told(what: str, seconds: list[float]) -> None:
+def told(what: str, seconds: list[tuple[float, float]]) -> None:
     """Print a row for RESULTS.md."""
+    wall, busy = zip(*seconds, strict=True)
     print(
-        f"| {what} | {statistics.median(seconds):.2f} ({min(seconds):.2f} to {max(seconds):.2f}) |",
+        f"| {what} | {statistics.median(wall):.2f} ({min(wall):.2f} to {max(wall):.2f})"
+        f" | {statistics.median(busy):.2f} |",
         flush=True,
     )
 
@@ -125,7 +127,7 @@ def main() -> None:
         print(
             f"load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {given.repeats} repeats"
         )
-        print("| what | seconds, median (fastest to slowest) |\n|---|---|")
+        print("| what | seconds, median (fastest to slowest) | processor seconds |\n|---|---|---|")
         told(
             f"`grid FILE --dry-run`, {len(trials):,} finished trials, whole process",
             timed(given.repeats, lambda: dry_run(file, large.folder)),

@@ -32,7 +32,7 @@ __all__ = ["COLUMNS", "DIVERGED", "DONE", "FAILED", "SCHEMA_VERSION", "STATUSES"
 T = TypeVar("T")
 # Locks of the file `lock` that belong to no trial (a trial's is at half its hash, which is far above).
 _IN_USE, _COMPACTION = 0, 1
-_THREADS = 4  # that read small files: most of it is done outside Python's lock
+_THREADS = 2  # that read small files: half of it is done outside Python's lock, so more are no gain
 _ATTEMPTS = 20  # to read a store while its files are being joined
 
 

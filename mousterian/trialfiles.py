@@ -55,7 +55,7 @@ def read(path: Path, columns: list[str] | None = None) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, pre_buffer=False) as file:  # for small files on a disk, a loss
             metadata = file.schema_arrow.metadata or {}
             refuse_newer(int(metadata.get(b"mousterian_schema_version", b"0")), path)
             table = file.read(columns=columns, use_threads=file.metadata.num_rows > 1000)
@@ -89,6 +89,7 @@ def in_order(table: pa.Table) -> pd.DataFrame:
     import numpy as np
     import pyarrow.compute as pc
 
+    table = table.combine_chunks()
     order = pc.sort_indices(table, sort_keys=[(key, "ascending") for key in _KEYS])
     if not np.array_equal(order, np.arange(len(table))):
         table = table.take(order)
