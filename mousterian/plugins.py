@@ -33,6 +33,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "strategies": ("train",),
     "evaluations": ("evaluate",),
     "quality": ("measure",),
+    "features": ("load",),
     "surfaces": ("accuracy",),
     "figures": ("draw",),
     "executors": ("run",),

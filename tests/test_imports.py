@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "decoding": {"errors"},
     "subsets": SMALL,
     "training": {"images", "store", *SMALL},
+    "features": {"clip", "plugins", "images", "datasets", "training", "store", *SMALL},
     "provenance": SMALL,
     "attempt": {"plugins", "images", "training", *SMALL},
     "datasets": {"images", "store", "plugins", "decoding", *SMALL},

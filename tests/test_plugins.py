@@ -76,7 +76,11 @@ def run(jobs, settings, listener, *, workers: int = 0):
         "def write(class_names, *, loud: bool = True): return [name.upper() for name in class_names]\n",
     ),
     "filters": ("all", "def score(pool, *, threshold: float = 0.0): return [1.0] * len(pool)\n"),
-    "quality": ("size", "def measure(pool, real): return {'images': len(pool)}\n"),
+    "quality": ("size", "def measure(pool, real, test, context): return {'images': len(pool)}\n"),
+    "features": (
+        "grey",
+        "def load(device, data_dir, *, bins: int = 8): return lambda images: Output(images.mean((1, 2)))\n",
+    ),
 }
 
 

@@ -1,0 +1,88 @@
+"""What every feature space gives, and the outputs that measures of one run share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mousterian.errors import InputError
+from mousterian.features._names import space_named
+from mousterian.images import ImageSet
+
+
+class Output(NamedTuple):
+    """What a space gives for N images.
+
+    Attributes:
+        features: (N, D) float32.
+        probabilities: (N, K) float32 of the K classes that its network tells apart; None if it has none.
+    """
+
+    features: NDArray[np.float32]
+    probabilities: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A feature space ready for use.
+
+    Attributes:
+        name: the space's label; numbers of different labels must never be compared.
+        outputs: of images (N, H, W, C) uint8.
+    """
+
+    name: str
+    outputs: Callable[[NDArray[np.uint8]], Output]
+
+    def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the features (N, D) float32 of images (N, H, W, C) uint8."""
+        return self.outputs(images).features
+
+
+def load(name: str, device: str = "cpu", data_dir: Path | None = None) -> Extractor:
+    """Return the feature space of a name such as "pixels", "classifier:digits" or "timm:resnet18:PATH".
+
+    Args:
+        name: a file of this folder, then the values of its options in their order, parted by colons.
+        device: torch device name.
+        data_dir: folder of the datasets and of networks trained here; None for the default.
+
+    Raises:
+        InputError: an unknown space, or weights that are missing or do not fit, with what to do.
+    """
+    from mousterian.datasets._cache import data_directory
+
+    plugin, options = space_named(name)
+    return Extractor(name, plugin.load()(device, data_directory(data_dir), **options))
+
+
+class Spaces:
+    """Feature spaces and their outputs for whole image sets, each made once while the set lives.
+
+    Args:
+        device: torch device name.
+        data_dir: as for `load`.
+    """
+
+    def __init__(self, device: str = "cpu", data_dir: Path | None = None) -> None:
+        self.device = device
+        self.data_dir = data_dir
+        self._extractors: dict[str, Extractor] = {}
+        self._outputs: WeakKeyDictionary[ImageSet, dict[str, Output]] = WeakKeyDictionary()
+
+    def outputs(self, images: ImageSet, name: str) -> Output:
+        """Return what the space of that name gives for a set of images."""
+        if name not in self._extractors:
+            self._extractors[name] = load(name, self.device, self.data_dir)
+        held = self._outputs.setdefault(images, {})
+        if name not in held:
+            held[name] = self._extractors[name].outputs(images.images)
+        if not np.isfinite(held[name].features).all():
+            raise InputError(f"the feature space {name!r} gave values that are not finite")
+        return held[name]

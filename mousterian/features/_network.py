@@ -1,0 +1,107 @@
+"""Outputs of networks in batches, and small networks trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mousterian import plugins
+from mousterian.errors import InputError
+from mousterian.features._extractor import Output
+from mousterian.images import ImageSet
+from mousterian.seeds import seed_for
+from mousterian.training.loop import Mixture, Normalised, Stream, Task, prepare, train
+from mousterian.training.mixture import channels_first
+from mousterian.training.recipes import recipe
+
+BATCH = 256
+# Of a batch of images (B, C, H, W) uint8: features (B, D), and logits (B, K) where there are any.
+Look = Callable[[Tensor], tuple[Tensor, Tensor | None]]
+
+
+def in_batches(look: Look, images: NDArray[np.uint8], device: str, batch: int = BATCH) -> Output:
+    """Return the output for all images (N, H, W, C) uint8, `batch` at a time."""
+    features, probabilities = [], []
+    with torch.inference_mode():
+        for start in range(0, len(images), batch):
+            part = np.ascontiguousarray(images[start : start + batch])
+            seen, logits = look(channels_first(torch.from_numpy(part).to(device)))
+            features.append(seen.flatten(1).float().cpu().numpy())
+            if logits is not None:
+                probabilities.append(logits.float().softmax(1).cpu().numpy())
+    if not features:
+        raise InputError("there are no images to take features of")
+    return Output(np.concatenate(features), np.concatenate(probabilities) if probabilities else None)
+
+
+def as_network_wants(images: Tensor, side: int, mean: Tensor, std: Tensor) -> Tensor:
+    """Return images (B, C, H, W) uint8 as (B, 3, side, side) float32, resized and normalised.
+
+    Args:
+        images: grey (C = 1) or coloured (C = 3).
+        side: height and width that the network was trained for.
+        mean: (3,) of each channel, for values from 0 to 1.
+        std: (3,) likewise.
+    """
+    pixels = images.float().div(255).expand(-1, 3, -1, -1)
+    if pixels.shape[2:] != (side, side):
+        pixels = functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    return (pixels - mean[:, None, None]) / std[:, None, None]
+
+
+def default_recipe(images: ImageSet) -> str:
+    """Return the recipe that suits the size of these images on a CPU."""
+    return "small" if min(images.shape[:2]) < 16 else "fashion"
+
+
+def untrained(model: str, classes: int, shape: tuple[int, int, int], purpose: str, seed: int) -> nn.Module:
+    """Return a classifier plug-in's network with its defaults, initialised from a named seed."""
+    plugin = plugins.find("models", model)
+    torch.manual_seed(seed_for(purpose, seed))
+    network: nn.Module = plugin.load()(classes, shape, **plugin.resolve({}), **plugin.preset)
+    return network
+
+
+def trained(
+    images: ImageSet, *, model: str, recipe_name: str, device: str, purpose: str, seed: int
+) -> Normalised:
+    """Return a classifier trained on labelled images in the one training loop.
+
+    Args:
+        images: all that it learns from.
+        model: classifier plug-in.
+        recipe_name: row of the recipe table.
+        device: torch device name.
+        purpose: name of its seeds.
+        seed: its seed.
+    """
+    network = untrained(model, len(images.class_names), images.shape, purpose, seed)
+    place = torch.device(device)
+    mixture = Mixture.of(images, place)
+    task = Task(mixture, len(images), recipe(recipe_name), place, seed_for(purpose, "order", seed))
+    classifier = prepare(network, task)
+    train(classifier, [Stream(mixture, task.recipe.batch_size)], task)
+    return classifier.eval()
+
+
+def penultimate(classifier: nn.Module) -> Look:
+    """Return what gives a classifier's logits, and as features what its last linear layer is given."""
+    layers = [module for module in classifier.modules() if isinstance(module, nn.Linear)]
+    if not layers:
+        raise InputError("a network without a linear layer has no features to take", hint="choose another")
+
+    def look(images: Tensor) -> tuple[Tensor, Tensor]:
+        given: list[Tensor] = []
+        hook = layers[-1].register_forward_pre_hook(lambda _, inputs: given.append(inputs[0]))
+        try:
+            logits: Tensor = classifier(images)
+        finally:
+            hook.remove()
+        return given[-1], logits
+
+    return look

@@ -1,0 +1,34 @@
+"""CLIP's image features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mousterian.features._extractor import Output
+from mousterian.seeds import file_stamp
+
+
+def load(
+    device: str, data_dir: Path, *, model: str = "ViT-B-32", weights: str = ""
+) -> Callable[[NDArray[np.uint8]], Output]:
+    """Image features of a CLIP model of unit length, through open_clip.
+
+    Args:
+        device: torch device name.
+        data_dir: unused.
+        model: name in open_clip.
+        weights: file of its weights, or the tag of some in open_clip.
+    """
+    from mousterian import clip
+
+    loaded = clip.load(model, weights, device)
+    return lambda images: Output(loaded.images(images))
+
+
+def stamp(data_dir: Path, *, model: str = "ViT-B-32", weights: str = "") -> str:
+    """Return what tells the content of the weights; arguments as for `load`."""
+    return file_stamp(Path(weights).expanduser()) if weights else ""

@@ -1,0 +1,16 @@
+"""Pixel values as features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mousterian.features._extractor import Output
+
+
+def load(device: str, data_dir: Path) -> Callable[[NDArray[np.uint8]], Output]:
+    """The pixels themselves, from 0 to 1, as one vector an image: no network, no weights."""
+    return lambda images: Output(images.reshape(len(images), -1) / np.float32(255))
