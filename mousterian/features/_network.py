@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.features._extractor import Output
 from mousterian.images import ImageSet
+from mousterian.resizing import cropped, with_channels
 from mousterian.seeds import seed_for
 from mousterian.training.loop import Mixture, Normalised, Stream, Task, prepare, train
 from mousterian.training.mixture import channels_first
@@ -48,9 +48,7 @@ def as_network_wants(images: Tensor, side: int, mean: Tensor, std: Tensor) -> Te
         mean: (3,) of each channel, for values from 0 to 1.
         std: (3,) likewise.
     """
-    pixels = images.float().div(255).expand(-1, 3, -1, -1)
-    if pixels.shape[2:] != (side, side):
-        pixels = functional.interpolate(pixels, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+    pixels = cropped(with_channels(images.float().div(255), 3), side, side)
     return (pixels - mean[:, None, None]) / std[:, None, None]
 
 

@@ -20,11 +20,14 @@ def load(
     Args:
         device: torch device name.
         data_dir: unused.
-        model: name in open_clip.
+        model: name in open_clip; or local-dir, and a folder as its weights.
         weights: file of its weights, or the tag of some in open_clip.
     """
     from mousterian import clip
 
+    # open_clip's own schemas have a colon, as parts of a space's name do.
+    if model in {"local-dir", "hf-hub"}:
+        model, weights = f"{model}:{weights}", ""
     loaded = clip.load(model, weights, device)
     return lambda images: Output(loaded.images(images))
 

@@ -13,4 +13,10 @@ from mousterian.features._extractor import Output
 
 def load(device: str, data_dir: Path) -> Callable[[NDArray[np.uint8]], Output]:
     """The pixels themselves, from 0 to 1, as one vector an image: no network, no weights."""
-    return lambda images: Output(images.reshape(len(images), -1) / np.float32(255))
+    return _outputs
+
+
+def _outputs(images: NDArray[np.uint8]) -> Output:
+    features: NDArray[np.float32] = images.reshape(len(images), -1).astype(np.float32)
+    features /= 255
+    return Output(features)

@@ -1,0 +1,16 @@
+"""Parts of image sets and of features, drawn with named seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mousterian.seeds import seed_for
+
+
+def some(count: int, most: int, purpose: str, seed: int) -> NDArray[np.int64]:
+    """Return `most` of the positions 0 to count - 1, drawn at random, in order; all if there are no more."""
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    random = np.random.default_rng(seed_for("quality", purpose, seed))
+    return np.sort(random.choice(count, most, replace=False)).astype(np.int64)
