@@ -248,7 +248,7 @@ def make_pool(trial: Trial, count: int, settings: Settings) -> None:
     identity = trial.pool()
     if identity is None:
         return
-    device = _device(settings.device)
+    device = device_named(settings.device)
     train = load_images(trial.dataset, "train", settings.data_dir)
     pool = Pool(settings.store / "pools", identity, train.class_names)
     pool.ensure(count, train.shape, lambda: train.take(generator_indices(trial, train)), device)
@@ -265,7 +265,7 @@ def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
 
     started = time.perf_counter()
     make_pool(trial, trial.n_syn_plus, settings)
-    device = torch.device(_device(settings.device))
+    device = torch.device(device_named(settings.device))
     outcome = attempt(trial, _images(trial, settings), device, checkpoint_file(trial, settings))
     common = {
         **trial.identity_columns(),
@@ -335,7 +335,7 @@ def run_and_keep(trial: Trial, settings: Settings) -> None:
     checkpoint_file(trial, settings).unlink(missing_ok=True)
 
 
-def _device(name: str) -> str:
+def device_named(name: str) -> str:
     """Return the device's name; on CPU also fix one thread, as sums in another order give other rows."""
     import torch
 
