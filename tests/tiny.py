@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 CLIP_CONFIG = {
     "model_cfg": {
@@ -13,6 +14,10 @@ CLIP_CONFIG = {
     },
     "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
 }
+
+# Words of the tiny tokenizers.
+_TEXT = "a photo of the crane snake in style night blue red an by lake hill"
+WORDS = ("<pad>", "</s>", "<unk>", *_TEXT.split())
 
 
 def clip(folder: Path) -> Path:
@@ -28,3 +33,29 @@ def clip(folder: Path) -> Path:
     (folder / "open_clip_config.json").write_text(json.dumps(CLIP_CONFIG))
     save_file(network.state_dict(), folder / "open_clip_model.safetensors")
     return folder
+
+
+def language(folder: Path) -> Path:
+    """Save a T5 model of a few thousand weights with a tokenizer of words to `folder`."""
+    import torch
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sizes = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+        config = T5Config(vocab_size=len(WORDS), decoder_start_token_id=0, eos_token_id=1, **sizes)
+        T5ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer(WORDS).save_pretrained(folder)
+    return folder
+
+
+def tokenizer(words: tuple[str, ...]) -> Any:
+    """Return a fast tokenizer whose tokens are whole words."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **marks)
