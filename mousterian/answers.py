@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from mousterian import equivalence, published
 from mousterian.console import console, table
 from mousterian.equivalence import Equivalence, Fit
 from mousterian.errors import InputError, unknown_name
-from mousterian.fitting.table import load
+from mousterian.fitting.table import COUNTS, load, renamed
 from mousterian.planning import Plan
 from mousterian.published.equations import audit
 from mousterian.store import DIVERGED, FAILED, Store
-from mousterian.wording import answer, counts, number, percent, percents, rates
+from mousterian.wording import answer, compares, counts, number, percent, percents, rates
 
 PUBLISHED = "published:"
+_NOTHING = "no trial adds synthetic images to a base, so nothing can be said of what they are worth"
 _BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
 _UNSAFE = re.compile(r"^\.|[/\\\x00-\x1f]")
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
@@ -30,11 +32,12 @@ RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "
 
 @dataclass(frozen=True)
 class Arm:
-    """Rows to fit together, with a name and what describes them."""
+    """Rows to fit together, with a name, what describes them, and the file or folder they came from."""
 
     name: str
     labels: Mapping[str, str]
     rows: pd.DataFrame
+    source: str = ""
 
 
 def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], str]:
@@ -53,22 +56,41 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
     for source in sources or [str(store)]:
         if source.startswith(PUBLISHED):
             paper = published.load(source.removeprefix(PUBLISHED))
-            found.append(Arm(paper.name.replace("/", "-"), paper.labels, select(paper.rows, where)))
+            rows = select(paper.rows, where)
+            found.append(Arm(paper.name.replace("/", "-"), paper.labels, rows, source))
             continue
         path = Path(source)
-        frame = select(Store(path).read() if path.is_dir() or not sources else load(path), where)
+        frame = Store(path).read() if path.is_dir() or not sources else _usable(load(path), source)
+        frame = select(frame, where)
         trials = frame.drop_duplicates("trial") if "trial" in frame else frame
         for status in left_out if "status" in frame else ():
             left_out[status] += int((trials["status"] == status).sum())
         arms = equivalence.arms(frame).items()
         plain = len(arms) == 1 and "dataset" not in frame
-        found += [Arm(path.stem if plain else name, labels, rows) for name, (labels, rows) in arms]
+        found += [Arm(path.stem if plain else name, labels, rows, source) for name, (labels, rows) in arms]
     if not found:
         raise InputError(
             "no finished trial here: all have failed or diverged", where=str(store), hint="see their `error`"
         )
     told = " and ".join(f"{count} {status}" for status, count in left_out.items() if count)
     return found, told and f"{told} trials are left out"
+
+
+def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """Return a table that has its columns and some rows."""
+    if frame.empty:
+        raise InputError("the table has no rows", where=source)
+    with _told_where(source):
+        return renamed(frame)
+
+
+@contextmanager
+def _told_where(source: str) -> Iterator[None]:
+    """Say in an error that names no place which file it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.what, where=error.where or source, hint=error.hint) from error
 
 
 def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
@@ -89,7 +111,8 @@ def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
                 f"column {column!r} holds numbers, and {value!r} is none", where="--where"
             ) from None
         if kept.empty:
-            there = ", ".join(sorted(map(str, frame[column].unique()))[:8])
+            values = frame[column].dropna()
+            there = ", ".join(map(str, sorted(values.unique() if numeric else set(map(str, values)))[:8]))
             raise InputError(f"no row has {condition}", where="--where", hint=f"{column} is one of {there}")
         frame = kept
     return frame
@@ -115,12 +138,16 @@ def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: i
             where=f"--out {out}",
             hint="name a folder, or choose an arm with --where COLUMN=VALUE",
         )
-    saved = []
+    saved: list[tuple[Fit, Path]] = []
     for arm in arms:
         name = out.stem if single else arm.name
-        made = equivalence.fit(
-            arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
-        )
+        # Two tables of one name in different folders: neither fit may take the other's place.
+        again = sum(each.name == arm.name for each in arms[: len(saved)])
+        name += f"-#{again + 1}" if again else ""
+        with _told_where(arm.source):
+            made = equivalence.fit(
+                arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
+            )
         # A store's columns may hold anything: no name from there leads out of the folder.
         path = out if single else out / f"{_UNSAFE.sub('_', name)}.json"
         made.save(path)
@@ -148,14 +175,22 @@ def show_fits(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
             )
             out.print(f"({exact})", highlight=False)
         else:
-            out.print("no equation: synthetic images reach too little of what real ones do", style="bold")
+            out.print(_no_equation(made), style="bold", highlight=False, markup=False)
         for text in _typical(made):
             out.print("  " + text, highlight=False, markup=False)
         for row, z, reason in made.outliers:
-            out.print(f"  outlier: {row} ({z:.1f} residuals off): {reason}", highlight=False, markup=False)
+            place = ", ".join(f"{name} {number(row[name])}" for name in COUNTS)
+            out.print(
+                f"  outlier at {place} ({z:.1f} residuals off): {reason}", highlight=False, markup=False
+            )
         for warning in made.warnings:
             out.print(f"  warning: {warning}", highlight=False, markup=False)
         out.print(f"  saved as {path}", highlight=False, markup=False)
+
+
+def _no_equation(made: Fit) -> str:
+    why = "synthetic images reach too little of what real ones do" if compares(made.data) else _NOTHING
+    return f"no equation: {why}"
 
 
 def _weights(made: Fit) -> str:
@@ -173,12 +208,14 @@ def _typical(made: Fit) -> list[str]:
 
 def sentence(made: Fit, found: Equivalence) -> str:
     """Return an equivalence as a sentence with its interval, and whether it lies inside the data."""
+    if not compares(made.data):
+        raise InputError(_NOTHING, where=made.name)
     if isinstance(found.n_real_plus, float):
         text = answer(made, found.n_base, found.n_real_plus).text
     else:
         given = found.n_syn_plus if isinstance(found.n_syn_plus, float) else 0.0
         real = found.n_real_plus
-        worth = counts(real) if real else "more than any number of"
+        worth = counts(real) if real else f"more than {number(made.averaged.most_real)}"
         text = (
             f"At {number(found.n_base)} base images, {number(given)} more synthetic images are worth"
             f" {worth} real ones."
@@ -207,8 +244,8 @@ def show_ratio(made: Fit, as_json: bool) -> int:
 
 def show_rate(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, as_json: bool) -> int:
     """Print what one more real image is worth at a mixture, in synthetic images."""
-    if min(n_base, n_real_plus, n_syn_plus) < 0:
-        raise InputError("n_base, n_real_plus and n_syn_plus cannot be negative")
+    if not compares(made.data):
+        raise InputError(_NOTHING, where=made.name)
     mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
     rate, trust = made.marginal_rate(**mixture), made.measured.trust(**mixture)
     if as_json:
@@ -237,7 +274,7 @@ def as_python(made: Fit) -> str:
     """Return the equation as a Python function."""
     formula = made.formula()
     if formula is None:
-        return f"# {made.name}: no equation, synthetic images reach too little of what real ones do"
+        return f"# {made.name}: {_no_equation(made)}"
     c, log_g, log_h = (
         repr(value.estimate) for value in (formula.c, formula.log_g_per_image, formula.log_h_per_r_real)
     )
@@ -297,7 +334,10 @@ def show_plan(made: Plan, as_json: bool) -> int:
         return print_json(made.to_json())
     goal = percent(made.target_accuracy, 2)
     if made.n_real_plus is None or made.n_syn_plus is None or made.cost is None:
-        print(f"{goal} is not reachable within the limits; the best is {percents(made.accuracy, 2)}")  # noqa: T201
+        best = f"the best is {percents(made.accuracy, 2)}"
+        told = f"some mixture reaches it in {percent(made.chance, 0)} of the draws"
+        short = made.accuracy.estimate < made.target_accuracy
+        print(f"{goal} is not reachable within the limits; {best if short else told}")  # noqa: T201
         return 0
     alone = (("real", made.cost_of_real_alone), ("synthetic", made.cost_of_synthetic_alone))
     lines = [

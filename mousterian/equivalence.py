@@ -25,7 +25,7 @@ from mousterian.fitting.arms import arms
 from mousterian.fitting.averaged import Averaged
 from mousterian.fitting.formula import Formula
 from mousterian.fitting.interval import Interval, rounded
-from mousterian.fitting.measured import Measured, Trust
+from mousterian.fitting.measured import Measured, Trust, refuse_impossible
 from mousterian.fitting.surface import Array, Points
 from mousterian.fitting.table import COUNTS, check, load
 
@@ -124,6 +124,7 @@ class Fit:
 
     def predict(self, n_base: Any, n_real_plus: Any = 0, n_syn_plus: Any = 0) -> Interval:
         """Return the mean accuracy of trials (a fraction), with interval; floats or arrays that broadcast."""
+        refuse_impossible(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
         points = Points.of(n_base, n_real_plus, n_syn_plus)
         shape = points.n_base.shape
         found = self.averaged.predict(Points(*(np.ravel(count) for count in points.counts)))
@@ -141,8 +142,7 @@ class Fit:
         given = n_real_plus if n_real_plus is not None else n_syn_plus
         if given is None or (n_real_plus is not None and n_syn_plus is not None):
             raise InputError("an equivalence needs n_real_plus or n_syn_plus, one of the two")
-        if n_base < 0 or given < 0:
-            raise InputError("n_base, n_real_plus and n_syn_plus cannot be negative")
+        refuse_impossible(n_base=n_base, **{"n_real_plus" if n_syn_plus is None else "n_syn_plus": given})
         return self._solved(float(n_base), [float(given)], forward=n_real_plus is not None)[0]
 
     def equivalences(self, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
@@ -182,6 +182,7 @@ class Fit:
 
     def marginal_rate(self, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
         """Return the synthetic images worth one more real image at this mixture; inf where none are."""
+        refuse_impossible(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
         base, real, syn = float(n_base), float(n_real_plus), float(n_syn_plus)
         estimate, draws = self.averaged.reaching(
             Points.of([base], real + 1.0, syn),
@@ -282,8 +283,8 @@ def fit(
     Raises:
         InputError: the table cannot be used; the message names the rows.
     """
-    if bootstrap < 20:
-        raise InputError(f"bootstrap is {bootstrap}; an interval needs at least 20 draws")
+    if bootstrap < 20 or seed < 0:
+        raise InputError(f"bootstrap is {bootstrap} and seed {seed}: at least 20 draws, and a seed from 0 on")
     given = ""
     if isinstance(table, str) and table.startswith(_PUBLISHED):
         found = published.load(table.removeprefix(_PUBLISHED))

@@ -136,6 +136,13 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
         return Answer(found, n_real_plus, at, "nothing", _NOTHING)
     synthetic = found.n_syn_plus
     if not isinstance(synthetic, Interval):
+        if found.saturation_accuracy >= found.accuracy.estimate:
+            # The average gets there and most draws do not: to name an accuracy would contradict itself.
+            return Answer(
+                found, n_real_plus, at, "no number",
+                f"of synthetic images{source} can be told to be worth {real} ones: some number is in"
+                f" {percent(found.share_reachable, 0)} of the draws.",
+            )  # fmt: skip
         return Answer(
             found, n_real_plus, at, "no number",
             f"of synthetic images{source} is worth {real} ones: they saturate at "

@@ -218,6 +218,60 @@ def test_bad_questions_are_answered_with_what_to_do(
     assert (code, told in err) == (2, True)
 
 
+def test_errors_count_rows_as_the_file_does_and_name_it(run, tmp_path: Path) -> None:
+    frame = table(0.25).sort_values("n_syn_plus", ascending=False, ignore_index=True).astype({"top1": object})
+    frame.loc[40, "top1"] = "lost"
+    frame.to_csv(tmp_path / "mine.csv", index=False)
+    code, _, err = run("fit", "mine.csv")
+    assert (code, "mine.csv: accuracy is not a number in row 41" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("n_base,n_real_plus,n_syn_plus,accuracy\n", "no rows"),
+        ("n_base,n_real_plus,accuracy\n100,0,0.5\n", "no column n_syn_plus"),
+        ("n_base;n_real_plus;n_syn_plus;accuracy\n100;0;0;0,5\n", "separated by semicolons"),
+    ],
+)
+def test_tables_that_are_none_are_named(run, tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "mine.csv").write_text(text)
+    code, _, err = run("fit", "mine.csv")
+    assert (code, err.startswith("mousterian: mine.csv: "), told in err) == (2, True, True)
+
+
+def test_tables_of_one_name_in_two_folders_keep_their_fits_apart(run, tmp_path: Path) -> None:
+    for folder, kappa in (("a", 0.1), ("b", 0.5)):
+        (tmp_path / folder).mkdir()
+        table(kappa).to_csv(tmp_path / folder / "mine.csv", index=False)
+    options = ("--surface", "effective_data", "--bootstrap", 20, "--out", "fits")
+    assert run("fit", "a/mine.csv", "b/mine.csv", *options)[0] == 0
+    assert {path.name for path in (tmp_path / "fits").iterdir()} == {"mine.json", "mine-#2.json"}
+
+
+def test_without_synthetic_images_nothing_is_said_of_them(run, tmp_path: Path) -> None:
+    frame = table(0.25)
+    frame[frame["n_syn_plus"] == 0].to_csv(tmp_path / "real.csv", index=False)
+    code, out, _ = run("fit", "real.csv", "--out", "real.json", "--bootstrap", 50)
+    assert (code, "no trial adds synthetic images" in out) == (0, True)
+    at = ("real.json", "--n-base", 800)
+    for asked in (("equivalence", *at, "--n-syn-plus", 400), ("rate", *at)):
+        code, _, err = run(*asked)
+        assert (code, "no trial adds synthetic images" in err) == (2, True)
+    answer = json.loads(run("equivalence", *at, "--n-syn-plus", 400, "--json")[1])
+    assert (answer["reachable"], answer["n_real_plus"]) == (False, None)
+    prices = ("--target-accuracy", 0.8, "--real-cost", 1, "--syn-cost", 0.01)
+    planned = json.loads(run("plan", *at, *prices, "--max-syn", 1000, "--json")[1])
+    assert (planned["reachable"], planned["n_syn_plus"]["estimate"]) == (True, 0.0)
+
+
+@pytest.mark.parametrize("count", ["nan", "inf", "-5"])
+def test_counts_that_are_none_are_refused(run, fitted: Path, count: str) -> None:
+    for asked in (("equivalence", "--n-real-plus"), ("predict", "--n-syn-plus"), ("rate", "--n-syn-plus")):
+        code, _, err = run(asked[0], fitted, "--n-base", 800, f"{asked[1]}={count}")
+        assert (code, "must be a finite number" in err) == (2, True)
+
+
 def test_strict_fails_where_the_table_cannot_tell(run, tmp_path: Path) -> None:
     frame = table(0.25)
     frame[frame["n_base"] == 800].to_csv(tmp_path / "one-base.csv", index=False)

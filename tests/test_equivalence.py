@@ -95,6 +95,17 @@ def test_an_answer_past_the_data_says_so(noisy: mousterian.Fit) -> None:
     assert noisy.equivalence(n_base=8000, n_real_plus=4000).trust == "extrapolated"
 
 
+def test_a_surface_that_rises_without_end_says_no_more_than_all_right() -> None:
+    """Linear in r_real, the papers' formula is far above 1 at a hundred times the data."""
+    fit = mousterian.fit(simulate("loglinear", LOGLINEAR, noise=0.002, seeds=2), bootstrap=100)
+    assert fit.averaged.beyond is not None
+    names = [surface.name for surface in fit.averaged.beyond.surfaces]
+    theta = fit.averaged.beyond.thetas[names.index("loglinear")]
+    far, near = Points.of([100.0], 80_000.0), Points.of([100.0], 700.0)
+    assert surfaces.load("loglinear").accuracy(far, theta)[0] > 10
+    assert fit.averaged.beyond.added(far, near)[0] < 1
+
+
 def test_closed_form_and_bracketing_agree() -> None:
     for name, parameters in (("effective_data", EFFECTIVE), ("loglinear", LOGLINEAR)):
         surface = surfaces.load(name)
@@ -135,6 +146,10 @@ def test_a_saved_fit_answers_as_the_fresh_one(noisy: mousterian.Fit, tmp_path: P
 def test_a_file_that_is_no_fit_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"format": "other"}')
     with pytest.raises(InputError, match="not a saved fit"):
+        mousterian.Fit.load(tmp_path / "x.json")
+    # What `mousterian fit --json` prints is a list of fits.
+    (tmp_path / "x.json").write_text("[]")
+    with pytest.raises(InputError, match=r"x\.json: this is not a saved fit"):
         mousterian.Fit.load(tmp_path / "x.json")
     with pytest.raises(InputError, match=r"gone\.json"):
         mousterian.Fit.load(tmp_path / "gone.json")

@@ -70,9 +70,25 @@ def test_a_target_out_of_reach_is_said(fit: mousterian.Fit) -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_where_only_real_images_pay_the_interval_has_an_upper_end(fit: mousterian.Fit) -> None:
+    """Half of the draws need more real images than the average does; that is dearer, not impossible."""
+    target = accuracy(200, 300, 0)
+    found = plan(fit, n_base=200, target_accuracy=target, real_cost=1, syn_cost=50)
+    assert found.n_real_plus.estimate < found.n_real_plus.high < 1200
+    assert found.cost.high == pytest.approx(found.n_real_plus.high, rel=0.05)
+    assert found.frontier["n_real_plus"].max() == pytest.approx(found.n_real_plus.estimate)
+
+
+def test_what_costs_nothing_is_a_price_too(fit: mousterian.Fit) -> None:
+    free = plan(fit, n_base=200, target_accuracy=0.85, real_cost=0, syn_cost=0)
+    assert free.reachable and (free.cost.estimate, free.cost.high) == (0.0, 0.0)
+
+
 def test_senseless_prices_and_targets_are_refused(fit: mousterian.Fit) -> None:
     with pytest.raises(InputError, match="negative"):
         plan(fit, n_base=200, target_accuracy=0.9, real_cost=-1, syn_cost=1)
+    with pytest.raises(InputError, match="max_real is inf"):
+        plan(fit, n_base=200, target_accuracy=0.9, real_cost=1, syn_cost=1, max_real=np.inf)
     with pytest.raises(InputError, match="target accuracy 140"):
         plan(fit, n_base=200, target_accuracy=140, real_cost=1, syn_cost=1)
 
@@ -83,19 +99,20 @@ def test_suggested_trials_tell_more_than_the_same_number_elsewhere(fit: mousteri
     assert listed.attrs["spread_after"] < listed.attrs["spread"]
     more = suggest(fit, trials=30)
     assert more.attrs["spread_after"] < listed.attrs["spread_after"]
-    # Running them does narrow the equivalence, as promised; as many repeats of the base alone do not.
-    asked = {"n_base": 800, "n_real_plus": 400}
-    before = width(fit, asked)
+    # Running them does narrow the equivalences, as promised; as many repeats of the base alone do not.
+    before = width(fit)
     cells = more.loc[more.index.repeat(more["trials"]), ["n_base", "n_real_plus", "n_syn_plus"]]
     base_only = cells.assign(n_real_plus=0, n_syn_plus=0)
-    after, useless = (width(refit(fit, added), asked) for added in (cells, base_only))
+    after, useless = (width(refit(fit, added)) for added in (cells, base_only))
     assert after < useless
     assert after < before
 
 
-def width(fit: mousterian.Fit, asked: dict[str, float]) -> float:
-    found = fit.equivalence(**asked).n_syn_plus
-    return float(np.log(found.high / found.low))
+def width(fit: mousterian.Fit) -> float:
+    """Return how wide the equivalences that a suggestion aims at are: root mean square over bases and r."""
+    asked = [(base, r * base) for base in (100, 200, 400, 800) for r in (0.25, 0.5, 1)]
+    found = [fit.equivalence(n_base=base, n_real_plus=real).n_syn_plus for base, real in asked]
+    return float(np.sqrt(np.mean([np.log(each.high / each.low) ** 2 for each in found])))
 
 
 def refit(fit: mousterian.Fit, cells: pd.DataFrame) -> mousterian.Fit:

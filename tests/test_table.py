@@ -112,3 +112,28 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.parquet").write_bytes(b"not parquet")
     with pytest.raises(InputError, match="not a readable table"):
         load(tmp_path / "broken.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "separator", "told"), [("a.csv", ";", "semicolons"), ("a.tsv", ",", "commas")]
+)
+def test_a_wrong_separator_is_named(tmp_path: Path, name: str, separator: str, told: str) -> None:
+    table().to_csv(tmp_path / name, sep=separator, index=False)
+    with pytest.raises(InputError, match=f"separated by {told}"):
+        load(tmp_path / name)
+
+
+def test_endings_in_capitals_and_names_with_spaces_are_understood(tmp_path: Path) -> None:
+    table().rename(columns={"n_syn_plus": " n_syn_plus"}).to_csv(tmp_path / "RESULTS.CSV", index=False)
+    assert len(check(load(tmp_path / "RESULTS.CSV")).rows) == 8
+
+
+def test_text_for_a_seed_is_refused_and_a_missing_one_is_not() -> None:
+    with pytest.raises(InputError, match="training_seed is not a number in row 2"):
+        check(table(seed=["0", "b", "0", "0", "0", "0", "0", "0"]))
+    assert check(table(seed=[0, np.nan, 0, 0, 0, 0, 0, 0])).rows["training_seed"].isna().sum() == 1
+
+
+def test_a_percentage_among_fractions_is_refused() -> None:
+    with pytest.raises(InputError, match="above 1, where most rows are fractions, in row 8"):
+        check(table(accuracy=[0.5, 0.6, 0.61, 0.62, 0.7, 0.71, 0.72, 75]))

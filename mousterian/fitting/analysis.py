@@ -112,7 +112,7 @@ def average(
     points = problem.table.points
     real, syn = float((points.n_base + points.n_real_plus).max()), float(points.n_syn_plus.max())
     beyond = _beyond(fits, problem, count, seed) if len(fits) > 1 else None
-    return Averaged(members, REACH * (syn or real), REACH * real, beyond), draws
+    return Averaged(members, REACH * syn, REACH * real, beyond), draws
 
 
 def _beyond(fits: Sequence[Fitted], problem: Problem, count: int, seed: int) -> Beyond:

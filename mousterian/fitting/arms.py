@@ -22,7 +22,7 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
     source = [c for c in (*_SOURCE, "generator_options") if c in frame]
     keyed = frame.assign(**{c: frame[c].astype(str) for c in (*context, *source)})
-    alone = keyed["n_syn_plus"] == 0
+    alone = pd.to_numeric(keyed["n_syn_plus"], errors="coerce") == 0
     found: list[tuple[dict[str, str], pd.DataFrame]] = []
     groups = keyed.groupby(context, sort=True) if context else [((), keyed)]
     for _, rows in groups:
@@ -31,9 +31,7 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
         for part in parts or [synthetic]:
             members = pd.concat([real, part]).index
             first = (part if len(part) else real).iloc[0]
-            found.append(
-                ({c: str(first[c]) for c in (*context, *source)}, frame.loc[members].reset_index(drop=True))
-            )
+            found.append(({c: str(first[c]) for c in (*context, *source)}, frame.loc[members]))
     return _named(found)
 
 

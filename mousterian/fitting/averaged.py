@@ -34,7 +34,7 @@ class Averaged:
 
     Attributes:
         members: heaviest first; each has draws in proportion to its weight.
-        most_synthetic: synthetic images beyond which nothing counts as an answer.
+        most_synthetic: synthetic images beyond which nothing counts as an answer; 0 where none were measured.
         most_real: real images, likewise.
         beyond: what counts past the measured range; None where one surface was asked for: then answers hold
             if it does, wherever they are.
@@ -120,13 +120,17 @@ class Averaged:
 
     def real_for(self, n_base: Array, n_syn_plus: Array) -> tuple[Array, Array]:
         """Return the n_real_plus that does what n_syn_plus does, as `reaching`."""
-        return self.reaching(
+        estimate, draws = self.reaching(
             Points.of(n_base, 0.0, n_syn_plus), lambda count: Points.of(n_base, count, 0.0), self.most_real
         )
+        # What no synthetic image was ever measured for is worth nothing that anyone could tell.
+        told = (n_syn_plus == 0) | (self.most_synthetic > 0)
+        return np.where(told, estimate, np.inf), np.where(told, draws, np.inf)
 
     def saturation(self, n_base: float) -> float:
         """Return the best accuracy that synthetic images alone can bring to this base, within reach."""
-        grid = np.concatenate([[0.0], np.geomspace(1.0, self.most_synthetic, 200)])
+        most = self.most_synthetic
+        grid = np.concatenate([[0.0], np.geomspace(1.0, most, 200)]) if most else np.zeros(1)
         return float(np.clip(self.estimate(Points.of(n_base, 0.0, grid)).max(), 0.0, 1.0))
 
 

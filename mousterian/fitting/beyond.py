@@ -59,7 +59,7 @@ class Beyond:
     def added(self, points: Points, inner: Points) -> Array:
         """Return what the averaged accuracy gains from the nearest points inside to the points."""
         parts = [
-            weight * (surface.accuracy(points, theta) - surface.accuracy(inner, theta))
+            weight * _gain(surface, theta, points, inner)
             for weight, surface, theta in zip(self.weights, self.surfaces, self.thetas, strict=True)
         ]
         return np.asarray(np.sum(parts, axis=0))
@@ -70,9 +70,20 @@ class Beyond:
         found = np.empty((count, points.n_base.shape[-1]))
         for surface, theta, mine in zip(self.surfaces, self.thetas, self._followers, strict=True):
             here, there = (p if p.n_base.ndim < 2 else p.part(mine) for p in (points, inner))
-            found[mine] = surface.accuracy(here, theta) - surface.accuracy(there, theta)
+            found[mine] = _gain(surface, theta, here, there)
         errors = self.slopes[self.choice] * self.shocks
         return np.asarray(found + errors[:, :1] * past[0] + errors[:, 1:] * past[1])
+
+
+def _gain(surface: Surface, theta: Array, points: Points, inner: Points) -> Array:
+    """Return what a surface gains from points inside to points beyond.
+
+    Some forms rise without end: past 1 they say nothing, and however little they weigh would say it loudest.
+    So beyond the range each is held between 0 and 1.
+    """
+    start = surface.accuracy(inner, theta)
+    end = np.clip(surface.accuracy(points, theta), np.minimum(start, 0.0), np.maximum(start, 1.0))
+    return np.asarray(end - start)
 
 
 def shares(errors: Array, misfit: Array, excluded: Array, spread: float) -> Array:

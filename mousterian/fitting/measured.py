@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from mousterian.errors import InputError
 from mousterian.fitting.surface import Array, Points
 
 Trust = Literal["inside", "near", "extrapolated"]
@@ -17,6 +18,16 @@ _NEAR = 2.0
 _SLACK = 1.05
 # A range that holds nothing is this far from everything.
 _FAR = float(np.log(1e4))
+
+
+def refuse_impossible(**counts: Any) -> None:
+    """Raise an InputError for the first count (number or array) that is negative or not finite."""
+    for name, given in counts.items():
+        values = np.asarray(given, dtype=float)
+        wrong = ~(np.isfinite(values) & (values >= 0))
+        if wrong.any():
+            bad = float(values[wrong].flat[0])
+            raise InputError(f"{name} is {bad:g}; it must be a finite number and not negative")
 
 
 @dataclass(frozen=True)

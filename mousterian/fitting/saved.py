@@ -106,7 +106,7 @@ def _surface_json(found: SurfaceFit) -> dict[str, Any]:
 
 def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parts of the `Fit` that `to_json` wrote."""
-    if found.get("format") != FORMAT:
+    if not isinstance(found, Mapping) or found.get("format") != FORMAT:
         raise InputError("this is not a saved fit", hint="`mousterian fit TABLE --out FILE` writes one")
     if found["version"] > VERSION:
         raise InputError(f"this fit is of a newer kind ({found['version']}; this mousterian knows {VERSION})")
@@ -142,8 +142,8 @@ def _refuse_other_formulas(found: Mapping[str, Any]) -> None:
     for name in found["draws"]:
         if known[name] != surfaces.load(name).parameters:
             raise InputError(
-                f"this fit holds {name} with the parameters {', '.join(known[name])}, and that surface now has"
-                f" {', '.join(surfaces.load(name).parameters)}",
+                f"this fit holds {name} with the parameters {', '.join(known[name])}, and that surface now"
+                f" has {', '.join(surfaces.load(name).parameters)}",
                 hint="fit the table again",
             )
 
@@ -181,11 +181,14 @@ def write(fit: Fit, path: Path) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Return the parts of the fit in a file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return from_json(found)
+        return from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(
             "no such fit", where=str(path), hint="`mousterian fit TABLE --out FILE` writes one"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"not a readable fit ({error!r})", where=str(path)) from error
+    except InputError as error:
+        raise InputError(error.what, where=error.where or str(path), hint=error.hint) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        # A key that is missing says only its name; a file that is no text would be told byte by byte.
+        told = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
+        raise InputError(f"not a readable fit ({told})", where=str(path)) from error

@@ -18,6 +18,9 @@ COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
 # Other names under which tables hold a column.
 _ALIASES = {"accuracy": ("top1",), "training_seed": ("seed",)}
 _SEEDS = ("subset_seed", "training_seed")
+# Name of a file's index: its rows counted from 1, so that errors name them however they are sorted since.
+_ROW = "row"
+_SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 COLUMNS = (*COUNTS, "accuracy", *_SEEDS, "total", "weight")
 _FEWEST_ROWS = 4
 
@@ -61,7 +64,11 @@ class Table:
 
 
 def load(source: pd.DataFrame | Path | str) -> pd.DataFrame:
-    """Return a table from a data frame or a CSV, TSV, parquet or JSON file."""
+    """Return a table from a data frame or a CSV, TSV, parquet or JSON file, its rows numbered from 1.
+
+    Raises:
+        InputError: there is no such file, or it is not a table.
+    """
     if isinstance(source, pd.DataFrame):
         return source
     path = Path(source)
@@ -71,15 +78,25 @@ def load(source: pd.DataFrame | Path | str) -> pd.DataFrame:
         ".parquet": pd.read_parquet,
         ".json": pd.read_json,
     }
-    if path.suffix not in readers:
+    kind = path.suffix.lower()
+    if kind not in readers:
         raise InputError(f"cannot read a table from {path.suffix or 'this'}", where=str(path),
                          hint=f"give one of {', '.join(readers)}")  # fmt: skip
     try:
-        return readers[path.suffix](path)
+        frame = readers[kind](path)
     except FileNotFoundError:
         raise InputError("no such file", where=str(path)) from None
     except (OSError, ValueError) as error:
         raise InputError(f"not a readable table ({error})", where=str(path)) from error
+    frame = frame.rename(columns=lambda name: str(name).strip())
+    if len(frame.columns) == 1 and (other := next((s for s in _SEPARATORS if s in frame.columns[0]), "")):
+        expected = "tabs" if kind == ".tsv" else "commas"
+        raise InputError(
+            f"its columns are separated by {_SEPARATORS[other]}, not {expected}",
+            where=str(path),
+            hint="save it as .csv with commas (and decimal points) or as .tsv with tabs",
+        )
+    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name=_ROW))
 
 
 def check(frame: pd.DataFrame) -> Table:
@@ -88,16 +105,18 @@ def check(frame: pd.DataFrame) -> Table:
     Raises:
         InputError: columns are missing, or values cannot be used; the message names the rows.
     """
-    frame = _renamed(frame)
-    numbers = pd.DataFrame({"row": np.arange(1, len(frame) + 1)})
+    frame = renamed(frame)
+    in_file = frame.index.name == _ROW
+    numbers = pd.DataFrame({"row": np.asarray(frame.index) if in_file else np.arange(1, len(frame) + 1)})
     for name in COLUMNS:
         if name in frame:
             given = frame[name].reset_index(drop=True)
             numbers[name] = (
                 pd.to_numeric(given, errors="coerce").astype(float).replace([np.inf, -np.inf], np.nan)
             )
-            if name in (*COUNTS, "accuracy"):
-                _refuse(numbers, numbers[name].isna(), f"{name} is not a number")
+            # Seeds and the like may be missing; what is there must be a number all the same.
+            needed = name in (*COUNTS, "accuracy")
+            _refuse(numbers, numbers[name].isna() & (needed | given.notna()), f"{name} is not a number")
         else:
             numbers[name] = 1.0 if name == "weight" else np.nan
     for name in COUNTS:
@@ -113,7 +132,12 @@ def check(frame: pd.DataFrame) -> Table:
     return Table(rows, *_readings(rows), tuple(warnings))
 
 
-def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
+def renamed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with each column under its own name.
+
+    Raises:
+        InputError: a column is missing.
+    """
     for name, others in _ALIASES.items():
         if name not in frame:
             other = next((other for other in others if other in frame), None)
@@ -151,6 +175,7 @@ def _fractions(numbers: pd.DataFrame, warnings: list[str]) -> pd.Series[Any]:
     _refuse(numbers, accuracy > 100, "accuracy is above 100 %")
     warnings.append("Accuracies were read as percent.")
     small = accuracy <= 1
+    _refuse(numbers, ~small & (small.mean() > 0.5), "accuracy is above 1, where most rows are fractions,")
     if small.any():
         where = listed(numbers.loc[small, "row"].tolist())
         warnings.append(
