@@ -100,7 +100,8 @@ class QualityTable:
     def rows(self, measurement: str) -> list[dict[str, Any]]:
         """Return the rows of a measurement; none if it was not made, or its file is damaged."""
         try:
-            return _read(self._file(measurement)).to_pylist()
+            rows: list[dict[str, Any]] = _read(self._file(measurement)).to_pylist()
+            return rows
         except (FileNotFoundError, InputError):
             return []
 

@@ -62,6 +62,14 @@ def load(name: str, device: str = "cpu", data_dir: Path | None = None) -> Extrac
     return Extractor(name, plugin.load()(device, data_directory(data_dir), **options))
 
 
+def space_stamp(name: str, data_dir: Path | None = None) -> str:
+    """Return what tells the content of the files that a space reads; empty if it reads none."""
+    from mousterian.datasets._cache import data_directory
+
+    plugin, options = space_named(name)
+    return plugin.stamp(data_directory(data_dir), options)
+
+
 class Spaces:
     """Feature spaces and their outputs for whole image sets, each made once while the set lives.
 

@@ -1,0 +1,205 @@
+"""The pools that a command names, each with the real images that it is held against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mousterian import subsets
+from mousterian.errors import InputError, unknown_name
+from mousterian.features import dataset_named, dataset_text
+from mousterian.images import ImageSet
+from mousterian.pools import DAMAGE, ELSEWHERE, UPSTREAM, Pool, PoolIdentity
+from mousterian.seeds import file_stamp, seed_for
+from mousterian.trial import Choice, load_images
+
+_HINT = "name a pool by the first digits of its hash, by its folder, or other images by their path"
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A pool and its real images.
+
+    Attributes:
+        identity: of the pool.
+        pool: its images.
+        prompts: the text that each was made from; empty if made from none.
+        dataset: whose real images they are held against.
+        real, test: these.
+        seen: what the generator was trained on; None where that is not known or another dataset.
+    """
+
+    identity: PoolIdentity
+    pool: ImageSet
+    prompts: tuple[str, ...]
+    dataset: Choice
+    real: ImageSet
+    test: ImageSet
+    seen: ImageSet | None
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return f"{self.identity.label} ({self.identity.key[:8]})"
+
+    @property
+    def space(self) -> str:
+        """The feature space that suits its real images: a classifier of them."""
+        return f"classifier:{dataset_text(self.dataset.name, self.dataset.options)}"
+
+
+def names(pools: Sequence[str], store: Path) -> list[Path]:
+    """Return the folder or file of each pool that a command names; without names, all of the store.
+
+    Raises:
+        InputError: no pool is there, or one that is named is not, or is not the only one.
+    """
+    there = {path.parent.name: path.parent for path in sorted((store / "pools").glob("*/pool.json"))}
+    if not pools and not there:
+        raise InputError("there are no pools here", where=str(store), hint=_HINT)
+    return [_place(name, there) for name in pools] or list(there.values())
+
+
+def _place(name: str, there: dict[str, Path]) -> Path:
+    found = [folder for key, folder in there.items() if key.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if len(found) > 1:
+        raise InputError(
+            f"{name!r} begins the hash of {len(found)} pools", hint=", ".join(f.name for f in found)
+        )
+    if (path := Path(name).expanduser()).exists():
+        return path
+    raise unknown_name("pool", name, there, hint=_HINT)
+
+
+def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subject:
+    """Return a pool with the real images that it is held against.
+
+    Args:
+        place: folder of a pool, or a folder or file of images that someone else made.
+        real: dataset of the real images; empty: the pool's own.
+        count: images of the pool; 0: all that are there.
+        data_dir: folder of the datasets.
+
+    Raises:
+        InputError: the pool cannot be read, or does not fit the dataset.
+    """
+    identity = _identity(place) if (place / "pool.json").exists() else None
+    dataset = _dataset(real, identity, place, data_dir)
+    train, test = (load_images(dataset, split, data_dir) for split in ("train", "test"))
+    if identity is None:
+        identity, pool = _made_elsewhere(place, dataset, train, count)
+        return Subject(identity, pool, (), dataset, train, test, None)
+    own = Pool(place.parent, identity, train.class_names)
+    pool = own.read(count or _images_in(place, own))
+    if pool.shape != train.shape:
+        raise InputError(
+            f"its images are {pool.shape}, those of {dataset.name} {train.shape}", where=str(place)
+        )
+    same = dict(identity.dataset) == dataset.describe()
+    seen = _seen(identity, train) if same else None
+    return Subject(identity, pool, _prompts(place, len(pool)), dataset, train, test, seen)
+
+
+def _identity(folder: Path) -> PoolIdentity:
+    try:
+        values = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
+        return PoolIdentity(**{each.name: values[each.name] for each in fields(PoolIdentity)})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"cannot tell what this pool is of ({error})",
+            where=str(folder / "pool.json"),
+            hint="run its grid again: the file is written anew",
+        ) from None
+
+
+def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Path | None) -> Choice:
+    from mousterian.datasets._cache import data_directory
+
+    if real:
+        plugin, options = dataset_named(real)
+        return Choice(plugin.name, options, plugin.stamp(data_directory(data_dir), options))
+    if identity is None:
+        raise InputError(
+            "these images come without a dataset",
+            where=str(place),
+            hint="name the real images: --real DATASET",
+        )
+    own = identity.dataset
+    return Choice(own["name"], own["options"], own.get("stamp", ""))
+
+
+def _images_in(folder: Path, pool: Pool) -> int:
+    """Return how many images the shards hold, up to the first that is missing."""
+    count = 0
+    for number, path in enumerate(sorted(folder.glob("shard-*.npz"))):
+        if path.name != f"shard-{number:05d}.npz":
+            break
+        count += len(_array(path, "labels"))
+    if not count:
+        raise InputError("the pool has no images yet", where=str(folder), hint="run its grid")
+    return count
+
+
+def _prompts(folder: Path, count: int) -> tuple[str, ...]:
+    found: list[str] = []
+    for path in sorted(folder.glob("shard-*.npz")):
+        if len(found) >= count:
+            break
+        found += [str(text) for text in _array(path, "prompts")]
+    return tuple(found[:count]) if len(found) >= count else ()
+
+
+def _array(path: Path, name: str) -> Any:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return file[name] if name in file.files else ()
+    except DAMAGE as error:
+        raise InputError(
+            f"cannot read a shard of this pool ({error})",
+            where=str(path),
+            hint="delete that file and run the grid with --retry-failed: the same images are made anew",
+        ) from error
+
+
+def _seen(identity: PoolIdentity, train: ImageSet) -> ImageSet | None:
+    """Return the real images that a generator trained here has seen."""
+    labels, classes, seed = train.labels, len(train.class_names), identity.subset_seed
+    if identity.trained_on == ELSEWHERE:
+        return None
+    if identity.trained_on == UPSTREAM:
+        nothing = np.zeros(0, dtype=np.int64)
+        return train.take(subsets.upstream(labels, classes, seed, identity.n_upstream, nothing))
+    return train.take(subsets.ordering(labels, classes, seed, identity.imbalance)[: identity.n_base])
+
+
+def _made_elsewhere(
+    path: Path, dataset: Choice, train: ImageSet, count: int
+) -> tuple[PoolIdentity, ImageSet]:
+    """Read images that someone else made, as the generator `precomputed` does, under the same identity."""
+    from mousterian.generators import precomputed
+    from mousterian.generators._sampler import Context
+
+    options = {"path": str(path), "synthetic_folder": ""}
+    origin = ("precomputed", options, file_stamp(path), 0, ELSEWHERE)
+    identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0)
+    context = Context(train.class_names, train.shape, 0, "cpu", path)
+    sampler = precomputed.load(context, path=str(path))
+    there = min(sampler.limit, count or sampler.limit)
+    if not there or there < count:
+        raise InputError(
+            f"{sampler.limit} images are here with the classes taking turns, not {count or 'any'}",
+            where=str(path),
+        )
+    positions = np.arange(there, dtype=np.int64)
+    classes = len(train.class_names)
+    labels, indices = positions % classes, positions // classes
+    seeds = np.array([seed_for("image", 0, int(p)) for p in positions], dtype=np.int64)
+    images = sampler.sample(labels, indices, seeds)
+    return identity, ImageSet(images, labels, train.class_names, np.ones(there, dtype=bool))
