@@ -23,8 +23,9 @@ def measure(
 ) -> dict[str, float]:
     """How many images a class really has: the effective number of synthetic ones over that of as many real.
 
-    The effective number is the Vendi score (Friedman and Dieng 2023) with a Gaussian kernel as wide as the
-    median distance between real images of the class: 1 where all images are one, n where none resemble.
+    The effective number is the Vendi score (Friedman and Dieng 2023) with a Gaussian kernel as wide as half
+    the median distance between real images of the class: 1 where all images are one, n where none resemble.
+    Images of nothing are varied too: read it beside the precision.
 
     Args:
         pool: synthetic images.
@@ -56,7 +57,7 @@ def measure(
 def relative_number(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
     """Return the effective number of `mine` (n, D) over that of `theirs` (n, D), both on their scale."""
     distances = [pdist(part) for part in (mine, theirs)]
-    width = float(np.median(distances[1])) or 1.0
+    width = float(np.median(distances[1])) / 2 or 1.0
     one, other = (effective_number(np.exp(-0.5 * (each / width) ** 2)) for each in distances)
     return one / other
 

@@ -1,0 +1,75 @@
+"""Quality of internal EDM pools of digits by length of training: does FID fall, do they copy?
+
+python benchmarks/quality.py [--folder FOLDER] [--steps 25 100 400 1600] [--n-base 30 300] [--images 1000]
+
+Every pool is measured in the labelled feature space classifier:digits (memorisation in pixels). The table goes to
+the terminal as markdown; pools and values stay in FOLDER, so that a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from mousterian import measuring, plugins, subsets
+from mousterian.features import Spaces
+from mousterian.pools import BASE, Pool, PoolIdentity
+from mousterian.subjects import subject
+from mousterian.trial import Choice, device_named, load_images
+
+SHOWN = (
+    "fid",
+    "kid",
+    "inception_score",
+    "precision",
+    "recall",
+    "diversity",
+    "domain_accuracy",
+    "domain_accuracy_of_patches",
+    "nearer_to_seen",
+    "copies",
+)
+
+
+def pool_of(n_base: int, steps: int, images: int, store: Path) -> tuple[Path, float]:
+    """Make an internal pool unless it is there; return its folder and the seconds that it took."""
+    dataset = Choice("digits", {})
+    train = load_images(dataset, "train", None)
+    options = plugins.find("generators", "edm").resolve({"steps": steps})
+    identity = PoolIdentity("edm", options, "", 0, BASE, dataset.describe(), 0, 1.0, n_base, 0)
+    pool = Pool(store / "pools", identity, train.class_names)
+    base = subsets.ordering(train.labels, len(train.class_names), 0)[:n_base]
+    started = time.perf_counter()
+    pool.ensure(images, train.shape, lambda: train.take(base), device_named("cpu"))
+    return pool.folder, time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=Path("results/quality"))
+    parser.add_argument("--steps", type=int, nargs="+", default=[25, 100, 400, 1600])
+    parser.add_argument("--n-base", type=int, nargs="+", default=[30, 300])
+    parser.add_argument("--images", type=int, default=1000)
+    asked = parser.parse_args()
+    request = measuring.Request((), asked.folder, "", "", (), (), asked.images, 0, "cpu", None, False)
+    spaces = Spaces("cpu")
+    print(f"| n_base | steps | {' | '.join(SHOWN)} |\n|{'---|' * (2 + len(SHOWN))}", flush=True)
+    for n_base in asked.n_base:
+        for steps in asked.steps:
+            place, _ = pool_of(n_base, steps, asked.images, asked.folder)
+            each = subject(place, "", asked.images, None)
+            values = {}
+            for measure in measuring.chosen(request):
+                rows = measuring.measured(each, measure.for_space(each.space), request, spaces)
+                values.update({row["quantity"]: row["value"] for row in rows})
+            shown = " | ".join(f"{values[name]:.3g}" for name in SHOWN)
+            print(f"| {n_base} | {steps} | {shown} |", flush=True)
+    ends = " | ".join(
+        f"{values[name + '_of_test']:.3g}" if f"{name}_of_test" in values else "" for name in SHOWN
+    )
+    print(f"| test images |  | {ends} |")
+
+
+if __name__ == "__main__":
+    main()
