@@ -49,7 +49,7 @@ def language(folder: Path) -> Path:
     return folder
 
 
-def tokenizer(words: tuple[str, ...]) -> Any:
+def tokenizer(words: tuple[str, ...], **more: Any) -> Any:
     """Return a fast tokenizer whose tokens are whole words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -58,4 +58,54 @@ def tokenizer(words: tuple[str, ...]) -> Any:
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
     inner.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     marks = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
-    return PreTrainedTokenizerFast(tokenizer_object=inner, **marks)
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **marks, **more)
+
+
+def pipeline(folder: Path, **scheduler: Any) -> Path:
+    """Save a Stable Diffusion pipeline for images of 16 pixels to `folder` in diffusers' layout."""
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        text = CLIPTextConfig(
+            vocab_size=len(WORDS),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            max_position_embeddings=16,
+            pad_token_id=0,
+            bos_token_id=0,
+            eos_token_id=1,
+        )
+        blocks = {"block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
+        network = UNet2DConditionModel(
+            sample_size=8,
+            in_channels=4,
+            out_channels=4,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=16,
+            attention_head_dim=4,
+            **blocks,
+        )
+        decoder = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            latent_channels=4,
+            **blocks,
+        )
+        made = StableDiffusionPipeline(
+            vae=decoder,
+            text_encoder=CLIPTextModel(text),
+            tokenizer=tokenizer(WORDS, model_max_length=16),
+            unet=network,
+            scheduler=DDIMScheduler(steps_offset=1, clip_sample=False, **scheduler),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+    made.save_pretrained(folder)
+    return folder
