@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.images import TrialImages
+from mousterian.memory import free, is_out_of_memory
 from mousterian.seeds import canonical, seed_for
 from mousterian.training import acceleration
 from mousterian.training.checkpoint import Checkpoint
@@ -22,8 +22,6 @@ from mousterian.training.recipes import Recipe
 
 if TYPE_CHECKING:
     from mousterian.trial import Choice, Trial
-
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_FAILED")
 
 
 @dataclass(frozen=True)
@@ -68,21 +66,12 @@ def attempt(trial: Trial, images: TrialImages, device: torch.device, checkpoint:
         if parts >= 2 * most:
             raise InputError(f"memory does not suffice for one image at a time ({reason})")
         acceleration.forget()
-        gc.collect()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+        free()
     if parts == 1:
         return outcome
     spared = f"memory ran out; trained in {parts} micro-batches a step, of the same effective batch"
     note = f"{outcome.note}; {spared}" if outcome.note else spared
     return Outcome(outcome.cost, outcome.scores, outcome.diverged, note)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a device, or the machine, has no memory left."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
 
 
 def _task(

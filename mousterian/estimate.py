@@ -122,7 +122,8 @@ def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
     started = time.perf_counter()
     sampler[0].sample(positions % len(train.class_names), positions, positions)
     per_image = (time.perf_counter() - started) / PILOT_IMAGES
-    steps = one.generator.options["steps"] or size_for(min(train.shape[:2])).steps
+    options = one.generator.options
+    steps = options["steps"] or size_for(min(train.shape[:2]), options.get("preset", "")).steps
     return per_step * float(steps), per_image
 
 

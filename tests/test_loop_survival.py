@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mousterian import attempt, grid, trial
+from mousterian.memory import is_out_of_memory
 from mousterian.store import DIVERGED, DONE, Store
 from mousterian.training import loop
 from mousterian.training.checkpoint import Checkpoint
@@ -189,9 +190,9 @@ def test_memory_for_not_even_one_image_is_an_error(tmp_path: Path, monkeypatch: 
 
 
 def test_other_errors_of_torch_are_no_want_of_memory() -> None:
-    assert not attempt.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     cpu = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to"
-    assert attempt.is_out_of_memory(RuntimeError(cpu))
+    assert is_out_of_memory(RuntimeError(cpu))
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:

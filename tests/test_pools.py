@@ -13,6 +13,7 @@ from mousterian import pools
 from mousterian.errors import InputError
 from mousterian.generators import _diffusion, ddpm, edm, precomputed
 from mousterian.generators._sampler import Context
+from mousterian.generators._training import Training
 from mousterian.images import ImageSet
 from mousterian.pools import Pool, PoolIdentity
 
@@ -59,7 +60,7 @@ def test_a_pool_extended_twice_equals_one_made_at_once(made: Pool, tmp_path: Pat
 
 
 def test_extending_uses_the_kept_weights(made: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_diffusion, "train_with_ema", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(Training, "run", lambda self: pytest.fail("trained again"))
     made.ensure(600, SHAPE, real, "cpu")
     assert len(made.read(600)) == 600
 
@@ -113,14 +114,14 @@ def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
 
 
 def _want_pool(folder: Path, log: Path) -> None:
-    train = _diffusion.train_with_ema
+    train = Training.run
 
-    def logged(*args: Any, **kwargs: Any) -> Any:
+    def logged(self: Training) -> Any:
         with log.open("a") as file:
             file.write("trained\n")
-        return train(*args, **kwargs)
+        return train(self)
 
-    _diffusion.train_with_ema = logged
+    Training.run = logged  # type: ignore[method-assign]
     ensured(folder, 10)
 
 

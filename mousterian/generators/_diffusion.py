@@ -1,9 +1,9 @@
-"""What the diffusion generators share: network sizes, the training loop with EMA, kept weights, noise."""
+"""What the diffusion generators share: network sizes, kept weights, precision, noise."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -17,16 +17,17 @@ from torch import Tensor, nn
 
 from mousterian.errors import InputError
 from mousterian.generators._sampler import Context
+from mousterian.generators._training import Course, Loss, Training
 from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
 from mousterian.store import write_atomically
 
-Denoise = Callable[[Tensor, Tensor], Tensor]
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
 class Size:
-    """A UNet and how long it is trained.
+    """A UNet and how it is trained.
 
     Attributes:
         channels: channels at full resolution.
@@ -36,6 +37,8 @@ class Size:
         dropout: dropout in the residual blocks.
         steps: training steps.
         batch_size: images a step.
+        learning_rate: Adam's peak learning rate.
+        ema: decay of the running mean of the weights.
     """
 
     channels: int
@@ -45,6 +48,8 @@ class Size:
     dropout: float
     steps: int
     batch_size: int
+    learning_rate: float
+    ema: float
 
     def changed(self, **given: float) -> Size:
         """Return this size with every given value that is not 0 in place of its own."""
@@ -71,7 +76,11 @@ class Size:
         )
 
 
-Loss = Callable[[UNet2DModel, Tensor, Tensor, torch.Generator], Tensor]
+def autocast(device: str, precision: str) -> AbstractContextManager[None]:
+    """Return the context in which a network runs in this precision; "auto": bfloat16 on accelerators."""
+    kind = torch.device(device).type
+    low = precision == "bfloat16" or (precision == "auto" and kind != "cpu")
+    return torch.autocast(kind, torch.bfloat16, enabled=low)
 
 
 def fitted(
@@ -80,100 +89,56 @@ def fitted(
     size: Size,
     loss: Loss,
     *,
-    learning_rate: float,
-    ema: float,
     flip: bool,
+    precision: str,
+    compiled: bool,
 ) -> UNet2DModel:
     """Return a UNet trained on real images, or the one that was kept when the pool was made before.
+
+    A training that was cut off goes on where it last kept what it had reached.
 
     Args:
         real: all that it learns from.
         context: classes, image shape, seed, device and where weights are kept.
         size: of the network and its training.
-        loss: of the network, images (B, C, H, W) float32 in [-1, 1], labels (B,) and a CPU generator.
-        learning_rate: Adam's peak learning rate.
-        ema: decay of the running mean of the weights.
+        loss: what it minimises.
         flip: mirror half of the images.
+        precision: float32, bfloat16 or auto, as for `autocast`.
+        compiled: compile the network where there is an accelerator.
     """
     torch.manual_seed(seed_for("generator-initialisation", context.seed))
     network = size.network(context.shape, len(context.class_names)).to(context.device)
-
-    def train() -> nn.Module:
-        return train_with_ema(
-            network, real, loss, context, size=size, learning_rate=learning_rate, ema=ema, flip=flip
-        )
-
-    return _keep_or_train(network, context.folder / "weights.safetensors", train)
-
-
-def _keep_or_train(network: nn.Module, path: Path, train: Callable[[], nn.Module]) -> nn.Module:
-    """Load weights kept at `path`, or train and keep them there (whole or not at all)."""
+    path = context.folder / WEIGHTS
     if path.exists():
-        try:
-            network.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError) as error:
-            raise InputError(
-                f"kept generator weights cannot be used ({error})",
-                where=str(path),
-                hint="delete the pool's folder and run the grid again to train it anew",
-            ) from error
+        _read(network, path)
+    elif len(real) == 0:
+        raise InputError("there are no real images to train the generator on")
+    if compiled and torch.device(context.device).type != "cpu":
+        network.compile()
+    if path.exists():
         return network.eval()
-    trained = train()
+
+    def in_precision(model: nn.Module, images: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
+        with autocast(context.device, precision):
+            return loss(model, images, labels, random)
+
+    course = Course(size.steps, size.batch_size, size.learning_rate, size.ema, flip)
+    training = Training(network, real, in_precision, context, course)
+    trained = training.run()
     write_atomically(path, save({name: value.cpu() for name, value in trained.state_dict().items()}))
+    training.forget()
     return trained.eval()
 
 
-def train_with_ema(
-    network: nn.Module,
-    real: ImageSet,
-    loss: Loss,
-    context: Context,
-    *,
-    size: Size,
-    learning_rate: float,
-    ema: float,
-    flip: bool,
-) -> nn.Module:
-    """Train a network on real images and return it with the running mean of its weights.
-
-    Args:
-        network: trained in place, on its device.
-        real: what it learns; nothing else is seen.
-        loss: as for `fitted`; a scalar.
-        context: seed and device.
-        size: number of steps and batch size.
-        learning_rate: Adam's, after a linear warm-up over the first 5 % of the steps.
-        ema: decay of the running mean at the end; it starts lower, so that few steps are not lost in it.
-        flip: mirror half of the images.
-    """
-    random = torch.Generator().manual_seed(seed_for("generator-noise", context.seed))
-    order = np.random.default_rng(seed_for("generator-order", context.seed))
-    pixels = torch.from_numpy(real.images.transpose(0, 3, 1, 2).copy()).to(context.device)
-    labels = torch.from_numpy(real.labels).to(context.device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
-    mean = [parameter.detach().clone() for parameter in network.parameters()]
-    network.train()
-    for step in range(size.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * min(1.0, (step + 1) / (0.05 * size.steps))
-        chosen = torch.from_numpy(order.integers(0, len(labels), size.batch_size)).to(context.device)
-        images = pixels[chosen].float().div_(127.5).sub_(1)
-        if flip:
-            mirrored = (torch.rand(len(chosen), generator=random) < 0.5).to(context.device)
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        value = loss(network, images, labels[chosen], random)
-        if not torch.isfinite(value):
-            raise InputError(f"generator training diverged at step {step}", hint="use a lower learning_rate")
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        decay = min(ema, (1 + step) / (10 + step))
-        torch._foreach_lerp_(mean, [parameter.detach() for parameter in network.parameters()], 1 - decay)
-    with torch.no_grad():
-        for parameter, value in zip(network.parameters(), mean, strict=True):
-            parameter.copy_(value)
-    return network
+def _read(network: nn.Module, path: Path) -> None:
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise InputError(
+            f"kept generator weights cannot be used ({error})",
+            where=str(path),
+            hint="delete the pool's folder and run the grid again to train it anew",
+        ) from error
 
 
 def noise(shape: tuple[int, int, int], seeds: NDArray[np.int64]) -> Tensor:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+# Is told what goes on, how much of it is done, of how much, and a word more, e.g. the loss.
+Progress = Callable[[str, int, int, str], None]
+
+
+def silent(what: str, done: int, total: int, note: str) -> None:
+    """Progress that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +28,7 @@ class Context:
         seed: seed of training and sampling.
         device: torch device name.
         folder: a private folder for weights; what is kept there is found again when the pool is extended.
+        progress: is told how training goes.
     """
 
     class_names: tuple[str, ...]
@@ -27,19 +36,25 @@ class Context:
     seed: int
     device: str
     folder: Path
+    progress: Progress = silent
 
 
 class Sampler(Protocol):
     """A generator ready to make images.
 
-    One that cannot make as many as anybody wants also has an attribute `limit`: how many images it has in
-    the pool's order (image i is of class i mod K).
+    It may also have:
+        limit: how many images it has in the pool's order (image i is of class i mod K), if it cannot make as
+            many as anybody wants.
+        batch: how many images it wants to be asked for at a time; a pool that is cut off loses no more.
+        prompts(labels, indices): the text that each image is made from, a list of N; kept beside the images.
     """
 
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
         """Return images (N, H, W, C) uint8.
+
+        An image follows from its own label, index and seed; where memory runs out, fewer are asked for.
 
         Args:
             labels: (N,) class of each image.

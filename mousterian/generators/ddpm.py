@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    UNet2DModel,
+    UniPCMultistepScheduler,
+)
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mousterian.generators._diffusion import Size, fitted, noise, to_uint8
+from mousterian.generators._diffusion import Size, autocast, fitted, noise, to_uint8
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
+from mousterian.seeds import seed_for
+
+# The row of CIFAR-10 is Ho et al.'s own (their Appendix B). For halves and tenths of it: as many passes, more
+# dropout; these two are ours, as the main paper does not tell.
+#                 channels multipliers layers attention dropout  steps  batch  rate   ema
+SIZES: Mapping[str, Size] = {
+    "8": Size(          16, (1, 2),       1,  0,        0.0,     600,     64, 1e-3, 0.999),
+    "16": Size(         48, (1, 2, 2),    2,  7,        0.0,     4_000,  128, 1e-3, 0.999),
+    "cifar10": Size(   128, (1, 2, 2, 2), 2, 16,        0.1,   800_000,  128, 2e-4, 0.9999),
+    "cifar_half": Size(128, (1, 2, 2, 2), 2, 16,        0.1,   400_000,  128, 2e-4, 0.9999),
+    "cifar_small": Size(128, (1, 2, 2, 2), 2, 16,       0.2,    80_000,  128, 2e-4, 0.9999),
+}  # fmt: skip
 
 
-def size_for(side: int) -> Size:
-    """Return the UNet and training length for images of this side; from 32 on it is Ho et al.'s own."""
-    if side < 16:
-        return Size(16, (1, 2), 1, 0, 0.0, 600, 64)
-    if side < 32:
-        return Size(48, (1, 2, 2), 2, 7, 0.0, 4000, 128)
-    return Size(128, (1, 2, 2, 2), 2, 16, 0.1, 800_000, 128)
+def size_for(side: int, preset: str = "") -> Size:
+    """Return the UNet and its training of a preset, or, without one, for images of this side."""
+    by_side = "8" if side < 16 else "16" if side < 32 else "cifar10"
+    return SIZES[preset or by_side]
+
+
+class _Way(NamedTuple):
+    """A way to sample: its scheduler, the scheduler's options, and whether it draws noise at every step."""
+
+    scheduler: Any
+    options: Mapping[str, Any]
+    stochastic: bool = False
+
+
+# All but ddim and ancestral, which do it by themselves, are told to clip the predicted image to its range:
+# without it a network trained briefly diverges.
+_CLIPPED = {"thresholding": True, "dynamic_thresholding_ratio": 1.0, "sample_max_value": 1.0}
+_WAYS = {
+    "ddim": _Way(DDIMScheduler, {}),
+    "ancestral": _Way(DDPMScheduler, {}, stochastic=True),
+    "dpm_solver": _Way(DPMSolverMultistepScheduler, _CLIPPED),
+    "unipc": _Way(UniPCMultistepScheduler, _CLIPPED),
+}
 
 
 @dataclass
@@ -31,21 +67,31 @@ class _Sampler:
     shape: tuple[int, int, int]
     device: str
     schedule: DDPMScheduler
+    sampler: str
     sampling_steps: int
+    precision: str
 
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        # It clips the predicted image to its range, without which a network trained briefly diverges.
-        scheduler = DDIMScheduler.from_config(self.schedule.config, timestep_spacing="trailing")
+        way = _WAYS[self.sampler]
+        scheduler = way.scheduler.from_config(
+            self.schedule.config, timestep_spacing="trailing", **way.options
+        )
         scheduler.set_timesteps(self.sampling_steps, device=self.device)
         images = noise(self.shape, seeds).to(self.device)
         classes = torch.from_numpy(labels).to(self.device)
-        with torch.inference_mode():
+        drawn = {"generator": _generators(seeds)} if way.stochastic else {}
+        with torch.inference_mode(), autocast(self.device, self.precision):
             for step in scheduler.timesteps:
                 output = self.network(images, step, class_labels=classes).sample
-                images = scheduler.step(output, step, images).prev_sample
+                images = scheduler.step(output.float(), step, images, **drawn).prev_sample
         return to_uint8(images)
+
+
+def _generators(seeds: NDArray[np.int64]) -> list[torch.Generator]:
+    """Return each image's own source of the noise that is added on the way."""
+    return [torch.Generator().manual_seed(seed_for("sampling-noise", int(seed))) for seed in seeds]
 
 
 def _loss(
@@ -56,8 +102,7 @@ def _loss(
     times = torch.randint(0, schedule.config.num_train_timesteps, (len(images),), generator=random)
     times = times.to(images.device)
     noisy = schedule.add_noise(images, target, times)
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=images.device.type == "cuda"):
-        output = network(noisy, times, class_labels=labels).sample
+    output = network(noisy, times, class_labels=labels).sample
     loss: Tensor = (output.float() - target).square().mean()
     return loss
 
@@ -66,41 +111,50 @@ def fit(
     real: ImageSet,
     context: Context,
     *,
+    preset: Literal["", "cifar10", "cifar_half", "cifar_small"] = "",
     channels: int = 0,
     layers: int = 0,
     steps: int = 0,
     batch_size: int = 0,
-    learning_rate: float = 1e-3,
-    ema: float = 0.999,
+    learning_rate: float = 0.0,
+    ema: float = 0.0,
     flip: bool = False,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    compiled: bool = False,
     timesteps: int = 1000,
+    sampler: Literal["ddim", "ancestral", "dpm_solver", "unipc"] = "ddim",
     sampling_steps: int = 25,
 ) -> _Sampler:
-    """Train class-conditional DDPM (linear betas 1e-4 to 0.02) and sample it with DDIM.
+    """Train class-conditional DDPM (linear betas 1e-4 to 0.02) and sample it with DDIM or another sampler.
+
+    Ho et al.'s own setting at 32×32: sampler = "ancestral", sampling_steps = 1000, flip = true.
 
     Args:
         real: all that the generator learns from.
         context: classes, image shape, seed, device and where weights are kept.
-        channels: channels of the UNet at full resolution; 0: by image size.
-        layers: residual blocks a level; 0: by image size.
-        steps: training steps; 0: by image size.
-        batch_size: images a step; 0: by image size.
-        learning_rate: Adam's peak learning rate.
-        ema: decay of the running mean of the weights.
+        preset: network and training for CIFAR-10, its half (25,000 images) or a tenth; "": by image size.
+        channels: channels of the UNet at full resolution; 0: the preset's.
+        layers: residual blocks a level; 0: the preset's.
+        steps: training steps; 0: the preset's.
+        batch_size: images a step; 0: the preset's.
+        learning_rate: Adam's peak learning rate; 0: the preset's.
+        ema: decay of the running mean of the weights; 0: the preset's.
         flip: mirror half of the training images.
+        precision: of the network; auto: bfloat16 on accelerators, float32 on a CPU.
+        compiled: compile the network on accelerators, which pays for long trainings.
         timesteps: noise levels T of the forward process.
+        sampler: ddim, dpm_solver and unipc take few steps; ancestral is the paper's own and takes many.
         sampling_steps: network evaluations for each image.
     """
-    size = size_for(min(context.shape[:2]))
-    size = size.changed(channels=channels, layers=layers, steps=steps, batch_size=batch_size)
-    schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
-    network = fitted(
-        real,
-        context,
-        size,
-        partial(_loss, schedule=schedule),
+    size = size_for(min(context.shape[:2]), preset).changed(
+        channels=channels,
+        layers=layers,
+        steps=steps,
+        batch_size=batch_size,
         learning_rate=learning_rate,
         ema=ema,
-        flip=flip,
     )
-    return _Sampler(network, context.shape, context.device, schedule, sampling_steps)
+    schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
+    loss = partial(_loss, schedule=schedule)
+    network = fitted(real, context, size, loss, flip=flip, precision=precision, compiled=compiled)
+    return _Sampler(network, context.shape, context.device, schedule, sampler, sampling_steps, precision)
