@@ -2,8 +2,8 @@
 
 python benchmarks/quality.py [--folder FOLDER] [--steps 25 100 400 1600] [--n-base 30 300] [--images 1000]
 
-Every pool is measured in the labelled feature space classifier:digits (memorisation in pixels). The table goes to
-the terminal as markdown; pools and values stay in FOLDER, so that a run that was cut off goes on.
+Every pool is measured in the labelled feature space classifier:digits (memorisation in pixels). The table
+goes to the terminal as markdown; pools and values stay in FOLDER, so that a run that was cut off goes on.
 """
 
 from __future__ import annotations

@@ -63,6 +63,8 @@ def run(request: Request, as_json: bool) -> int:
     measures = chosen(request)
     device = device_named(request.device)
     spaces = Spaces(device, request.data_dir)
+    if request.features:  # refused once, not by every measure of every pool
+        spaces.extractor(request.features)
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     for place in names(request.pools, request.store):

@@ -84,13 +84,21 @@ class Spaces:
         self._extractors: dict[str, Extractor] = {}
         self._outputs: WeakKeyDictionary[ImageSet, dict[str, Output]] = WeakKeyDictionary()
 
-    def outputs(self, images: ImageSet, name: str) -> Output:
-        """Return what the space of that name gives for a set of images."""
+    def extractor(self, name: str) -> Extractor:
+        """Return the space of that name, loaded once; errors are those of `load`."""
         if name not in self._extractors:
             self._extractors[name] = load(name, self.device, self.data_dir)
+        return self._extractors[name]
+
+    def outputs(self, images: ImageSet, name: str) -> Output:
+        """Return what the space of that name gives for a set of images.
+
+        Raises:
+            InputError: the space cannot be loaded, or gives values that are not finite.
+        """
         held = self._outputs.setdefault(images, {})
         if name not in held:
-            held[name] = self._extractors[name].outputs(images.images)
+            held[name] = self.extractor(name).outputs(images.images)
         if not np.isfinite(held[name].features).all():
             raise InputError(f"the feature space {name!r} gave values that are not finite")
         return held[name]

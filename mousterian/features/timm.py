@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from mousterian.errors import InputError
@@ -37,7 +39,7 @@ def load(
     overlay = {"file": str(Path(weights).expanduser())} if weights else None
     try:
         network: nn.Module = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
         raise InputError(
             f"cannot load the weights of timm's {model!r} ({str(error).partition(chr(10))[0]})",
             where=weights,

@@ -37,7 +37,7 @@ def compact(*, store: Path = STORE) -> int:
 
 
 def verify(*, store: Path = STORE) -> int:
-    """Read every file of a store, its pools too, and name those that are not sound.
+    """Read every file of a store, its pools and their quality too, and name those that are not sound.
 
     Parameters
     ----------
@@ -45,9 +45,10 @@ def verify(*, store: Path = STORE) -> int:
         Folder of the store.
     """
     from mousterian import pools
+    from mousterian.qualityfiles import QualityTable
     from mousterian.store import Store
 
-    faults = [*Store(store).verify(), *pools.verify(store / "pools")]
+    faults = [*Store(store).verify(), *pools.verify(store / "pools"), *QualityTable(store).verify()]
     for path, fault in faults:
         print(f"{path}: {fault}")
     print(f"{len(faults)} faults in {store}")
