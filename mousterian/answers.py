@@ -5,117 +5,25 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from mousterian import equivalence, published
 from mousterian.console import console, table
 from mousterian.equivalence import Equivalence, Fit
-from mousterian.errors import InputError, unknown_name
-from mousterian.fitting.table import COUNTS, load, renamed
+from mousterian.errors import InputError
+from mousterian.fitting.table import COUNTS
 from mousterian.planning import Plan
 from mousterian.published.equations import audit
-from mousterian.store import DIVERGED, FAILED, Store
+from mousterian.tablefiles import Arm, told_where
 from mousterian.wording import answer, compares, counts, number, percent, percents, rates
 
-PUBLISHED = "published:"
 _NOTHING = "no trial adds synthetic images to a base, so nothing can be said of what they are worth"
 _BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
 _UNSAFE = re.compile(r"^\.|[/\\\x00-\x1f]")
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
-
-
-@dataclass(frozen=True)
-class Arm:
-    """Rows to fit together, with a name, what describes them, and the file or folder they came from."""
-
-    name: str
-    labels: Mapping[str, str]
-    rows: pd.DataFrame
-    source: str = ""
-
-
-def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], str]:
-    """Return the arms of tables, and what was left out of them: a sentence, or nothing.
-
-    Args:
-        sources: files, folders of stores, or `published:NAME`; without any, the store.
-        store: folder of the store.
-        where: `COLUMN=VALUE` conditions that rows must meet.
-
-    Raises:
-        InputError: a source cannot be read, or a condition leaves no row.
-    """
-    found: list[Arm] = []
-    left_out = dict.fromkeys((FAILED, DIVERGED), 0)
-    for source in sources or [str(store)]:
-        if source.startswith(PUBLISHED):
-            paper = published.load(source.removeprefix(PUBLISHED))
-            rows = select(paper.rows, where)
-            found.append(Arm(paper.name.replace("/", "-"), paper.labels, rows, source))
-            continue
-        path = Path(source)
-        frame = Store(path).read() if path.is_dir() or not sources else _usable(load(path), source)
-        frame = select(frame, where)
-        trials = frame.drop_duplicates("trial") if "trial" in frame else frame
-        for status in left_out if "status" in frame else ():
-            left_out[status] += int((trials["status"] == status).sum())
-        arms = equivalence.arms(frame).items()
-        plain = len(arms) == 1 and "dataset" not in frame
-        found += [Arm(path.stem if plain else name, labels, rows, source) for name, (labels, rows) in arms]
-    if not found:
-        raise InputError(
-            "no finished trial here: all have failed or diverged", where=str(store), hint="see their `error`"
-        )
-    told = " and ".join(f"{count} {status}" for status, count in left_out.items() if count)
-    return found, told and f"{told} trials are left out"
-
-
-def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return a table that has its columns and some rows."""
-    if frame.empty:
-        raise InputError("the table has no rows", where=source)
-    with _told_where(source):
-        return renamed(frame)
-
-
-@contextmanager
-def _told_where(source: str) -> Iterator[None]:
-    """Say in an error that names no place which file it is about."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(error.what, where=error.where or source, hint=error.hint) from error
-
-
-def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
-    """Return the rows whose columns have the values of `COLUMN=VALUE` conditions."""
-    for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            raise InputError(f"--where takes COLUMN=VALUE, not {condition!r}")
-        if column not in frame:
-            raise unknown_name("column", column, map(str, frame), where="--where")
-        numeric = pd.api.types.is_numeric_dtype(frame[column])
-        try:
-            kept = (
-                frame[frame[column] == float(value)] if numeric else frame[frame[column].astype(str) == value]
-            )
-        except ValueError:
-            raise InputError(
-                f"column {column!r} holds numbers, and {value!r} is none", where="--where"
-            ) from None
-        if kept.empty:
-            values = frame[column].dropna()
-            there = ", ".join(map(str, sorted(values.unique() if numeric else set(map(str, values)))[:8]))
-            raise InputError(f"no row has {condition}", where="--where", hint=f"{column} is one of {there}")
-        frame = kept
-    return frame
 
 
 def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: int) -> list[tuple[Fit, Path]]:
@@ -144,7 +52,7 @@ def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: i
         # Two tables of one name in different folders: neither fit may take the other's place.
         again = sum(each.name == arm.name for each in arms[: len(saved)])
         name += f"-#{again + 1}" if again else ""
-        with _told_where(arm.source):
+        with told_where(arm.source):
             made = equivalence.fit(
                 arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
             )

@@ -144,6 +144,28 @@ def test_surfaces_that_say_the_same_count_once() -> None:
     assert sum(each.weight > 0 for each in fit.surfaces if each.name in same) == 1
 
 
+def test_surfaces_that_part_beyond_the_few_rows_they_all_go_through_all_count() -> None:
+    cells = [(100, 0, 0), (100, 100, 0), (100, 0, 100), (100, 0, 400), (100, 0, 800)]
+    rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"])
+    fit = mousterian.fit(rows.assign(accuracy=[0.7, 0.78, 0.73, 0.76, 0.765]), bootstrap=50)
+    assert any("Too few rows" in warning for warning in fit.warnings)
+    assert sum(each.weight > 0.05 for each in fit.surfaces) > 1
+
+
+def test_variance_that_goes_with_size_is_found_and_weighed() -> None:
+    rng, sizes = np.random.default_rng(0), (50, 100, 200, 400, 800, 1600)
+    rows = pd.DataFrame([(n, 0, 0, seed) for n in sizes for seed in range(8)],
+                        columns=["n_base", "n_real_plus", "n_syn_plus", "training_seed"])  # fmt: skip
+    mean = 0.95 - 1.6 * rows["n_base"] ** -0.5
+    uneven = check(rows.assign(accuracy=mean + rng.normal(0, 0.3 / rows["n_base"])))
+    even = check(rows.assign(accuracy=mean + rng.normal(0, 0.005, len(rows))))
+    keep = np.ones(len(rows), dtype=bool)
+    weights = variance.row_weights(uneven, np.zeros(len(rows)), keep, 3)
+    powers = np.polyfit(np.log(uneven.rows["n_base"]), np.log(weights), 1)
+    assert powers[0] == pytest.approx(2.0, abs=0.4)
+    assert np.ptp(variance.row_weights(even, np.zeros(len(rows)), keep, 3)) == 0
+
+
 def test_left_out_cells_are_foretold_from_the_rest_alone() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)

@@ -43,7 +43,8 @@ ALLOWED: dict[str, set[str]] = {
         *SMALL,
     },
     "provenance": SMALL,
-    "memory": set(),
+    "memory": {"errors"},
+    "shards": {"store"},
     "attempt": {"memory", "plugins", "images", "training", *SMALL},
     "resizing": set(),
     "clip": {"resizing", *SMALL},
@@ -66,7 +67,7 @@ ALLOWED: dict[str, set[str]] = {
     "models": SMALL,
     "strategies": {"training", "images", *SMALL},
     "evaluations": {"training", "images", *SMALL},
-    "pools": {"locks", "plugins", "images", "store", "generators", *SMALL},
+    "pools": {"shards", "memory", "locks", "plugins", "images", "store", "generators", *SMALL},
     "trial": {
         "attempt",
         "schema",

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from mousterian import answers
+from mousterian import answers, tablefiles
 from mousterian.datasets import _cache, _sources, cifar10
 from mousterian.errors import InputError
 from mousterian.generators import precomputed
@@ -156,7 +156,7 @@ def test_names_in_a_foreign_table_lead_to_no_other_folder(tmp_path: Path) -> Non
     rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"])
     rows["accuracy"] = 0.5 + 0.05 * np.log(rows.sum(axis=1) / 100)
     names = ["../../outside", "/absolute", "..", ".hidden/x", "a\\b\0c"]
-    arms = [answers.Arm(name, {}, rows) for name in names]
+    arms = [tablefiles.Arm(name, {}, rows) for name in names]
     saved = answers.fit(arms, tmp_path / "in" / "fits", surface="additive", bootstrap=20, seed=0)
     assert {path.parent for _, path in saved} == {tmp_path / "in" / "fits"}
     assert [json.loads(path.read_text())["name"] for _, path in saved] == names

@@ -3,7 +3,7 @@
 Inside the range surfaces that explain the data alike say the same. Beyond it they part, and being right
 inside counts for little. So each surface is tested by leaving out the largest real sizes and the largest
 synthetic amounts; surfaces then share what lies beyond by how well they foretold those, and intervals widen
-with the distance at the rate of those errors. The constants are calibrated on 493 learning curves of LCDB
+with the distance at the rate of those errors. The constants are calibrated on 900 learning curves of LCDB
 1.0 (predictions at four times the largest size) and tested on others; see benchmarks/RESULTS.md.
 """
 
@@ -18,9 +18,7 @@ from mousterian.fitting.measured import Measured
 from mousterian.fitting.surface import Array, Points, Surface
 
 # Error at the distance of ln 4 that every surface is granted, as a share of the range of accuracies.
-_GRANTED = 0.015
-# A foretelling this many times as far past the range (in logarithm) is taken to be as wrong as those tested.
-_STRETCH = 1.5
+_GRANTED = 0.03
 # Errors smaller than rounding tell surfaces not apart.
 _LEAST_SQUARE = 1e-10
 # Surfaces with less of a share than this have none.
@@ -110,7 +108,7 @@ def slopes(errors: Array, distances: Array, spread: float) -> Array:
         distances: how far what was left out lay from what was left, (2,); NaN where nothing was.
         spread: range of the fitted accuracies.
     """
-    rate = np.where(np.isfinite(errors), errors / (_STRETCH * distances), np.nan)
+    rate = np.where(np.isfinite(errors), errors / distances, np.nan)
     granted = _GRANTED * spread / np.log(4.0)
     # Untested: as wrong as what is granted is to what is usual, about a tenth of the range per factor of 4.
     untested = 0.1 * spread / np.log(4.0)

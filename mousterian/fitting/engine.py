@@ -205,7 +205,7 @@ def fit_all(
         _fitted(surface, problem, unknowns[None], 80 if loss < hopeless else 5)
         for surface, (unknowns, loss) in zip(surfaces, first, strict=True)
     ]
-    return selection.weighed(fits), problem, outliers
+    return selection.weighed(fits, problem.points), problem, outliers
 
 
 def _fitted(surface: Surface, problem: Problem, starts: Array, iterations: int) -> Fitted:

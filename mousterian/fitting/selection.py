@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mousterian.fitting.least_squares import minimise
-from mousterian.fitting.surface import Array, Surface
+from mousterian.fitting.surface import Array, Points, Surface
 
 if TYPE_CHECKING:
     from mousterian.fitting.engine import Fitted
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Residuals below this are rounding, not evidence for a surface.
 _LEAST_VARIANCE = 1e-10
+# Accuracies that differ by less are the same.
+_ALIKE = 1e-4
 
 
 def aicc(loss: float, count: int, spent: int) -> float:
@@ -65,13 +67,18 @@ def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float
     return float(np.sqrt(np.average(errors[told] ** 2, weights=out.sum(axis=1)[told])))
 
 
-def weighed(fits: Sequence[Fitted]) -> tuple[Fitted, ...]:
-    """Return the fits with their Akaike weights, heaviest first; a referee has none beside others."""
+def weighed(fits: Sequence[Fitted], points: Points) -> tuple[Fitted, ...]:
+    """Return the fits with their Akaike weights, heaviest first; a referee has none beside others.
+
+    Args:
+        fits: of one problem.
+        points: where that was measured.
+    """
     alone = all(fit.surface.referee for fit in fits)
     criteria = np.array([fit.aicc if alone or not fit.surface.referee else math.inf for fit in fits])
     if not np.isfinite(criteria).any():
         criteria = np.where([fit.surface.referee and not alone for fit in fits], math.inf, _of_few(fits))
-    criteria = np.where(_repeated(fits, criteria), math.inf, criteria)
+    criteria = np.where(_repeated(fits, criteria, points), math.inf, criteria)
     weights = np.exp(-(criteria - criteria[np.isfinite(criteria)].min()) / 2)
     weights /= weights.sum()
     order = np.argsort(-weights, kind="stable")
@@ -90,20 +97,26 @@ def _of_few(fits: Sequence[Fitted]) -> Array:
     return np.array(plain) if np.isfinite(plain).any() else np.zeros(len(fits))
 
 
-def _repeated(fits: Sequence[Fitted], criteria: Array) -> Array:
+def _repeated(fits: Sequence[Fitted], criteria: Array, points: Points) -> Array:
     """Return which fits say what one with fewer parameters says already, (S,) bool.
 
     Without synthetic images, for one, all power laws in effective data are the same curve, and count once.
+    They have to agree at half and double the sizes too: surfaces that go through the same few rows may part
+    everywhere else.
     """
+    elsewhere = [Points(*(factor * count for count in points.counts)) for factor in (0.5, 2.0)]
+    told = [
+        np.concatenate([fit.values, *(fit.surface.accuracy(each, fit.theta) for each in elsewhere)])
+        for fit in fits
+    ]
     order = sorted(range(len(fits)), key=lambda i: (len(fits[i].surface.parameters), fits[i].surface.name))
     repeated = np.zeros(len(fits), dtype=bool)
-    seen: list[Fitted] = []
+    seen: list[int] = []
     for i in order:
-        repeated[i] = any(_alike(fits[i], other) for other in seen)
+        repeated[i] = any(
+            fits[i].told.spent == fits[j].told.spent and np.allclose(told[i], told[j], atol=_ALIKE, rtol=0.0)
+            for j in seen
+        )
         if not repeated[i] and np.isfinite(criteria[i]):
-            seen.append(fits[i])
+            seen.append(i)
     return repeated
-
-
-def _alike(one: Fitted, other: Fitted) -> bool:
-    return one.told.spent == other.told.spent and np.allclose(one.values, other.values, atol=1e-4, rtol=0.0)

@@ -15,6 +15,11 @@ _MOST_LEVERAGE = 0.8
 _PRIOR_FREEDOM = 2.0
 
 
+# Powers of the number of real images that the variance within cells may go with; how many trials beyond
+# their cells' first, at how many sizes, it takes to tell; and how much likelier than none (twice the
+# logarithm) a power has to be.
+_POWERS = np.linspace(-3.0, 1.0, 81)
+_REPEATS, _SIZES, _CLEARLY = 20.0, 4, 6.0
 # Groups tell what they share only where the fit leaves them as much freedom as this.
 _LEAST_FREEDOM = 1.0
 # However few the clusters, their variance is taken to be known as well as from this many.
@@ -48,7 +53,10 @@ def binomial(table: Table) -> Array:
 
 
 def row_weights(table: Table, residual: Array, keep: Array, spent: int) -> Array:
-    """Return weights of mean 1: the given ones, over binomial variance and what scatters beyond it.
+    """Return weights of mean 1: the given ones over each row's variance.
+
+    The variance is that of trials of one cell as it goes with the number of real images, where enough cells
+    were measured more than once to tell; else the binomial one and what scatters beyond it.
 
     Args:
         table: the rows.
@@ -58,7 +66,10 @@ def row_weights(table: Table, residual: Array, keep: Array, spent: int) -> Array
     """
     given = table.rows["weight"].to_numpy(dtype=float)
     noise = binomial(table)
-    if np.isnan(noise).any():
+    by_size = _by_size(table, keep)
+    if by_size is not None:
+        weights = given / by_size
+    elif np.isnan(noise).any():
         weights = given
     else:
         freedom = max(int(keep.sum()) - spent, 1)
@@ -67,6 +78,31 @@ def row_weights(table: Table, residual: Array, keep: Array, spent: int) -> Array
         weights = given / (noise + max(extra, 1e-3 * float(noise.mean())))
     weights = np.where(keep, weights, 0.0)
     return np.asarray(weights / weights[keep].mean())
+
+
+def _by_size(table: Table, keep: Array) -> Array | None:
+    """Return the variance of each row as a power of its real images, (R,), up to a factor.
+
+    Small training sets scatter more. The power is the likeliest one for the variances within cells (gamma
+    regression); None where there are too few repeated cells, or no power is clearly likelier than none.
+    """
+    at = np.unique(table.cell[keep], return_inverse=True)[1]
+    counts = np.bincount(at).astype(float)
+    means = np.bincount(at, table.accuracy[keep]) / counts
+    squares = np.bincount(at, (table.accuracy[keep] - means[at]) ** 2)
+    real = table.rows["n_base"].to_numpy(dtype=float) + table.rows["n_real_plus"].to_numpy(dtype=float)
+    size = np.log(np.maximum(real, 1.0))
+    of_cell = np.bincount(at, size[keep]) / counts
+    repeated = (counts > 1) & (squares > 0)
+    freedom, squares, of_cell = counts[repeated] - 1, squares[repeated], of_cell[repeated]
+    if freedom.sum() < _REPEATS or len(np.unique(of_cell)) < _SIZES:
+        return None
+    scale = (squares * np.exp(-np.outer(_POWERS, of_cell))).sum(axis=1) / freedom.sum()
+    unlikely = freedom.sum() * np.log(scale) + _POWERS * (freedom * of_cell).sum()
+    best = int(np.argmin(unlikely))
+    if unlikely[np.argmin(np.abs(_POWERS))] - unlikely[best] < _CLEARLY:
+        return None
+    return np.asarray(np.exp(_POWERS[best] * size))
 
 
 def _clusters(table: Table) -> tuple[Array | None, Array | None]:

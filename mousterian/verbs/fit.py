@@ -49,9 +49,9 @@ def fit(
     strict
         Exit with 4 if the heaviest surface has parameters that the table cannot tell.
     """
-    from mousterian import answers
+    from mousterian import answers, tablefiles
 
-    arms, left_out = answers.read_arms(tables, store, where)
+    arms, left_out = tablefiles.read_arms(tables, store, where)
     saved = answers.fit(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
     if json:
         answers.print_json([made.to_json() for made, _ in saved])

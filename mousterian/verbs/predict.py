@@ -26,8 +26,10 @@ def predict(
     from mousterian import answers, wording
     from mousterian.equivalence import Fit
 
-    found = Fit.load(fit).predict(n_base, n_real_plus, n_syn_plus)
+    loaded = Fit.load(fit)
+    found = loaded.predict(n_base, n_real_plus, n_syn_plus)
+    trust = loaded.measured.trust(n_base, n_real_plus, n_syn_plus)
     if json:
-        return answers.print_json(found.to_json())
-    print(wording.percents(found, 2))
+        return answers.print_json({**found.to_json(), "trust": trust})
+    print(f"{wording.percents(found, 2)} [{answers.RANGE[trust]}]")
     return 0
