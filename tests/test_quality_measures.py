@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from mousterian.datasets import digits
@@ -282,3 +283,33 @@ def test_options_that_cannot_be_are_named(
 ) -> None:
     with pytest.raises(InputError, match=told):
         measure.measure(copied(test), real, test, Context(), **options)  # type: ignore[attr-defined]
+
+
+def test_the_same_numbers_as_torch_fidelitys(real: ImageSet, test: ImageSet) -> None:
+    """The reference implementation, on the same features."""
+    pytest.importorskip("torch_fidelity", reason="the extra `quality` is not installed")
+    from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
+
+    context = Context()
+    pool = copied(test.take(np.arange(400)))
+    mine, theirs = (torch.from_numpy(context.features(part, "pixels")) for part in (pool, real))
+    reference = metric_fid.fid_statistics_to_metric(
+        *(metric_fid.fid_features_to_statistics(part) for part in (mine, theirs)), verbose=False
+    )["frechet_inception_distance"]
+    assert fid.measure(pool, real, test, context)["fid"] == pytest.approx(reference, rel=1e-4)
+
+    asked = {"prc_neighborhood": 3, "prc_batch_size": 1000, "save_cpu_ram": False, "verbose": False}
+    as_many = real.take(np.arange(400))
+    reference = metric_prc.prc_features_to_metric(mine, theirs[:400], **asked)
+    found = precision_recall.measure(pool, as_many, test, context)
+    assert (found["precision"], found["recall"]) == pytest.approx(
+        (reference["precision"], reference["recall"])
+    )
+
+    one, other = mine.double().numpy(), theirs[:400].double().numpy()
+    reference = metric_kid.kernel_mmd(one, other, kid_kernel_poly_degree=3)
+    assert kid.squared_discrepancy(one, other) == pytest.approx(float(reference), rel=1e-9)
+
+    logits = torch.randn(300, 10, generator=torch.Generator().manual_seed(0)) * 3
+    reference = metric_isc.isc_features_to_metric(logits, splits=1)["inception_score_mean"]
+    assert inception_score.score(logits.softmax(1).numpy()) == pytest.approx(reference, rel=1e-4)
