@@ -189,3 +189,21 @@ def test_values_that_are_not_finite_are_refused(images: np.ndarray) -> None:
     spaces._extractors["pixels"] = broken
     with pytest.raises(InputError, match="not finite"):
         spaces.outputs(ImageSet(images, np.zeros(5, dtype=np.int64), ("one",)), "pixels")
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(images: np.ndarray) -> None:
+    seen: list[int] = []
+
+    def look(batch: torch.Tensor, most: int = 2) -> tuple[torch.Tensor, None]:
+        seen.append(len(batch))
+        if len(batch) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return batch.float().mean((2, 3)), None
+
+    found = _network.in_batches(look, images, "cpu", batch=4)
+    assert seen == [4, 2, 2, 1]
+    assert np.allclose(found.features, images.astype(np.float32).mean((1, 2)))
+    with pytest.raises(InputError, match="features of one image"):
+        _network.in_batches(lambda batch: look(batch, 0), images, "cpu")
+    with pytest.raises(RuntimeError, match="another"):
+        _network.in_batches(lambda batch: (_ for _ in ()).throw(RuntimeError("another")), images, "cpu")

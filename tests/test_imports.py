@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "decoding": {"errors"},
     "subsets": SMALL,
     "training": {"images", "store", *SMALL},
-    "features": {"clip", "resizing", "plugins", "images", "datasets", "training", "store", *SMALL},
+    "features": {"clip", "memory", "resizing", "plugins", "images", "datasets", "training", "store", *SMALL},
     "quality": {"features", "clip", "training", "images", "store", *SMALL},
     "qualityfiles": {"store", *SMALL},
     "options": {"plugins", *SMALL},

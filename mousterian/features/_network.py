@@ -13,6 +13,7 @@ from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.features._extractor import Output
 from mousterian.images import ImageSet
+from mousterian.memory import free, is_out_of_memory
 from mousterian.resizing import cropped, with_channels
 from mousterian.seeds import seed_for
 from mousterian.training.loop import Mixture, Normalised, Stream, Task, prepare, train
@@ -25,18 +26,39 @@ Look = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 def in_batches(look: Look, images: NDArray[np.uint8], device: str, batch: int = BATCH) -> Output:
-    """Return the output for all images (N, H, W, C) uint8, `batch` at a time."""
-    features, probabilities = [], []
-    with torch.inference_mode():
-        for start in range(0, len(images), batch):
-            part = np.ascontiguousarray(images[start : start + batch])
-            seen, logits = look(channels_first(torch.from_numpy(part).to(device)))
-            features.append(seen.flatten(1).float().cpu().numpy())
-            if logits is not None:
-                probabilities.append(logits.float().softmax(1).cpu().numpy())
-    if not features:
+    """Return the output for all images (N, H, W, C) uint8, `batch` at a time; fewer where memory runs out.
+
+    Raises:
+        InputError: there are no images, or memory does not suffice for one.
+    """
+    parts: list[Output] = []
+    start = 0
+    while start < len(images):
+        try:
+            parts.append(_once(look, images[start : start + batch], device))
+            start += batch
+            continue
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Out here, so that what the error's traceback held is free.
+        free()
+        if batch == 1:
+            raise InputError(
+                "memory does not suffice for the features of one image", hint="take another device"
+            )
+        batch //= 2
+    if not parts:
         raise InputError("there are no images to take features of")
-    return Output(np.concatenate(features), np.concatenate(probabilities) if probabilities else None)
+    found = [part.probabilities for part in parts if part.probabilities is not None]
+    return Output(np.concatenate([part.features for part in parts]), np.concatenate(found) if found else None)
+
+
+def _once(look: Look, images: NDArray[np.uint8], device: str) -> Output:
+    with torch.inference_mode():
+        seen, logits = look(channels_first(torch.from_numpy(np.ascontiguousarray(images)).to(device)))
+        probabilities = None if logits is None else logits.float().softmax(1).cpu().numpy()
+        return Output(seen.flatten(1).float().cpu().numpy(), probabilities)
 
 
 def as_network_wants(images: Tensor, side: int, mean: Tensor, std: Tensor) -> Tensor:
