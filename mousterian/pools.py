@@ -1,37 +1,37 @@
 """Pools: the synthetic images of one generator, on disk, in a fixed order.
 
 A pool is a folder named by the hash of its identity: `pool.json` (the identity), the generator's own
-weights, and shards of a fixed number of images. Image i is of class i mod K, so every prefix is balanced and
-a smaller `n_syn_plus` is a prefix of a larger one. A shard's content follows from the identity and its
-number alone, so a pool extended twice equals a pool made at once, and shards can be shared by all grids.
+weights, and shards of a fixed number of images (`shards.py`). Image i is of class i mod K, so every prefix is
+balanced and a smaller `n_syn_plus` is a prefix of a larger one. A shard's content follows from the identity
+and its number alone, so a pool extended twice equals one made at once, and all grids can share it.
 """
 
 from __future__ import annotations
 
-import io
+import json
 import math
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mousterian import plugins
+from mousterian import plugins, shards
 from mousterian.errors import InputError
+from mousterian.generators._sampler import Context, Progress, silent
 from mousterian.images import ImageSet, concatenate
 from mousterian.locks import held
+from mousterian.memory import in_halves
 from mousterian.seeds import canonical, digest, seed_for
+from mousterian.shards import DAMAGE, Arrays
 from mousterian.store import write_atomically
 
 POOL_VERSION = 1  # raised whenever the same identity would give other images
-IMAGES_A_SHARD = 256
-# What reading a damaged shard raises, by where the damage is.
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 BASE, UPSTREAM, ELSEWHERE = "base", "upstream", "elsewhere"
+DESCRIPTION = "pool.json"
+_REMAKE = "`mousterian generate` with its grid file sets it aside and makes the same images anew"
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,23 @@ class PoolIdentity:
             "dataset": dict(self.dataset),
         }
 
+    @classmethod
+    def at(cls, folder: Path) -> PoolIdentity:
+        """Return the identity of the pool that lies in a folder.
+
+        Raises:
+            InputError: its description is missing or damaged.
+        """
+        try:
+            values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            return cls(**{each.name: values[each.name] for each in fields(cls)})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"cannot tell what this pool is of ({error})",
+                where=str(folder / DESCRIPTION),
+                hint="run its grid again: the file is written anew",
+            ) from None
+
     @cached_property
     def key(self) -> str:
         """The pool's name: 16 hexadecimal digits."""
@@ -93,17 +110,26 @@ class Pool:
         self.identity = identity
         self.class_names = class_names
         self.folder = pools / identity.key
-        classes = len(class_names)
-        self.shard_size = classes * math.ceil(IMAGES_A_SHARD / classes)
-
-    def _shard(self, number: int) -> Path:
-        return self.folder / f"shard-{number:05d}.npz"
+        self.shard_size = shards.size(len(class_names))
 
     def _missing(self, count: int) -> list[int]:
-        return [n for n in range(math.ceil(count / self.shard_size)) if not self._shard(n).exists()]
+        wanted = range(math.ceil(count / self.shard_size))
+        return [number for number in wanted if not shards.path(self.folder, number).exists()]
+
+    def _there(self) -> Iterator[Path]:
+        """Yield the shards up to the first that is missing."""
+        number = 0
+        while (path := shards.path(self.folder, number)).exists():
+            yield path
+            number += 1
 
     def ensure(
-        self, count: int, shape: tuple[int, int, int], real: Callable[[], ImageSet], device: str
+        self,
+        count: int,
+        shape: tuple[int, int, int],
+        real: Callable[[], ImageSet],
+        device: str,
+        progress: Progress = silent,
     ) -> None:
         """Make the shards that the first `count` images need and that are not there yet.
 
@@ -114,6 +140,7 @@ class Pool:
             shape: height, width and channels of one image.
             real: gives the images that the generator is trained on; called only if needed.
             device: torch device name.
+            progress: is told how far training and sampling are.
         """
         if not self._missing(count):
             return
@@ -123,46 +150,53 @@ class Pool:
             raise InputError(
                 f"cannot make the pool's folder ({error.strerror})", where=str(self.folder)
             ) from error
-        with held(self.folder / "lock"):
+        with held(self.folder / "lock") as alone:
             missing = self._missing(count)
             if not missing:
                 return
+            if alone:
+                shards.sweep(self.folder)
             description = canonical(self.identity.describe())
-            write_atomically(self.folder / "pool.json", description.encode())
-            sampler = self._sampler(shape, real, device)
-            limit = getattr(sampler, "limit", None)
-            for number in missing:
-                self._make(number, sampler, shape, description, limit)
+            write_atomically(self.folder / DESCRIPTION, description.encode())
+            sampler = self._sampler(shape, real, device, progress)
+            for done, number in enumerate(missing):
+                progress("sampling", done * self.shard_size, len(missing) * self.shard_size, "")
+                self._make(number, sampler, shape, description)
 
-    def _sampler(self, shape: tuple[int, int, int], real: Callable[[], ImageSet], device: str) -> Any:
-        from mousterian.generators._sampler import Context
-
+    def _sampler(
+        self, shape: tuple[int, int, int], real: Callable[[], ImageSet], device: str, progress: Progress
+    ) -> Any:
         identity = self.identity
-        context = Context(self.class_names, shape, identity.seed, device, self.folder)
+        context = Context(self.class_names, shape, identity.seed, device, self.folder, progress)
         plugin = plugins.find("generators", identity.generator)
         given = (context,) if identity.trained_on == ELSEWHERE else (real(), context)
         return plugin.load()(*given, **identity.options, **plugin.preset)
 
-    def _make(
-        self, number: int, sampler: Any, shape: tuple[int, int, int], description: str, limit: int | None
-    ) -> None:
-        classes = len(self.class_names)
-        positions = np.arange(number * self.shard_size, (number + 1) * self.shard_size, dtype=np.int64)
-        if limit is not None:
-            positions = positions[positions < limit]
-        if not len(positions):
+    def _make(self, number: int, sampler: Any, shape: tuple[int, int, int], description: str) -> None:
+        first, end = number * self.shard_size, (number + 1) * self.shard_size
+        end = min(end, getattr(sampler, "limit", end))
+        if end <= first:
             return
+        starts = range(first, end, max(1, getattr(sampler, "batch", self.shard_size)))
+        made = shards.joined(self.folder, starts, end, lambda a, b: self._batch(a, b, sampler, shape))
+        shards.write(shards.path(self.folder, number), {**made, "generator": np.array(description)})
+        shards.forget(self.folder)
+
+    def _batch(self, first: int, end: int, sampler: Any, shape: tuple[int, int, int]) -> Arrays:
+        classes = len(self.class_names)
+        positions = np.arange(first, end, dtype=np.int64)
         labels, indices = positions % classes, positions // classes
         seeds = np.array([seed_for("image", self.identity.seed, int(p)) for p in positions], dtype=np.int64)
-        images = sampler.sample(labels, indices, seeds)
+        images = in_halves(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
             raise InputError(
                 f"the generator gave {images.dtype} {images.shape} for {len(labels)} images of {shape}",
                 where=self.identity.label,
             )
-        buffer = io.BytesIO()
-        np.savez(buffer, images=images, labels=labels, seeds=seeds, generator=np.array(description))
-        write_atomically(self._shard(number), buffer.getvalue())
+        made = {"images": images, "labels": labels, "seeds": seeds}
+        if hasattr(sampler, "prompts"):
+            made["prompts"] = np.array(sampler.prompts(labels, indices), dtype=np.str_)
+        return made
 
     def read(self, count: int) -> ImageSet:
         """Return the first `count` images of the pool.
@@ -170,40 +204,76 @@ class Pool:
         Raises:
             InputError: a shard is missing or cannot be read.
         """
-        numbers = [n for n in range(math.ceil(count / self.shard_size)) if self._shard(n).exists()]
-        parts = [self._read_shard(number) for number in numbers or [0]]
-        there = sum(map(len, parts))
-        if there < count:
+        numbers = range(math.ceil(count / self.shard_size))
+        there = [path for path in (shards.path(self.folder, n) for n in numbers) if path.exists()]
+        parts = [self._images(path) for path in there or [shards.path(self.folder, 0)]]
+        found = sum(map(len, parts))
+        if found < count:
             raise InputError(
-                f"the pool {self.identity.label} has only {there} images with the classes taking turns,"
+                f"the pool {self.identity.label} has only {found} images with the classes taking turns,"
                 f" and {count} are asked for",
                 where=str(self.folder),
                 hint="make r_syn or n_syn_plus smaller, or give the generator more images",
             )
         return concatenate(parts).take(np.arange(count))
 
-    def _read_shard(self, number: int) -> ImageSet:
-        path = self._shard(number)
+    def _images(self, path: Path) -> ImageSet:
+        arrays = self._arrays(path)
+        labels = arrays["labels"]
+        return ImageSet(arrays["images"], labels, self.class_names, np.ones(len(labels), dtype=bool))
+
+    def _arrays(self, path: Path) -> Arrays:
         try:
-            images, labels = _arrays(path)
+            return shards.read(path)
         except DAMAGE as error:
             raise InputError(
                 f"cannot read a shard of the pool {self.identity.label} ({error})",
                 where=str(path),
-                hint="delete that file and run the grid with --retry-failed: the same images are made anew",
+                hint=_REMAKE,
             ) from error
-        return ImageSet(images, labels, self.class_names, np.ones(len(labels), dtype=bool))
+
+    def count(self) -> int:
+        """Return how many images are there, up to the first shard that is missing; only labels are read."""
+        found = 0
+        for path in self._there():
+            try:
+                labels = shards.column(path, "labels")
+            except DAMAGE:
+                break
+            found += 0 if labels is None else len(labels)
+        return found
+
+    def prompts(self, count: int) -> list[str]:
+        """Return the texts that the first `count` images were made from; none if they were made from none."""
+        found: list[str] = []
+        for path in self._there():
+            if len(found) < count:
+                found += [str(text) for text in self._arrays(path).get("prompts", ())]
+        return found[:count]
+
+    def set_damaged_aside(self) -> Sequence[Path]:
+        """Take every damaged shard out of the pool, for `ensure` to make anew; return their new names."""
+        with held(self.folder / "lock"):
+            return [shards.set_aside(path) for path, _ in faults(self.folder)]
 
 
 def verify(pools: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each shard under a folder that cannot be read, and what is wrong with it."""
-    for path in sorted(pools.glob("*/shard-*.npz")):
+    """Yield each shard under a folder that is not sound, and what is wrong with it."""
+    for folder in sorted(path for path in pools.glob("*") if path.is_dir()):
+        yield from faults(folder)
+
+
+def faults(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each shard of one pool that cannot be read or is not of this pool, and what is wrong with it."""
+    try:
+        own = (folder / DESCRIPTION).read_text(encoding="utf-8")
+    except OSError:
+        own = ""
+    for path in sorted(folder.glob("shard-*.npz")):
         try:
-            _arrays(path)
+            arrays = shards.read(path)
         except DAMAGE as error:
             yield path, f"not a readable shard ({error})"
-
-
-def _arrays(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    with np.load(path, allow_pickle=False) as file:
-        return file["images"], file["labels"]
+            continue
+        if own and str(arrays.get("generator", own)) != own:
+            yield path, "not a shard of this pool: another generator made it"

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from mousterian import subsets
 from mousterian.errors import InputError, unknown_name
 from mousterian.features import dataset_named, dataset_text
 from mousterian.images import ImageSet
-from mousterian.pools import DAMAGE, ELSEWHERE, UPSTREAM, Pool, PoolIdentity
+from mousterian.pools import ELSEWHERE, UPSTREAM, Pool, PoolIdentity
 from mousterian.seeds import file_stamp, seed_for
 from mousterian.trial import Choice, load_images
 
@@ -90,33 +88,21 @@ def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subjec
     Raises:
         InputError: the pool cannot be read, or does not fit the dataset.
     """
-    identity = _identity(place) if (place / "pool.json").exists() else None
+    identity = PoolIdentity.at(place) if (place / "pool.json").exists() else None
     dataset = _dataset(real, identity, place, data_dir)
     train, test = (load_images(dataset, split, data_dir) for split in ("train", "test"))
     if identity is None:
         identity, pool = _made_elsewhere(place, dataset, train, count)
         return Subject(identity, pool, (), dataset, train, test, None)
     own = Pool(place.parent, identity, train.class_names)
-    pool = own.read(count or _images_in(place, own))
+    pool = own.read(count or _images_in(own))
     if pool.shape != train.shape:
         raise InputError(
             f"its images are {pool.shape}, those of {dataset.name} {train.shape}", where=str(place)
         )
     same = dict(identity.dataset) == dataset.describe()
     seen = _seen(identity, train) if same else None
-    return Subject(identity, pool, _prompts(place, len(pool)), dataset, train, test, seen)
-
-
-def _identity(folder: Path) -> PoolIdentity:
-    try:
-        values = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
-        return PoolIdentity(**{each.name: values[each.name] for each in fields(PoolIdentity)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"cannot tell what this pool is of ({error})",
-            where=str(folder / "pool.json"),
-            hint="run its grid again: the file is written anew",
-        ) from None
+    return Subject(identity, pool, tuple(own.prompts(len(pool))), dataset, train, test, seen)
 
 
 def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Path | None) -> Choice:
@@ -135,37 +121,11 @@ def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Pa
     return Choice(own["name"], own["options"], own.get("stamp", ""))
 
 
-def _images_in(folder: Path, pool: Pool) -> int:
-    """Return how many images the shards hold, up to the first that is missing."""
-    count = 0
-    for number, path in enumerate(sorted(folder.glob("shard-*.npz"))):
-        if path.name != f"shard-{number:05d}.npz":
-            break
-        count += len(_array(path, "labels"))
+def _images_in(pool: Pool) -> int:
+    count = pool.count()
     if not count:
-        raise InputError("the pool has no images yet", where=str(folder), hint="run its grid")
+        raise InputError("the pool has no images yet", where=str(pool.folder), hint="run its grid")
     return count
-
-
-def _prompts(folder: Path, count: int) -> tuple[str, ...]:
-    found: list[str] = []
-    for path in sorted(folder.glob("shard-*.npz")):
-        if len(found) >= count:
-            break
-        found += [str(text) for text in _array(path, "prompts")]
-    return tuple(found[:count]) if len(found) >= count else ()
-
-
-def _array(path: Path, name: str) -> Any:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return file[name] if name in file.files else ()
-    except DAMAGE as error:
-        raise InputError(
-            f"cannot read a shard of this pool ({error})",
-            where=str(path),
-            hint="delete that file and run the grid with --retry-failed: the same images are made anew",
-        ) from error
 
 
 def _seen(identity: PoolIdentity, train: ImageSet) -> ImageSet | None:

@@ -106,11 +106,91 @@ def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
         pool.read(10)
     assert caught.value.where == str(shard)
     assert [path for path, _ in pools.verify(tmp_path)] == [shard]
-    before = shard.stat().st_mtime_ns
-    shard.unlink()
+    good = ensured(tmp_path / "again", 10).read(10)
+    aside = pool.set_damaged_aside()
+    assert [path.name for path in aside] == ["shard-00000.npz.damaged"]
+    assert aside[0].read_bytes() == content
     pool.ensure(10, SHAPE, real, "cpu")
-    assert len(pool.read(10)) == 10
-    assert shard.stat().st_mtime_ns > before
+    assert np.array_equal(pool.read(10).images, good.images)
+    assert not list(pools.verify(tmp_path))
+
+
+def test_a_shard_of_another_pool_is_named(tmp_path: Path) -> None:
+    pool, other = ensured(tmp_path, 10), ensured(tmp_path, 10, seed=1)
+    (pool.folder / "shard-00000.npz").write_bytes((other.folder / "shard-00000.npz").read_bytes())
+    assert [(path.parent, fault) for path, fault in pools.verify(tmp_path)] == [
+        (pool.folder, "not a shard of this pool: another generator made it")
+    ]
+
+
+class Grey:
+    """A sampler that works in batches of 100, has texts, and stops where it is told to."""
+
+    batch = 100
+
+    def __init__(self, stop: int = 10**9, most: int = 10**9) -> None:
+        self.stop, self.most, self.asked = stop, most, list[int]()
+
+    def sample(self, labels: Any, indices: Any, seeds: Any) -> Any:
+        if len(self.asked) >= self.stop:
+            raise KeyboardInterrupt
+        self.asked.append(len(labels))
+        if len(labels) > self.most:
+            raise MemoryError("none left")
+        return np.broadcast_to((seeds % 251).astype(np.uint8)[:, None, None, None], (len(labels), *SHAPE))
+
+    def prompts(self, labels: Any, indices: Any) -> list[str]:
+        return [f"{NAMES[label]} {index}" for label, index in zip(labels, indices, strict=True)]
+
+
+def grey(folder: Path, sampler: Grey, monkeypatch: pytest.MonkeyPatch, count: int = 300) -> Pool:
+    monkeypatch.setattr(Pool, "_sampler", lambda *a: sampler)
+    return ensured(folder, count)
+
+
+def test_a_pool_cut_off_loses_at_most_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = grey(tmp_path / "whole", Grey(), monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        grey(tmp_path, Grey(stop=2), monkeypatch)
+    assert Pool(tmp_path, identity(), NAMES).count() == 0  # a grid reads no half of a shard
+    rest = Grey()
+    pool = grey(tmp_path, rest, monkeypatch)
+    assert rest.asked == [56, 100, 100, 56]
+    assert np.array_equal(pool.read(512).images, whole.read(512).images)
+    assert not (pool.folder / "batches").exists()
+
+
+def test_a_damaged_batch_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        grey(tmp_path, Grey(stop=2), monkeypatch)
+    first = min((Pool(tmp_path, identity(), NAMES).folder / "batches").iterdir())
+    first.write_bytes(first.read_bytes()[:1000])
+    rest = Grey()
+    grey(tmp_path, rest, monkeypatch, 10)
+    assert rest.asked == [100, 56]
+
+
+def test_where_memory_runs_out_a_pool_goes_on_with_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Grey(most=30)
+    pool = grey(tmp_path, short, monkeypatch, 10)
+    assert short.asked[:5] == [100, 50, 25, 25, 50]
+    assert np.array_equal(pool.read(256).images, grey(tmp_path / "w", Grey(), monkeypatch).read(256).images)
+    with pytest.raises(InputError, match="one image at a time"):
+        grey(tmp_path / "none", Grey(most=0), monkeypatch)
+
+
+def test_texts_are_kept_beside_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = grey(tmp_path, Grey(), monkeypatch)
+    assert pool.prompts(3) == ["left 0", "right 0", "left 1"]
+    assert len(pool.prompts(300)) == 300
+    assert ensured_plain(tmp_path / "plain", monkeypatch).prompts(3) == []
+
+
+def ensured_plain(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Pool:
+    monkeypatch.delattr(Grey, "prompts")
+    return grey(folder, Grey(), monkeypatch)
 
 
 def _want_pool(folder: Path, log: Path) -> None:
