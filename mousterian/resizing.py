@@ -14,7 +14,13 @@ _GREY = (0.299, 0.587, 0.114)
 
 def to_tensor(images: NDArray[np.uint8], device: str | torch.device) -> Tensor:
     """Return images (N, H, W, C) uint8 as (N, C, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div_(255)
+    return (
+        torch.from_numpy(np.require(images, requirements=["C", "W"]))
+        .to(device)
+        .permute(0, 3, 1, 2)
+        .float()
+        .div_(255)
+    )
 
 
 def to_array(images: Tensor) -> NDArray[np.uint8]:

@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mousterian.images import ImageSet
+
 # Is told what goes on, how much of it is done, of how much, and a word more, e.g. the loss.
 Progress = Callable[[str, int, int, str], None]
 
@@ -29,6 +31,7 @@ class Context:
         device: torch device name.
         folder: a private folder for weights; what is kept there is found again when the pool is extended.
         progress: is told how training goes.
+        test: gives the dataset's test images, only so that copies of them can be left out; None if not known.
     """
 
     class_names: tuple[str, ...]
@@ -37,6 +40,7 @@ class Context:
     device: str
     folder: Path
     progress: Progress = silent
+    test: Callable[[], ImageSet] | None = None
 
 
 class Sampler(Protocol):
