@@ -127,7 +127,9 @@ class QualityTable:
 
 
 def wide(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the latest values as one row for each pool, to be joined with trials on `pool`.
+    """Return one row for each pool, to be joined with trials on `pool`.
+
+    Of values that were measured several times, those of the most images count, and of these the latest.
 
     A column is named by quantity and feature space, e.g. "fid [classifier:digits]", so that values of
     different spaces are never mixed up; only "fid [inception]" is the FID of the literature.

@@ -27,6 +27,7 @@ from mousterian.quality import (
 )
 from mousterian.quality._context import Context, Points
 from mousterian.quality._neighbours import balls_around, nearest
+from mousterian.training.loop import Cost, Diverged
 
 
 class Given(Spaces):
@@ -264,6 +265,17 @@ def test_clip_score_takes_prompts_where_there_are_any(monkeypatch: pytest.Monkey
     prompts = ("picture 0", "picture 1", "picture 2", "picture 0")
     found = clip_score.measure(pool, pool, pool, Context(prompts=prompts), weights="none")
     assert found["clip_score"] == 100
+
+
+def test_a_domain_classifier_that_diverges_is_named(
+    real: ImageSet, test: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*arguments: object) -> None:
+        raise Diverged("the loss was not finite at step 3", Cost(3, 3, 0.0))
+
+    monkeypatch.setattr("mousterian.features._network.train", diverge)
+    with pytest.raises(InputError, match="small_cnn by the recipe small diverged: .* step 3"):
+        domain_gap.measure(copied(test), real, test, Context())
 
 
 @pytest.mark.parametrize(

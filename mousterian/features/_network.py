@@ -16,7 +16,7 @@ from mousterian.images import ImageSet
 from mousterian.memory import free, is_out_of_memory
 from mousterian.resizing import cropped, with_channels
 from mousterian.seeds import seed_for
-from mousterian.training.loop import Mixture, Normalised, Stream, Task, prepare, train
+from mousterian.training.loop import Diverged, Mixture, Normalised, Stream, Task, prepare, train
 from mousterian.training.mixture import channels_first
 from mousterian.training.recipes import recipe
 
@@ -99,13 +99,23 @@ def trained(
         device: torch device name.
         purpose: name of its seeds.
         seed: its seed.
+
+    Raises:
+        InputError: an unknown model or recipe, or the training diverged.
     """
     network = untrained(model, len(images.class_names), images.shape, purpose, seed)
     place = torch.device(device)
     mixture = Mixture.of(images, place)
     task = Task(mixture, len(images), recipe(recipe_name), place, seed_for(purpose, "order", seed))
     classifier = prepare(network, task)
-    train(classifier, [Stream(mixture, task.recipe.batch_size)], task)
+    try:
+        train(classifier, [Stream(mixture, task.recipe.batch_size)], task)
+    except Diverged as error:
+        raise InputError(
+            f"training {model} by the recipe {recipe_name} diverged: {error}",
+            where=purpose,
+            hint="name another recipe or model",
+        ) from None
     return classifier.eval()
 
 
