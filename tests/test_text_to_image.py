@@ -12,10 +12,11 @@ pytest.importorskip("transformers")
 
 import torch
 
+from mousterian import language
 from mousterian.errors import InputError
-from mousterian.generators import real_guidance, stable_diffusion
+from mousterian.generators import real_guidance, stable_diffusion, unambiguous
 from mousterian.generators._sampler import Context
-from mousterian.generators._text_to_image import Rendering, TextToImage, in_batches
+from mousterian.generators._text_to_image import Rendering, TextToImage
 from mousterian.images import ImageSet
 
 NAMES = ("night snake", "crane")
@@ -117,26 +118,6 @@ def test_a_folder_without_weights_is_named(tmp_path: Path, context: Context) -> 
         stable_diffusion.load(context, model=str(folder), steps=1)
 
 
-def test_memory_that_runs_out_halves_the_batch_and_loses_nothing() -> None:
-    asked: list[tuple[int, int]] = []
-
-    def make(rows: slice) -> np.ndarray:
-        asked.append((rows.start, rows.stop))
-        if rows.stop - rows.start > 3:
-            raise torch.OutOfMemoryError("out of memory")
-        return np.arange(rows.start, rows.stop, dtype=np.uint8)
-
-    made, batch = in_batches(10, 8, make)
-    assert made.tolist() == list(range(10)) and batch == 2 and asked[:3] == [(0, 8), (0, 4), (0, 2)]
-
-    def never(rows: slice) -> np.ndarray:
-        raise torch.OutOfMemoryError("out of memory")
-
-    with pytest.raises(InputError, match="not even one image") as caught:
-        in_batches(10, 8, never)
-    assert "offload" in caught.value.hint
-
-
 def test_images_that_a_safety_check_blanks_are_drawn_again(context: Context) -> None:
     calls: list[list[int]] = []
 
@@ -195,3 +176,25 @@ def test_real_guidance_refuses_what_it_cannot_do(model: Path, context: Context, 
     with pytest.raises(InputError, match="leaves no step") as caught:
         real_guidance.fit(real, context, model=str(model), steps=2, strength=0.1)
     assert "steps = 10" in caught.value.hint
+
+
+def test_a_name_s_meaning_is_decided_by_the_real_images_and_stands_in_the_prompts(
+    model: Path, context: Context, real: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("open_clip")
+    asked: list[str] = []
+
+    class Dictionary:
+        def reply(self, request: str, *, seed: int) -> str:
+            asked.append(request)
+            return "1. a lifting machine\n2. a long-legged bird"
+
+    monkeypatch.setattr(language, "load", lambda given: Dictionary())
+    options = {"model": str(model), "language": "any", "clip": f"local-dir:{tiny.clip(tmp_path / 'clip')}"}
+    sampler = unambiguous.fit(real, context, steps=1, **options)
+    told = sampler.prompts(LABELS, INDICES)
+    meanings = {f"a photo of a crane, {said}" for said in ("a lifting machine", "a long-legged bird")}
+    assert told[1] in meanings and told[0].startswith("a photo of a night snake, a l") and len(asked) == 2
+    again = unambiguous.fit(real, context, steps=1, **options)
+    assert again.prompts(LABELS, INDICES) == told and len(asked) == 2  # kept with the pool
+    assert sampler.sample(LABELS, INDICES, SEEDS).shape == (4, 12, 12, 3)

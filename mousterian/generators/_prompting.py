@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from mousterian import plugins
@@ -27,24 +28,39 @@ def written(
     Raises:
         InputError: an unknown prompt maker or option, or a class without prompts.
     """
-    path = context.folder / "prompts.json"
-    try:
-        kept: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
-        return kept
-    except FileNotFoundError:
-        pass
-    except ValueError as error:
-        raise InputError(
-            f"the pool's prompts cannot be read ({error})", where=str(path), hint="delete the pool's folder"
-        ) from error
+    there = kept(context)
+    if there is not None:
+        return there
     names = tuple(class_names or context.class_names)
     prompts = _made(given, names, context.seed)
     without = [name for name, texts in zip(names, prompts, strict=True) if not texts]
     if without:
         raise InputError(f"no prompts were written for {', '.join(without[:5])}", where=f"prompts {given}")
     context.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(prompts, indent=1, ensure_ascii=False).encode())
+    write_atomically(_path(context), json.dumps(prompts, indent=1, ensure_ascii=False).encode())
     return prompts
+
+
+def kept(context: Context) -> list[list[str]] | None:
+    """Return the prompts kept in the pool's folder, None if there are none yet.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    path = _path(context)
+    try:
+        texts: list[list[str]] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise InputError(
+            f"the pool's prompts cannot be read ({error})", where=str(path), hint="delete the pool's folder"
+        ) from error
+    return texts
+
+
+def _path(context: Context) -> Path:
+    return context.folder / "prompts.json"
 
 
 def _made(given: str | Mapping[str, Any], names: tuple[str, ...], seed: int) -> list[list[str]]:

@@ -30,7 +30,7 @@ class Rendering:
     """How a pipeline draws, beside guidance, steps and size: the keys of the option `rendering`.
 
     Attributes:
-        batch: images at once; halved as often as memory runs out.
+        batch: images at once; fewer where memory runs out.
         dtype: of the weights: float32, float16, bfloat16, or "auto" (bfloat16 on an accelerator).
         offload: keep parts of the pipeline off the accelerator: none, model (whole parts) or sequential
             (layer by layer: slow, and least memory).
@@ -147,38 +147,6 @@ def native_size(pipeline: Any) -> int:
     return side * int(getattr(pipeline, "vae_scale_factor", 1))
 
 
-def in_batches(
-    count: int, batch: int, make: Callable[[slice], NDArray[np.uint8]]
-) -> tuple[NDArray[np.uint8], int]:
-    """Return what `make` gives for the rows 0 to `count`, and the batch that fitted into memory.
-
-    Where memory runs out, the batch is halved and the work goes on where it was.
-
-    Raises:
-        InputError: not even one image fits.
-    """
-    parts, start = [], 0
-    while start < count:
-        fits = True
-        try:
-            parts.append(make(slice(start, min(start + batch, count))))
-        except torch.OutOfMemoryError as error:
-            fits = False
-            if batch == 1:
-                raise InputError(
-                    "not even one image fits into the device's memory",
-                    where="text-to-image generator",
-                    hint='give rendering = {offload = "model"}, a smaller size, or dtype = "float16"',
-                ) from error
-        if fits:
-            start += batch
-        else:  # here the failed batch is no longer held by its error
-            batch //= 2
-            torch.cuda.empty_cache()
-            _log.warning("out of memory; going on with %d images at once", batch)
-    return np.concatenate(parts), batch
-
-
 @dataclass
 class TextToImage:
     """Draws each image from its prompt and its seed, whatever else is drawn with it.
@@ -198,10 +166,8 @@ class TextToImage:
     rendering: Rendering
     arguments: Mapping[str, Any]
     inputs: Callable[[Labels, Labels], dict[str, Any]] = field(default=lambda labels, indices: {})
-    batch: int = 0
 
     def __post_init__(self) -> None:
-        self.batch = self.batch or self.rendering.batch
         given = {*self.arguments, *self._negative(1)}
         unknown = given - set(inspect.signature(self.pipeline.__call__).parameters)
         if unknown:
@@ -221,14 +187,16 @@ class TextToImage:
             for label, index in zip(labels, indices, strict=True)
         ]
 
+    @property
+    def batch(self) -> int:
+        """How many images the pool asks for at a time; it asks for fewer where memory runs out."""
+        return self.rendering.batch
+
     def sample(self, labels: Labels, indices: Labels, seeds: Labels) -> NDArray[np.uint8]:
         """Return images (N, H, W, C) uint8 of the context's shape."""
-
-        def make(rows: slice) -> NDArray[np.uint8]:
-            return self._drawn(labels[rows], indices[rows], seeds[rows])
-
-        images, self.batch = in_batches(len(labels), self.batch, make)
-        return images
+        starts = range(0, len(labels), self.batch)
+        rows = [slice(start, start + self.batch) for start in starts]
+        return np.concatenate([self._drawn(labels[part], indices[part], seeds[part]) for part in rows])
 
     def _drawn(self, labels: Labels, indices: Labels, seeds: Labels) -> NDArray[np.uint8]:
         images, blank = self._called(labels, indices, seeds)
