@@ -130,6 +130,7 @@ class Pool:
         real: Callable[[], ImageSet],
         device: str,
         progress: Progress = silent,
+        test: Callable[[], ImageSet] | None = None,
     ) -> None:
         """Make the shards that the first `count` images need and that are not there yet.
 
@@ -141,6 +142,7 @@ class Pool:
             real: gives the images that the generator is trained on; called only if needed.
             device: torch device name.
             progress: is told how far training and sampling are.
+            test: gives the dataset's test images, to generators that have to leave out copies of them.
         """
         if not self._missing(count):
             return
@@ -158,16 +160,16 @@ class Pool:
                 shards.sweep(self.folder)
             description = canonical(self.identity.describe())
             write_atomically(self.folder / DESCRIPTION, description.encode())
-            sampler = self._sampler(shape, real, device, progress)
+            context = Context(
+                self.class_names, shape, self.identity.seed, device, self.folder, progress, test
+            )
+            sampler = self._sampler(context, real)
             for done, number in enumerate(missing):
                 progress("sampling", done * self.shard_size, len(missing) * self.shard_size, "")
                 self._make(number, sampler, shape, description)
 
-    def _sampler(
-        self, shape: tuple[int, int, int], real: Callable[[], ImageSet], device: str, progress: Progress
-    ) -> Any:
+    def _sampler(self, context: Context, real: Callable[[], ImageSet]) -> Any:
         identity = self.identity
-        context = Context(self.class_names, shape, identity.seed, device, self.folder, progress)
         plugin = plugins.find("generators", identity.generator)
         given = (context,) if identity.trained_on == ELSEWHERE else (real(), context)
         return plugin.load()(*given, **identity.options, **plugin.preset)

@@ -1,8 +1,7 @@
-"""One trial, from data to row; and the pools that trials need. Importing this needs no torch."""
+"""One trial, from data to row. Importing this needs no torch."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,14 +9,13 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mousterian import plugins, provenance, subsets
-from mousterian.images import ImageSet, TrialImages
-from mousterian.pools import BASE, ELSEWHERE, UPSTREAM, Pool, PoolIdentity
+from mousterian import provenance
+from mousterian.filtering import Sieve
+from mousterian.pools import BASE, ELSEWHERE, PoolIdentity
 from mousterian.schema import SCHEMA_VERSION
-from mousterian.seeds import canonical, text_digest
+from mousterian.seeds import canonical, digest, text_digest
 from mousterian.store import DIVERGED, DONE, FAILED, Store
+from mousterian.supply import device_named, images_of, make_pool
 
 TRIAL_VERSION = 1  # raised whenever the same identity would give another result
 
@@ -48,16 +46,24 @@ class Choice:
 
 @dataclass(frozen=True)
 class GeneratorChoice(Choice):
-    """A generator, what it is trained on, and its seed."""
+    """A generator, what it is trained on, its seed, and the filters that all images used have passed."""
 
     trained_on: str = BASE
     n_upstream: int = 0
     seed: int = 0
+    filters: tuple[Choice, ...] = ()
 
     @cached_property
     def text(self) -> str:
-        """Which one it is and what it is trained on, but not its seed, as JSON text."""
-        return canonical([self.describe(), self.trained_on, self.n_upstream])
+        """Which one it is, what it is trained on and its filters, but not its seed, as JSON text."""
+        filters = [[each.describe() for each in self.filters]] if self.filters else []
+        return canonical([self.describe(), self.trained_on, self.n_upstream, *filters])
+
+    @cached_property
+    def json(self) -> str:
+        """The options, the filters among them under `filter`, as JSON text."""
+        filters = {"filter": [each.describe() for each in self.filters]} if self.filters else {}
+        return canonical({**self.options, **filters})
 
 
 class _ByIdentity:
@@ -135,6 +141,26 @@ class Trial:
             n_upstream=generator.n_upstream,
         )
 
+    @cached_property
+    def sieves(self) -> tuple[Sieve, ...]:
+        """The filters of the pool, with the real images that they are given: S_base."""
+        base = {
+            "dataset": self.dataset.describe(),
+            "subset_seed": self.subset_seed,
+            "imbalance": self.imbalance,
+            "n_base": self.n_base,
+        }
+        filters = self.generator.filters if self.generator else ()
+        return tuple(Sieve(each.name, each.options, each.stamp, base) for each in filters)
+
+    @cached_property
+    def source_key(self) -> str:
+        """What the synthetic images come from: the pool's hash, one of its own where filters choose; or empty."""
+        pool = self.pool()
+        if pool is None or not self.sieves:
+            return pool.key if pool else ""
+        return digest([pool.key, *(sieve.key for sieve in self.sieves)])
+
     @property
     def recipe_text(self) -> str:
         """Every value of the recipe as JSON text."""
@@ -208,52 +234,6 @@ class Trial:
         }
 
 
-@lru_cache(maxsize=4)
-def _load(name: str, options: str, split: str, data_dir: Path | None) -> ImageSet:
-    from mousterian.datasets._cache import data_directory
-
-    plugin = plugins.find("datasets", name)
-    images: ImageSet = plugin.load()(split, data_directory(data_dir), **json.loads(options), **plugin.preset)
-    return images
-
-
-def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
-    """Return the training or test images of a dataset; kept in memory for the next call."""
-    return _load(dataset.name, dataset.json, split, data_dir)
-
-
-def real_indices(trial: Trial, train: ImageSet) -> tuple[subsets.Indices, subsets.Indices]:
-    """Return the indices of the trial's S_base and of its real additions."""
-    order = subsets.ordering(train.labels, len(train.class_names), trial.subset_seed, trial.imbalance)
-    return subsets.base_and_real(order, trial.n_base, trial.n_real_plus)
-
-
-def generator_indices(trial: Trial, train: ImageSet) -> subsets.Indices:
-    """Return which images the trial's generator is trained on: S_base, or the upstream set.
-
-    Raises:
-        InputError: the subsets do not fit in the dataset, or the upstream set overlaps the mixture.
-    """
-    base, real_plus = real_indices(trial, train)
-    generator = trial.generator
-    if generator is None or generator.trained_on != UPSTREAM:
-        return base
-    exclude = np.concatenate([base, real_plus])
-    classes = len(train.class_names)
-    return subsets.upstream(train.labels, classes, trial.subset_seed, generator.n_upstream, exclude)
-
-
-def make_pool(trial: Trial, count: int, settings: Settings) -> None:
-    """Make the first `count` images of the trial's pool, unless they are there."""
-    identity = trial.pool()
-    if identity is None:
-        return
-    device = device_named(settings.device)
-    train = load_images(trial.dataset, "train", settings.data_dir)
-    pool = Pool(settings.store / "pools", identity, train.class_names)
-    pool.ensure(count, train.shape, lambda: train.take(generator_indices(trial, train)), device)
-
-
 def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     """Train and evaluate one trial and return its rows, one for each evaluation.
 
@@ -266,7 +246,7 @@ def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     started = time.perf_counter()
     make_pool(trial, trial.n_syn_plus, settings)
     device = torch.device(device_named(settings.device))
-    outcome = attempt(trial, _images(trial, settings), device, checkpoint_file(trial, settings))
+    outcome = attempt(trial, images_of(trial, settings), device, checkpoint_file(trial, settings))
     common = {
         **trial.identity_columns(),
         "evaluation_set": f"{trial.dataset.name}/test",
@@ -283,30 +263,6 @@ def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
         {**common, "evaluation": each.name, "evaluation_options": each.json, **score}
         for each, score in zip(trial.evaluations, outcome.scores, strict=True)
     ]
-
-
-def _images(trial: Trial, settings: Settings) -> TrialImages:
-    train = load_images(trial.dataset, "train", settings.data_dir)
-    test = load_images(trial.dataset, "test", settings.data_dir)
-    identity = trial.pool()
-    synthetic = None
-    if identity and trial.n_syn_plus:
-        synthetic = _prefix(Pool(settings.store / "pools", identity, train.class_names), trial.n_syn_plus)
-    base, real_plus = real_indices(trial, train)
-    return TrialImages(train, test, np.concatenate([base, real_plus]), synthetic, trial.n_syn_plus)
-
-
-_pools: dict[Path, ImageSet] = {}
-
-
-def _prefix(pool: Pool, count: int) -> ImageSet:
-    """Return at least the first `count` images of a pool; the last pool read stays in memory."""
-    held = _pools.get(pool.folder)
-    if held is None or len(held) < count:
-        held = pool.read(count)
-        _pools.clear()
-        _pools[pool.folder] = held
-    return held
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:
@@ -333,13 +289,3 @@ def run_and_keep(trial: Trial, settings: Settings) -> None:
     if not store.holds(trial.key):
         store.write(run(trial, settings))
     checkpoint_file(trial, settings).unlink(missing_ok=True)
-
-
-def device_named(name: str) -> str:
-    """Return the device's name; on CPU also fix one thread, as sums in another order give other rows."""
-    import torch
-
-    device = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cpu":
-        torch.set_num_threads(1)
-    return device
