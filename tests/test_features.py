@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from mousterian import features
+from mousterian import clip, features
 from mousterian.errors import InputError
 from mousterian.features import (
     Spaces,
@@ -207,3 +208,10 @@ def test_out_of_memory_halves_the_batch_and_goes_on(images: np.ndarray) -> None:
         _network.in_batches(lambda batch: look(batch, 0), images, "cpu")
     with pytest.raises(RuntimeError, match="another"):
         _network.in_batches(lambda batch: (_ for _ in ()).throw(RuntimeError("another")), images, "cpu")
+
+
+def test_clip_from_a_local_folder(tmp_path: Path, images: np.ndarray) -> None:
+    folder = tiny.clip(tmp_path)
+    found = features.load(f"clip:local-dir:{folder}", "cpu", tmp_path)(images)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert np.array_equal(found, clip.load(f"local-dir:{folder}", "", "cpu").images(images))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import tiny
 from conftest import ROOT
 
 from mousterian import measuring, plugins, qualityfiles, subsets
@@ -157,6 +158,17 @@ def test_a_measure_that_cannot_be_taken_spoils_no_other(
     assert failure["measure"] == "inception_score" and "tells no classes apart" in failure["error"]
     _, out, _ = run(capsys, *asked, "inception_score")
     assert "not measured: inception_score" in out and "fid_of_test" in out
+
+
+def test_clip_score_of_a_local_model(copy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    folder = tiny.clip(tmp_path / "clip")
+    options = ("clip_score.weights=", f"clip_score.model=local-dir:{folder}")
+    request = replace(QUICK, store=copy, pools=(identity().key,), measures=("clip_score",), options=options)
+    assert measuring.run(request, False) == 0
+    values = QualityTable(copy).read().set_index("quantity")["value"]
+    assert 0 <= values["clip_score"] <= 100 and 0 <= values["clip_right"] <= 1
+    assert values["clip_score"] != values["clip_score_of_test"]
 
 
 def test_points_of_the_picture_are_kept(copy: Path) -> None:

@@ -274,7 +274,7 @@ def test_a_domain_classifier_that_diverges_is_named(
         raise Diverged("the loss was not finite at step 3", Cost(3, 3, 0.0))
 
     monkeypatch.setattr("mousterian.features._network.train", diverge)
-    with pytest.raises(InputError, match="small_cnn by the recipe small diverged: .* step 3"):
+    with pytest.raises(InputError, match=r"small_cnn by the recipe small diverged: .* step 3"):
         domain_gap.measure(copied(test), real, test, Context())
 
 

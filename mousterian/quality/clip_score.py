@@ -28,8 +28,8 @@ def measure(
         real: unused.
         test: the dataset's test images.
         context: device, and the pool's prompts.
-        weights: file of CLIP's weights, or a tag in open_clip.
-        model: name in open_clip.
+        weights: file of CLIP's weights, or a tag in open_clip; "" where the model brings them.
+        model: name in open_clip, or local-dir:FOLDER.
         template: text of an image without a prompt; {} is its class.
 
     Returns:
