@@ -20,7 +20,7 @@ from mousterian.quality._context import Context, Points
 from mousterian.qualityfiles import QUALITY_VERSION, QualityTable
 from mousterian.seeds import canonical, digest
 from mousterian.subjects import Subject, names, subject
-from mousterian.trial import device_named
+from mousterian.supply import device_named
 
 EXIT_DONE, EXIT_BAD_INPUT = 0, 2
 
@@ -67,13 +67,15 @@ def run(request: Request, as_json: bool) -> int:
         spaces.extractor(request.features)
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    for place in names(request.pools, request.store):
-        each = subject(place, request.real, request.images, request.data_dir)
-        for measure in measures:
-            try:
-                rows += measured(each, measure.for_space(each.space), request, spaces)
-            except InputError as error:
-                failures.append({"pool": each.label, "measure": measure.plugin.name, "error": str(error)})
+    with console(stderr=True).status("") as status:  # silent where nobody watches
+        for place in names(request.pools, request.store):
+            each = subject(place, request.real, request.images, request.data_dir)
+            for measure in measures:
+                status.update(f"{measure.plugin.name} of {each.label}")
+                try:
+                    rows += measured(each, measure.for_space(each.space), request, spaces)
+                except InputError as error:
+                    failures.append({"pool": each.label, "measure": measure.plugin.name, "error": str(error)})
     _show(rows, failures, as_json)
     return EXIT_BAD_INPUT if failures and (request.measures or not rows) else EXIT_DONE
 
