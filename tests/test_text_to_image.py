@@ -16,7 +16,7 @@ from mousterian import language
 from mousterian.errors import InputError
 from mousterian.generators import real_guidance, stable_diffusion, unambiguous
 from mousterian.generators._sampler import Context
-from mousterian.generators._text_to_image import Rendering, TextToImage
+from mousterian.generators._text_to_image import Rendering, TextToImage, native_size
 from mousterian.images import ImageSet
 
 NAMES = ("night snake", "crane")
@@ -80,6 +80,18 @@ def test_prompts_take_turns_and_are_kept_with_the_pool(model: Path, context: Con
     (context.folder / "prompts.json").write_text(json.dumps([["kept"], ["kept"]]))
     again = stable_diffusion.load(context, model=str(model), prompts=table, steps=1)
     assert again.prompts(LABELS, INDICES) == ["kept"] * 4
+
+
+def test_stable_diffusion_3_draws_from_texts_and_from_real_images(
+    context: Context, real: ImageSet, tmp_path: Path
+) -> None:
+    model = tiny.pipeline3(tmp_path / "sd3")
+    sampler = stable_diffusion.load(context, model=str(model), steps=2)
+    images = sampler.sample(LABELS, INDICES, SEEDS)
+    assert images.shape == (4, 12, 12, 3) and native_size(sampler.pipeline) == 16
+    assert not np.array_equal(images[0], images[2])
+    guided = real_guidance.fit(real, context, model=str(model), steps=4, strength=0.5)
+    assert guided.sample(LABELS, INDICES, SEEDS).shape == (4, 12, 12, 3)
 
 
 def test_grey_datasets_get_grey_images(model: Path, tmp_path: Path) -> None:

@@ -61,26 +61,39 @@ def tokenizer(words: tuple[str, ...], **more: Any) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=inner, **marks, **more)
 
 
+_BLOCKS: dict[str, Any] = {"block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
+_DECODER: dict[str, Any] = {
+    "down_block_types": ("DownEncoderBlock2D",) * 2,
+    "up_block_types": ("UpDecoderBlock2D",) * 2,
+    "latent_channels": 4,
+}
+
+
+def _text_config(**more: Any) -> Any:
+    from transformers import CLIPTextConfig
+
+    return CLIPTextConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=16,
+        pad_token_id=0,
+        bos_token_id=0,
+        eos_token_id=1,
+        **more,
+    )
+
+
 def pipeline(folder: Path, **scheduler: Any) -> Path:
     """Save a Stable Diffusion pipeline for images of 16 pixels to `folder` in diffusers' layout."""
     import torch
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers import CLIPTextModel
 
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        text = CLIPTextConfig(
-            vocab_size=len(WORDS),
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            max_position_embeddings=16,
-            pad_token_id=0,
-            bos_token_id=0,
-            eos_token_id=1,
-        )
-        blocks = {"block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
         network = UNet2DConditionModel(
             sample_size=8,
             in_channels=4,
@@ -89,23 +102,57 @@ def pipeline(folder: Path, **scheduler: Any) -> Path:
             up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
             cross_attention_dim=16,
             attention_head_dim=4,
-            **blocks,
-        )
-        decoder = AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            latent_channels=4,
-            **blocks,
+            **_BLOCKS,
         )
         made = StableDiffusionPipeline(
-            vae=decoder,
-            text_encoder=CLIPTextModel(text),
+            vae=AutoencoderKL(**_DECODER, **_BLOCKS),
+            text_encoder=CLIPTextModel(_text_config()),
             tokenizer=tokenizer(WORDS, model_max_length=16),
             unet=network,
             scheduler=DDIMScheduler(steps_offset=1, clip_sample=False, **scheduler),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
+        )
+    made.save_pretrained(folder)
+    return folder
+
+
+def pipeline3(folder: Path) -> Path:
+    """Save a Stable Diffusion 3 pipeline for images of 16 pixels to `folder`: flow matching."""
+    import torch
+    from diffusers import AutoencoderKL, FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+    from diffusers import StableDiffusion3Pipeline as Pipeline
+    from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformer = SD3Transformer2DModel(
+            sample_size=8,
+            patch_size=1,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=32,
+            caption_projection_dim=16,
+            pooled_projection_dim=32,
+            pos_embed_max_size=8,
+        )
+        t5 = T5Config(vocab_size=len(WORDS), d_model=32, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+        clips = [CLIPTextModelWithProjection(_text_config(projection_dim=16)) for _ in range(2)]
+        words = tokenizer(WORDS, model_max_length=16)
+        made = Pipeline(
+            transformer=transformer,
+            scheduler=FlowMatchEulerDiscreteScheduler(),
+            vae=AutoencoderKL(**_DECODER, **_BLOCKS, shift_factor=0.06, use_quant_conv=False),
+            text_encoder=clips[0],
+            tokenizer=words,
+            text_encoder_2=clips[1],
+            tokenizer_2=words,
+            text_encoder_3=T5EncoderModel(t5),
+            tokenizer_3=words,
         )
     made.save_pretrained(folder)
     return folder
