@@ -16,7 +16,7 @@ import plain_loop
 import torch
 from torch import nn
 
-from mousterian import plugins, subsets, trial
+from mousterian import plugins, subsets, supply, trial
 from mousterian.evaluations.accuracy import evaluate
 from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
@@ -64,7 +64,7 @@ def images(setting: Setting) -> tuple[ImageSet, ImageSet]:
         train, test = sets
     else:
         choice = trial.Choice(setting.data, {})
-        train, test = (trial.load_images(choice, split, None) for split in ("train", "test"))
+        train, test = (supply.load_images(choice, split, None) for split in ("train", "test"))
     order = subsets.ordering(train.labels, len(train.class_names), 0)
     return train.take(order[: setting.size]), test
 

@@ -16,7 +16,8 @@ from mousterian import measuring, plugins, subsets
 from mousterian.features import Spaces
 from mousterian.pools import BASE, Pool, PoolIdentity
 from mousterian.subjects import subject
-from mousterian.trial import Choice, device_named, load_images
+from mousterian.supply import device_named, load_images
+from mousterian.trial import Choice
 
 SHOWN = (
     "fid",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mousterian import plugins, trial
+from mousterian import plugins, supply, trial
 from mousterian.generators._sampler import Context
 from mousterian.seeds import digest
 from mousterian.store import DONE, Store
@@ -106,8 +106,8 @@ def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
     size_for = getattr(importlib.import_module(plugin.module), "size_for", None)
     if size_for is None or "steps" not in one.generator.options:
         return None
-    train = trial.load_images(one.dataset, "train", settings.data_dir)
-    real = train.take(trial.generator_indices(one, train))
+    train = supply.load_images(one.dataset, "train", settings.data_dir)
+    real = train.take(supply.generator_indices(one, train))
     sampler: list[Any] = []
 
     def seconds(steps: int) -> float:

@@ -20,8 +20,9 @@ from mousterian.gridfile import GridFile, Source
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.store import DONE, STATUSES, Store
 from mousterian.subsets import check_balance
+from mousterian.supply import generator_indices, load_images
 from mousterian.training.recipes import recipe
-from mousterian.trial import Choice, GeneratorChoice, Settings, Trial, generator_indices, load_images
+from mousterian.trial import Choice, GeneratorChoice, Settings, Trial
 
 T = TypeVar("T")
 _TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
@@ -170,10 +171,11 @@ def _generators(grid: GridFile, faults: _Faults, data_dir: Path) -> list[Generat
             if chosen == []:
                 raise InputError("the list of the option 'trained_on' is empty")
             size = options.pop("n_upstream", 0)
+            filters = _filters(options.pop("filter", []), data_dir)
             resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
             stamps = [plugin.stamp(data_dir, each) for each in resolved]
             return [
-                GeneratorChoice(name, each, stamp, way, _upstream_size(way, size, name), seed)
+                GeneratorChoice(name, each, stamp, way, _upstream_size(way, size, name), seed, filters)
                 for way in (chosen if isinstance(chosen, list) else [chosen])
                 if _known_way(way, ways, name)
                 for each, stamp in zip(resolved, stamps, strict=True)
@@ -182,6 +184,17 @@ def _generators(grid: GridFile, faults: _Faults, data_dir: Path) -> list[Generat
 
         found += faults.attempt(("generator", index), make) or []
     return found
+
+
+def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
+    """Return the filters of a generator; a list of them is a chain, all of which an image has to pass."""
+    found = []
+    for entry in given if isinstance(given, list) else [given]:
+        name, options = _split(entry)
+        plugin = plugins.find("filters", name)
+        resolved = plugin.resolve(options)
+        found.append(Choice(name, resolved, plugin.stamp(data_dir, resolved)))
+    return tuple(found)
 
 
 def _known_way(way: Any, ways: Sequence[str], name: str) -> bool:
@@ -346,9 +359,10 @@ def jobs(trials: Sequence[Trial], settings: Settings, *, again: bool = False) ->
         identity = trial.pool()
         if identity is None:
             continue
-        held = pools.get(identity.key)
+        key = trial.source_key
+        held = pools.get(key)
         if held is None or held.count < trial.n_syn_plus:
-            pools[identity.key] = PoolJob(trial, trial.n_syn_plus, identity.key, identity.label)
+            pools[key] = PoolJob(trial, trial.n_syn_plus, key, identity.label)
     longest = sorted(trials, key=lambda t: -(t.n_base + t.n_real_plus + t.n_syn_plus))
     return [
         *pools.values(),
@@ -357,8 +371,7 @@ def jobs(trials: Sequence[Trial], settings: Settings, *, again: bool = False) ->
 
 
 def _needs(trial: Trial, pools: Mapping[str, PoolJob]) -> str:
-    identity = trial.pool()
-    return identity.key if identity and identity.key in pools else ""
+    return trial.source_key if trial.source_key in pools else ""
 
 
 def run(

@@ -50,7 +50,7 @@ class GridFile(BaseModel):
     )
     cell: list[Cell] = Field([], description="mixtures by their sizes, in place of n_base and what is added")
     generator: list[Named] = Field(
-        [], description="generator plug-in, with trained_on, n_upstream and its options"
+        [], description="generator plug-in, with trained_on, n_upstream, filter and its options"
     )
     model: list[Named] = Field(description="classifier plug-in")
     strategy: list[Named] = Field(["joint"], description="strategy plug-in")

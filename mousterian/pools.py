@@ -129,6 +129,7 @@ class Pool:
         shape: tuple[int, int, int],
         real: Callable[[], ImageSet],
         device: str,
+        *,
         progress: Progress = silent,
         test: Callable[[], ImageSet] | None = None,
     ) -> None:

@@ -14,7 +14,8 @@ from mousterian.features import dataset_named, dataset_text
 from mousterian.images import ImageSet
 from mousterian.pools import ELSEWHERE, UPSTREAM, Pool, PoolIdentity
 from mousterian.seeds import file_stamp, seed_for
-from mousterian.trial import Choice, load_images
+from mousterian.supply import load_images
+from mousterian.trial import Choice
 
 _HINT = "name a pool by the first digits of its hash, by its folder, or other images by their path"
 

@@ -155,7 +155,7 @@ class Trial:
 
     @cached_property
     def source_key(self) -> str:
-        """What the synthetic images come from: the pool's hash, one of its own where filters choose; or empty."""
+        """What the synthetic images come from: the pool's hash, or one of its own where filters choose."""
         pool = self.pool()
         if pool is None or not self.sieves:
             return pool.key if pool else ""

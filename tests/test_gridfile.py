@@ -70,7 +70,7 @@ def test_trials_without_synthetic_images_are_shared_by_all_generators(tmp_path: 
 
 
 def test_a_default_written_out_is_the_same_trial(tmp_path: Path) -> None:
-    spelled = TINY_GRID.replace("steps = 2\nsampling", "steps = 2\nema = 0.999\nsampling")
+    spelled = TINY_GRID.replace("steps = 2\nsampling", "steps = 2\nflip = false\nsampling")
     assert [t.key for t in trials(tmp_path, TINY_GRID)] == [t.key for t in trials(tmp_path, spelled)]
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mousterian import attempt, grid, trial
+from mousterian import attempt, grid, supply, trial
 from mousterian.memory import is_out_of_memory
 from mousterian.store import DIVERGED, DONE, Store
 from mousterian.training import loop
@@ -60,7 +60,7 @@ def cut_after(calls: int) -> Callable[[Tensor, Tensor], Tensor]:
 
 def two_stages(path: Path | None, calls: int, acceleration: str, **changes: Any) -> dict[str, Tensor]:
     """Train in two stages, the second with other images and another recipe; cut off after some steps."""
-    images = trial.load_images(trial.Choice("digits", {}), "train", None)
+    images = supply.load_images(trial.Choice("digits", {}), "train", None)
     chosen = recipe("small", {"iterations": 7, "batch_size": 16, "flip": True, **changes})
     kept = path and Checkpoint(path, "a trial", every=0)
     mixture = Mixture.of(images, CPU).take(torch.arange(40))
@@ -196,7 +196,7 @@ def test_other_errors_of_torch_are_no_want_of_memory() -> None:
 
 
 def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
-    images = trial.load_images(trial.Choice("digits", {}), "train", None)
+    images = supply.load_images(trial.Choice("digits", {}), "train", None)
     mixture = Mixture.of(images, CPU).take(torch.arange(30))
     chosen = recipe("small", {"iterations": 3, "batch_size": 15, "optimizer": "sgd", "learning_rate": 0.1})
     found = []

@@ -12,12 +12,13 @@ from mousterian.errors import InputError
 from mousterian.evaluations import accuracy, accuracy_of_views
 from mousterian.images import ImageSet
 from mousterian.models.speednet import build
+from mousterian.supply import load_images
 from mousterian.training import acceleration, feed, loop
 from mousterian.training.fused import train_together
 from mousterian.training.mixture import Mixture, resident
 from mousterian.training.muon import Muon, orthogonalise
 from mousterian.training.recipes import Recipe, recipe
-from mousterian.trial import Choice, load_images
+from mousterian.trial import Choice
 
 CPU = torch.device("cpu")
 

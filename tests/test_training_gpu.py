@@ -7,11 +7,12 @@ import torch
 
 from mousterian.models.cifar_resnet import build as resnet
 from mousterian.models.speednet import build as speednet
+from mousterian.supply import load_images
 from mousterian.training import acceleration, loop
 from mousterian.training.fused import train_together
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import recipe
-from mousterian.trial import Choice, load_images
+from mousterian.trial import Choice
 
 pytestmark = [
     pytest.mark.gpu,

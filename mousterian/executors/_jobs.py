@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mousterian.store import Store
-from mousterian.trial import Settings, Trial, failed_row, make_pool, run_and_keep
+from mousterian.supply import make_pool
+from mousterian.trial import Settings, Trial, failed_row, run_and_keep
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,8 @@ class Training:
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=images.device)
         size = -(-len(images) // self._parts)
-        for some, their in zip(images.split(size), labels.split(size), strict=True):
+        for start in range(0, len(images), size):
+            some, their = images[start : start + size], labels[start : start + size]
             value = self.loss(self.network, some, their, self._noise) * (len(some) / len(images))
             value.backward()  # type: ignore[no-untyped-call]
             total += value.detach()

@@ -128,7 +128,8 @@ class _Sampler:
             scaled = scheduler.scale_model_input(images, step)
             output = self.network(scaled, step, class_labels=classes).sample
             images = scheduler.step(output, step, images).prev_sample
-        return images
+        reached: Tensor = images
+        return reached
 
 
 _WAYS = {"dpm_solver": _Sampler.dpm_solver, "heun": _Sampler.heun}

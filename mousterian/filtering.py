@@ -1,0 +1,236 @@
+"""Filtered pools: the images of a pool that its filters keep, each class in its order.
+
+A filter's scores lie in POOL/filters/HASH.parquet, one row for each image; no image is ever deleted. Image j
+of a filtered pool is of class j mod K and is the next image of that class that every filter keeps, so a
+smaller filtered pool is the beginning of a larger one too.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mousterian import plugins
+from mousterian.errors import InputError
+from mousterian.generators._sampler import Progress, silent
+from mousterian.images import ImageSet
+from mousterian.locks import held
+from mousterian.pools import Pool
+from mousterian.seeds import canonical, digest
+from mousterian.store import write_atomically
+
+FILTER_VERSION = 1  # raised whenever the same filter would keep other images
+MOST = 20  # times as many images as are asked for are made at most, before a filter is told to be too strict
+Keep = NDArray[np.bool_]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sieve:
+    """All that decides what a filter says of a pool's images.
+
+    Attributes:
+        name: filter plug-in.
+        options: all its options.
+        stamp: of the files that they name.
+        real: what tells which real images it is given, JSON-like.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    stamp: str
+    real: Mapping[str, Any]
+
+    @cached_property
+    def text(self) -> str:
+        """Its identity as JSON text."""
+        parts = {
+            "name": self.name,
+            "options": dict(self.options),
+            "stamp": self.stamp,
+            "real": dict(self.real),
+        }
+        return canonical({"version": FILTER_VERSION, **parts})
+
+    @cached_property
+    def key(self) -> str:
+        """The name of its scores: 16 hexadecimal digits."""
+        return digest(self.text)
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What filters may look at.
+
+    Attributes:
+        real: gives S_base.
+        test: gives the dataset's test images.
+        device: torch device name.
+        data_dir: folder of the datasets; None for the default.
+    """
+
+    real: Callable[[], ImageSet]
+    test: Callable[[], ImageSet]
+    device: str
+    data_dir: Path | None
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many images of one class were looked at, and how many of them all filters keep."""
+
+    class_name: str
+    images: int
+    kept: int
+
+
+@dataclass
+class Filtered:
+    """The images of a pool that every filter keeps."""
+
+    pool: Pool
+    sieves: Sequence[Sieve]
+    _kept: Keep = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    def ensure(
+        self, count: int, make: Callable[[int], None], sight: Sight, progress: Progress = silent
+    ) -> None:
+        """Make and score so many images of the pool that `count` of them are kept, every class in its turn.
+
+        Args:
+            count: images wanted.
+            make: makes the first so many images of the pool, as far as there can be so many.
+            sight: what filters may look at.
+            progress: is told how far it is.
+
+        Raises:
+            InputError: a class falls short though `MOST` times as many images were made, or no more can be.
+        """
+        wanted = self._wanted(count)
+        images = count
+        while True:
+            make(images)
+            there = self.pool.count()
+            self._kept = self._scored(min(images, there), sight, progress)
+            kept = self._by_class(self._kept)
+            if np.all(kept >= wanted):
+                return
+            if there < images or images >= MOST * count:
+                raise self._falls_short(wanted, kept)
+            share = np.min(np.maximum(kept, 0.5) / np.maximum(wanted, 1))
+            images = min(MOST * count, max(images + self.pool.shard_size, math.ceil(1.1 * images / share)))
+
+    def _wanted(self, count: int) -> NDArray[np.int64]:
+        classes = len(self.pool.class_names)
+        return (count + classes - 1 - np.arange(classes)) // classes
+
+    def _by_class(self, marks: Keep) -> NDArray[np.int64]:
+        classes = len(self.pool.class_names)
+        return np.bincount(np.flatnonzero(marks) % classes, minlength=classes)
+
+    def _falls_short(self, wanted: NDArray[np.int64], kept: NDArray[np.int64]) -> InputError:
+        names = self.pool.class_names
+        short = [f"{names[k]} ({kept[k]} of {wanted[k]})" for k in np.flatnonzero(kept < wanted)]
+        more = f" and {len(short) - 5} more classes" if len(short) > 5 else ""
+        filters = ", ".join(sieve.name for sieve in self.sieves)
+        return InputError(
+            f"too few images of the pool {self.pool.identity.label} pass its filters ({filters}):"
+            f" {', '.join(short[:5])}{more}, of {len(self._kept)} that were looked at",
+            where=str(self.pool.folder),
+            hint="make the filter less strict, r_syn or n_syn_plus smaller, or use a better generator",
+        )
+
+    def _scored(self, count: int, sight: Sight, progress: Progress) -> Keep:
+        """Return which of the pool's first images, whole shards of them, every filter keeps."""
+        kept = [self._one(sieve, count, sight, progress) for sieve in self.sieves]
+        length = min(map(len, kept))
+        both: Keep = np.all([each[:length] for each in kept], axis=0)
+        return both
+
+    def _one(self, sieve: Sieve, count: int, sight: Sight, progress: Progress) -> Keep:
+        folder = self.pool.folder / "filters"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{sieve.key}.parquet"
+        with held(folder / f"{sieve.key}.lock"):
+            table = _read(path, sieve)
+            if len(table) < count:
+                progress(f"filter {sieve.name}", len(table), count, "")
+                table = self._extended(table, sieve, count, sight)
+                _write(path, table)
+        keep: Keep = table["keep"].to_numpy()
+        return keep
+
+    def _extended(self, table: pa.Table, sieve: Sieve, count: int, sight: Sight) -> pa.Table:
+        from mousterian.filters._scores import Context
+
+        size = self.pool.shard_size
+        done = len(table) // size * size  # a last shard that was short may have grown
+        end = min(math.ceil(count / size) * size, self.pool.count())
+        images = self.pool.read(end)
+
+        def earlier() -> ImageSet | None:
+            return images.take(np.arange(done)) if done else None
+
+        context = Context(sight.device, sight.data_dir, size, earlier, sight.test)
+        plugin = plugins.find("filters", sieve.name)
+        new = images.take(np.arange(done, end))
+        keep, score = plugin.load()(new, sight.real(), context, **sieve.options, **plugin.preset)
+        if keep.shape != (len(new),) or score.shape != (len(new),):
+            raise InputError(
+                f"the filter gave {keep.shape} marks and {score.shape} scores for {len(new)} images",
+                where=f"filter {sieve.name}",
+            )
+        return pa.concat_tables([table.slice(0, done), _table(np.arange(done, end), keep, score, sieve)])
+
+    def read(self, count: int) -> ImageSet:
+        """Return the first `count` images that are kept; `ensure` has made and scored them."""
+        classes = len(self.pool.class_names)
+        positions = np.flatnonzero(self._kept)
+        turns = np.empty(len(positions), dtype=np.int64)
+        for label in range(classes):
+            mine = positions % classes == label
+            turns[mine] = np.arange(mine.sum())
+        chosen = positions[np.lexsort((positions % classes, turns))][:count]
+        return self.pool.read(int(chosen.max(initial=0)) + 1).take(chosen)
+
+    def shares(self) -> list[Share]:
+        """Return, for each class, how many of the images looked at are kept."""
+        seen, kept = self._by_class(np.ones(len(self._kept), dtype=bool)), self._by_class(self._kept)
+        return [Share(*row) for row in zip(self.pool.class_names, seen.tolist(), kept.tolist(), strict=True)]
+
+
+def _table(positions: NDArray[np.int64], keep: Keep, score: NDArray[Any], sieve: Sieve) -> pa.Table:
+    columns = {"position": positions, "score": score.astype(np.float64), "keep": keep.astype(bool)}
+    return pa.table(columns).replace_schema_metadata({"filter": sieve.text})
+
+
+def _read(path: Path, sieve: Sieve) -> pa.Table:
+    """Return the scores that are there; none if there is no file of this filter's that can be read."""
+    none = np.zeros(0)
+    try:
+        table = pq.read_table(path)
+        if (table.schema.metadata or {}).get(b"filter", b"").decode() == sieve.text:
+            return table
+        _log.warning("%s: scores of another filter are made anew", path)
+    except FileNotFoundError:
+        pass
+    except (pa.ArrowException, OSError) as error:
+        _log.warning("%s: cannot be read (%s); the scores are made anew", path, error)
+    return _table(none.astype(np.int64), none.astype(bool), none, sieve)
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    write_atomically(path, buffer.getvalue())

@@ -1,0 +1,1 @@
+"""Filters: `score` says which images of a pool to keep, and how sure it is."""

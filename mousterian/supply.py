@@ -1,0 +1,128 @@
+"""The images that trials are made of: datasets, subsets, pools. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mousterian import plugins, subsets
+from mousterian.filtering import Filtered, Sight
+from mousterian.generators._sampler import Progress, silent
+from mousterian.images import ImageSet, TrialImages
+from mousterian.pools import UPSTREAM, Pool
+
+if TYPE_CHECKING:
+    from mousterian.trial import Choice, Settings, Trial
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, options: str, split: str, data_dir: Path | None) -> ImageSet:
+    from mousterian.datasets._cache import data_directory
+
+    plugin = plugins.find("datasets", name)
+    images: ImageSet = plugin.load()(split, data_directory(data_dir), **json.loads(options), **plugin.preset)
+    return images
+
+
+def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
+    """Return the training or test images of a dataset; kept in memory for the next call."""
+    return _load(dataset.name, dataset.json, split, data_dir)
+
+
+def real_indices(trial: Trial, train: ImageSet) -> tuple[subsets.Indices, subsets.Indices]:
+    """Return the indices of the trial's S_base and of its real additions."""
+    order = subsets.ordering(train.labels, len(train.class_names), trial.subset_seed, trial.imbalance)
+    return subsets.base_and_real(order, trial.n_base, trial.n_real_plus)
+
+
+def generator_indices(trial: Trial, train: ImageSet) -> subsets.Indices:
+    """Return which images the trial's generator is trained on: S_base, or the upstream set.
+
+    Raises:
+        InputError: the subsets do not fit in the dataset, or the upstream set overlaps the mixture.
+    """
+    base, real_plus = real_indices(trial, train)
+    generator = trial.generator
+    if generator is None or generator.trained_on != UPSTREAM:
+        return base
+    exclude = np.concatenate([base, real_plus])
+    classes = len(train.class_names)
+    return subsets.upstream(train.labels, classes, trial.subset_seed, generator.n_upstream, exclude)
+
+
+def pool_of(trial: Trial, settings: Settings) -> Pool | None:
+    """Return the pool that the trial's synthetic images come from."""
+    identity = trial.pool()
+    if identity is None:
+        return None
+    classes = load_images(trial.dataset, "train", settings.data_dir).class_names
+    return Pool(settings.store / "pools", identity, classes)
+
+
+def make_pool(trial: Trial, count: int, settings: Settings, progress: Progress = silent) -> Filtered | None:
+    """Make the first `count` images of the trial's pool, or so many that its filters keep `count`.
+
+    Returns:
+        The filtered pool; None where there are no filters.
+    """
+    pool = pool_of(trial, settings)
+    if pool is None:
+        return None
+    device = device_named(settings.device)
+    train = load_images(trial.dataset, "train", settings.data_dir)
+
+    def test() -> ImageSet:
+        return load_images(trial.dataset, "test", settings.data_dir)
+
+    def make(images: int) -> None:
+        seen = lambda: train.take(generator_indices(trial, train))  # noqa: E731
+        pool.ensure(images, train.shape, seen, device, progress=progress, test=test)
+
+    if not trial.sieves:
+        make(count)
+        return None
+    filtered = Filtered(pool, trial.sieves)
+    sight = Sight(lambda: train.take(real_indices(trial, train)[0]), test, device, settings.data_dir)
+    filtered.ensure(count, make, sight, progress)
+    return filtered
+
+
+def images_of(trial: Trial, settings: Settings) -> TrialImages:
+    """Return all images of a trial; its pool is made if it is not there."""
+    train = load_images(trial.dataset, "train", settings.data_dir)
+    test = load_images(trial.dataset, "test", settings.data_dir)
+    synthetic = _synthetic(trial, settings) if trial.n_syn_plus else None
+    base, real_plus = real_indices(trial, train)
+    return TrialImages(train, test, np.concatenate([base, real_plus]), synthetic, trial.n_syn_plus)
+
+
+_held: dict[tuple[Path, str], ImageSet] = {}
+
+
+def _synthetic(trial: Trial, settings: Settings) -> ImageSet | None:
+    """Return at least the trial's synthetic images; those of the last pool stay in memory."""
+    pool = pool_of(trial, settings)
+    if pool is None:
+        return None
+    key = (pool.folder, trial.source_key)
+    held = _held.get(key)
+    if held is None or len(held) < trial.n_syn_plus:
+        filtered = make_pool(trial, trial.n_syn_plus, settings)
+        held = (filtered or pool).read(trial.n_syn_plus)
+        _held.clear()
+        _held[key] = held
+    return held
+
+
+def device_named(name: str) -> str:
+    """Return the device's name; on CPU also fix one thread, as sums in another order give other rows."""
+    import torch
+
+    device = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(1)
+    return device
