@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rich.table import Table
+
 from mousterian import plugins, provenance
 from mousterian.console import console, table
 from mousterian.errors import InputError
@@ -23,6 +25,7 @@ from mousterian.subjects import Subject, names, subject
 from mousterian.supply import device_named
 
 EXIT_DONE, EXIT_BAD_INPUT = 0, 2
+_ABREAST = 4  # pools in one table
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,14 @@ def run(request: Request, as_json: bool) -> int:
     failures: list[dict[str, str]] = []
     with console(stderr=True).status("") as status:  # silent where nobody watches
         for place in names(request.pools, request.store):
-            each = subject(place, request.real, request.images, request.data_dir)
+            try:
+                each = subject(place, request.real, request.images, request.data_dir)
+            except InputError as error:
+                # One that is named is wanted; of all pools of the store, some may just be in the making.
+                if request.pools:
+                    raise
+                failures.append({"pool": place.name[:8], "measure": "everything", "error": str(error)})
+                continue
             for measure in measures:
                 status.update(f"{measure.plugin.name} of {each.label}")
                 try:
@@ -195,20 +205,30 @@ def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str
         print(json.dumps({"measured": rows, "failed": failures}, indent=2))  # noqa: T201
         return
     out = console()
-    pools = {row["pool"]: f"{row['generator']} {row['trained_on']} {row['pool'][:8]}" for row in rows}
-    lines: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for row in rows:
-        if "." in row["quantity"]:  # of one class; in the store and in --json
-            continue
-        key = (row["measure"], row["quantity"], row["features"])
-        line = dict(zip(("measure", "quantity", "features"), key, strict=True)) | dict.fromkeys(
-            pools.values()
-        )
-        lines.setdefault(key, line)[pools[row["pool"]]] = row["value"]
-    if lines:
-        shown = list(lines.values())
-        out.print(table("", shown, keep=tuple(shown[0])))
+    pools = list(dict.fromkeys(row["pool"] for row in rows))
+    for start in range(0, len(pools), _ABREAST):
+        abreast = pools[start : start + _ABREAST]
+        out.print(_beside([row for row in rows if row["pool"] in abreast]))
     for failure in failures:
         out.print(
             f"not measured: {failure['measure']} of {failure['pool']}: {failure['error']}", highlight=False
         )
+
+
+def _beside(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of a line for each quantity and space and a column for each pool."""
+    pools = {row["pool"]: _heading(row) for row in rows}
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if "." in row["quantity"]:  # of one class; in the store and in --json
+            continue
+        names = {"quantity": row["quantity"], "features": row["features"]}
+        line = lines.setdefault(tuple(names.values()), names | dict.fromkeys(pools.values()))
+        line[pools[row["pool"]]] = row["value"]
+    shown = list(lines.values())
+    return table("", shown, keep=tuple(shown[0]))
+
+
+def _heading(row: Mapping[str, Any]) -> str:
+    size = row["n_base"] or row["n_upstream"]
+    return " ".join([row["generator"], row["trained_on"], *([str(size)] if size else []), row["pool"][:8]])

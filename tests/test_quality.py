@@ -23,6 +23,7 @@ from mousterian.measuring import Request
 from mousterian.pools import Pool, PoolIdentity
 from mousterian.quality import memorisation
 from mousterian.qualityfiles import COLUMNS, QualityTable, wide
+from mousterian.seeds import canonical
 from mousterian.subjects import names, subject
 from mousterian.training.recipes import recipe
 
@@ -169,6 +170,21 @@ def test_clip_score_of_a_local_model(copy: Path, tmp_path: Path) -> None:
     values = QualityTable(copy).read().set_index("quantity")["value"]
     assert 0 <= values["clip_score"] <= 100 and 0 <= values["clip_right"] <= 1
     assert values["clip_score"] != values["clip_score_of_test"]
+
+
+def test_a_pool_in_the_making_spoils_no_other(store: Path, tmp_path: Path, train: ImageSet) -> None:
+    (tmp_path / "pools").mkdir()
+    for folder in (store / "pools").iterdir():
+        (tmp_path / "pools" / folder.name).symlink_to(folder)
+    making = identity(seed=1)
+    empty = tmp_path / "pools" / making.key
+    empty.mkdir()
+    (empty / "pool.json").write_text(canonical(making.describe()))
+    assert measuring.run(replace(QUICK, store=tmp_path), False) == 2  # fid was asked for
+    assert QualityTable(tmp_path).read()["pool"].nunique() == 2
+    assert making.key not in set(QualityTable(tmp_path).read()["pool"])
+    with pytest.raises(InputError, match="no images yet"):
+        measuring.run(replace(QUICK, store=tmp_path, pools=(making.key,)), False)
 
 
 def test_points_of_the_picture_are_kept(copy: Path) -> None:
