@@ -153,3 +153,17 @@ def test_what_is_missing_is_named(model: str, context: Context, tmp_path: Path) 
         (tmp_path / f"{number}.png").unlink()
     with pytest.raises(InputError, match="no longer there"):
         everything(sampler)
+
+
+def test_another_upstream_pool_or_other_weights_make_another_pool(model: str, tmp_path: Path) -> None:
+    source, weights = as_bytes(tmp_path), tmp_path / "clip.pt"
+    weights.write_bytes(b"weights")
+
+    def stamp() -> str:
+        return retrieval.stamp(tmp_path, path=str(source), clip="RN50", weights=str(weights))
+
+    first = stamp()
+    weights.write_bytes(b"other weights")
+    second = stamp()
+    source.write_bytes(source.read_bytes() + b".")
+    assert len({first, second, stamp()}) == 3

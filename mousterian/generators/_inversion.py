@@ -69,31 +69,32 @@ def learn(pipeline: Any, real: ImageSet, lesson: Lesson, context: Context, size:
     vectors = _added(pipeline, lesson)
     optimizer = torch.optim.Adam(vectors, lr=lesson.learning_rate)
     path = context.folder / "tokens.safetensors"
-    done = _resume(path, vectors, optimizer)
     side = size or native_size(pipeline)
-    if done < lesson.iterations:
-        with _standing_in(pipeline, lesson.tokens, vectors):
-            for step in range(done, lesson.iterations):
-                random = torch.Generator().manual_seed(seed_for("inversion", context.seed, step))
-                value = loss(pipeline, real, lesson, random, side)
-                if not torch.isfinite(value):
-                    raise InputError(
-                        f"learning the tokens diverged at step {step}",
-                        where=str(path),
-                        hint='use a lower learning_rate, or rendering = {dtype = "float32"}',
-                    )
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                if (step + 1) % KEPT_EVERY == 0 or step + 1 == lesson.iterations:
-                    _keep(path, vectors, optimizer, step + 1)
-                    context.progress(
-                        "learning tokens", step + 1, lesson.iterations, f"loss {float(value.detach()):.4f}"
-                    )
+    with _standing_in(pipeline, lesson.tokens, vectors):
+        for step in range(_resume(path, vectors, optimizer), lesson.iterations):
+            random = torch.Generator().manual_seed(seed_for("inversion", context.seed, step))
+            value = _stepped(loss(pipeline, real, lesson, random, side), optimizer, step)
+            if (step + 1) % KEPT_EVERY == 0 or step + 1 == lesson.iterations:
+                _keep(path, vectors, optimizer, step + 1)
+                context.progress("learning tokens", step + 1, lesson.iterations, f"loss {value:.4f}")
     table = pipeline.text_encoder.get_input_embeddings().weight
     with torch.no_grad():
         for token, vector in zip(lesson.tokens, vectors, strict=True):
             table[pipeline.tokenizer.convert_tokens_to_ids(token)] = vector.to(table)
+
+
+def _stepped(value: Tensor, optimizer: torch.optim.Adam, step: int) -> float:
+    """Take one step down the loss, and return it."""
+    if not torch.isfinite(value):
+        raise InputError(
+            f"learning the tokens diverged at step {step}",
+            where="style_inversion",
+            hint='use a lower learning_rate, or rendering = {dtype = "float32"}',
+        )
+    optimizer.zero_grad(set_to_none=True)
+    value.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(value.detach())
 
 
 def loss(pipeline: Any, real: ImageSet, lesson: Lesson, random: torch.Generator, side: int) -> Tensor:

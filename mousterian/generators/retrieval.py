@@ -19,7 +19,7 @@ from mousterian.errors import InputError
 from mousterian.generators._captioned import Captioned, Columns, Place, captions, pictures
 from mousterian.generators._sampler import Context
 from mousterian.resizing import cropped, to_array, to_tensor, with_channels
-from mousterian.seeds import file_stamp, seed_for
+from mousterian.seeds import digest, file_stamp, seed_for
 from mousterian.store import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -136,8 +136,9 @@ def stamp(
     image_column: str = "",
     caption_column: str = "",
 ) -> str:
-    """Return what tells the content of the upstream pool; arguments as for `load`."""
-    return file_stamp(Path(path).expanduser())
+    """Return what tells the content of the upstream pool and of CLIP's weights; arguments as for `load`."""
+    files = (path, clip.removeprefix("local-dir:"), weights)
+    return digest([file_stamp(Path(each).expanduser()) if each else "" for each in files])
 
 
 def matcher(class_names: Sequence[str], whole_words: bool) -> Callable[[str], int]:
