@@ -83,6 +83,8 @@ class Plugin:
         has_stamp: it tells the content of the files that its options name.
         preset: options that its name decides.
         broken: why it cannot be used, or nothing.
+        pretrained: a generator that brings what it learnt elsewhere, so that it is external even where it is
+            fitted on S_base; its file says `PRETRAINED = True`.
     """
 
     kind: str
@@ -95,6 +97,7 @@ class Plugin:
     has_stamp: bool
     preset: Mapping[str, Any]
     broken: str = ""
+    pretrained: bool = False
 
     @property
     def summary(self) -> str:
@@ -181,7 +184,8 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
         options[argument.arg] = Option(argument.arg, annotation, value, required=default is None)
     text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
     marks = ("members" in functions, "stamp" in functions)
-    return Plugin(kind, name, module, entry.name, text, options, *marks, {})
+    pretrained = any(ast.unparse(node) == "PRETRAINED = True" for node in tree.body)
+    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, pretrained=pretrained)
 
 
 def _folder(kind: str) -> Path:

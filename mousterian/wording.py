@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mousterian import plugins
 from mousterian.fitting.interval import Interval
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _TRAINED_ON = {
     "upstream": "trained on upstream images",
     "elsewhere": "trained elsewhere",
 }
+_GUIDED_BY = {"base": "the base images", "upstream": "upstream images"}
 
 
 _NOTHING = "can be said yet: no trial adds synthetic images to a base."
@@ -111,13 +113,22 @@ def generator(labels: Mapping[str, str]) -> str:
     trained_on = labels.get("trained_on", "")
     if not (name and trained_on):
         return name
+    if _pretrained(name):
+        return f"{name} trained elsewhere, guided by {_GUIDED_BY.get(trained_on, 'nothing')}"
     return f"{name} {_TRAINED_ON.get(trained_on, f'trained on {trained_on}')}"
 
 
 def setting(labels: Mapping[str, str]) -> str:
     """Return internal, external, or nothing where it is not known."""
     trained_on = labels.get("trained_on", "")
-    return "" if not trained_on else "internal" if trained_on == "base" else "external"
+    alone = trained_on == "base" and not _pretrained(labels.get("generator", ""))
+    return "" if not trained_on else "internal" if alone else "external"
+
+
+def _pretrained(generator: str) -> bool:
+    """Tell whether a generator brings what it learnt elsewhere, whatever it is fitted on."""
+    plugin = plugins.available("generators").get(generator)
+    return plugin is not None and plugin.pretrained
 
 
 def compares(data: pd.DataFrame) -> bool:

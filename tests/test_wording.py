@@ -103,3 +103,11 @@ def test_what_synthetic_images_cannot_reach_is_said_with_where_they_stop() -> No
     )
     assert "they saturate at 57" in found.tail
     assert not found.equivalence.reachable
+
+
+def test_a_pretrained_generator_is_external_even_where_s_base_guides_it() -> None:
+    labels = {"generator": "real_guidance", "trained_on": "base"}
+    assert wording.setting(labels) == "external"
+    assert wording.generator(labels) == "real_guidance trained elsewhere, guided by the base images"
+    assert wording.setting(labels | {"generator": "edm"}) == "internal"
+    assert wording.generator(labels | {"generator": "edm"}) == "edm trained on the base images alone"

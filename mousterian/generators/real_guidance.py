@@ -23,6 +23,7 @@ from mousterian.generators._text_to_image import (
 from mousterian.images import ImageSet
 from mousterian.resizing import cropped, to_tensor, with_channels
 
+PRETRAINED = True
 # The time-step t* of GLIDE's T = 100 from which denoising starts, by real images of a class (Appendix A.2).
 T_STAR, T = {16: 15, 8: 20, 4: 35, 2: 40, 1: 50}, 100
 

@@ -17,6 +17,7 @@ from mousterian.generators._text_to_image import (
 )
 from mousterian.images import ImageSet
 
+PRETRAINED = True
 STYLE = "<dataset-style>"
 ITERATIONS, ITERATIONS_A_CLASS = 20_000, 5_000  # the paper's, for DSI and for inversion by class
 

@@ -20,6 +20,7 @@ from mousterian.generators._text_to_image import (
 from mousterian.images import ImageSet
 from mousterian.prompts._meanings import resolved
 
+PRETRAINED = True
 
 def fit(
     real: ImageSet,
