@@ -8,6 +8,7 @@ smaller filtered pool is the beginning of a larger one too.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -208,6 +209,19 @@ class Filtered:
         """Return, for each class, how many of the images looked at are kept."""
         seen, kept = self._by_class(np.ones(len(self._kept), dtype=bool)), self._by_class(self._kept)
         return [Share(*row) for row in zip(self.pool.class_names, seen.tolist(), kept.tolist(), strict=True)]
+
+
+def kept_by_filters(folder: Path) -> list[str]:
+    """Return what each filter that has scored a pool keeps, e.g. "duplicates 240/256"."""
+    found = []
+    for path in sorted((folder / "filters").glob("*.parquet")):
+        try:
+            table = pq.read_table(path)
+            name = json.loads((table.schema.metadata or {})[b"filter"])["name"]
+            found.append(f"{name} {int(table['keep'].to_numpy().sum())}/{len(table)}")
+        except (pa.ArrowException, OSError, KeyError, ValueError):
+            found.append(f"{path.name} cannot be read")
+    return found
 
 
 def _table(positions: NDArray[np.int64], keep: Keep, score: NDArray[Any], sieve: Sieve) -> pa.Table:

@@ -116,13 +116,6 @@ class Pool:
         wanted = range(math.ceil(count / self.shard_size))
         return [number for number in wanted if not shards.path(self.folder, number).exists()]
 
-    def _there(self) -> Iterator[Path]:
-        """Yield the shards up to the first that is missing."""
-        number = 0
-        while (path := shards.path(self.folder, number)).exists():
-            yield path
-            number += 1
-
     def ensure(
         self,
         count: int,
@@ -237,19 +230,12 @@ class Pool:
 
     def count(self) -> int:
         """Return how many images are there, up to the first shard that is missing; only labels are read."""
-        found = 0
-        for path in self._there():
-            try:
-                labels = shards.column(path, "labels")
-            except DAMAGE:
-                break
-            found += 0 if labels is None else len(labels)
-        return found
+        return images_in(self.folder)
 
     def prompts(self, count: int) -> list[str]:
         """Return the texts that the first `count` images were made from; none if they were made from none."""
         found: list[str] = []
-        for path in self._there():
+        for path in shards.there(self.folder):
             if len(found) < count:
                 found += [str(text) for text in self._arrays(path).get("prompts", ())]
         return found[:count]
@@ -258,6 +244,18 @@ class Pool:
         """Take every damaged shard out of the pool, for `ensure` to make anew; return their new names."""
         with held(self.folder / "lock"):
             return [shards.set_aside(path) for path, _ in faults(self.folder)]
+
+
+def images_in(folder: Path) -> int:
+    """Return how many images a pool has, up to the first shard that is missing; only labels are read."""
+    found = 0
+    for path in shards.there(folder):
+        try:
+            labels = shards.column(path, "labels")
+        except DAMAGE:
+            break
+        found += 0 if labels is None else len(labels)
+    return found
 
 
 def verify(pools: Path) -> Iterator[tuple[Path, str]]:

@@ -6,7 +6,7 @@ import io
 import math
 import shutil
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,14 @@ def size(classes: int) -> int:
 def path(folder: Path, number: int) -> Path:
     """Return where a shard is, or will be."""
     return folder / f"shard-{number:05d}.npz"
+
+
+def there(folder: Path) -> Iterator[Path]:
+    """Yield a pool's shards up to the first that is missing."""
+    number = 0
+    while (file := path(folder, number)).exists():
+        yield file
+        number += 1
 
 
 def read(file: Path) -> Arrays:

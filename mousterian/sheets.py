@@ -1,0 +1,35 @@
+"""Sample sheets: one row of images for each class, as a PNG."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from mousterian.images import ImageSet
+
+COLUMNS, CLASSES = 12, 40
+_CELL = 64  # pixels that a small image is brought to, by whole factors
+_GAP, _TITLE = 2, 160
+
+
+def sheet(images: ImageSet) -> bytes:
+    """Return a PNG of the first images of each class: a row, with its name, for each of the first 40."""
+    from PIL import Image, ImageDraw
+
+    height, width, _ = images.shape
+    factor = max(1, _CELL // max(height, width))
+    high, wide = height * factor + _GAP, width * factor + _GAP
+    shown = min(CLASSES, len(images.class_names))
+    page = Image.new("RGB", (_TITLE + COLUMNS * wide, shown * high), "white")
+    pen = ImageDraw.Draw(page)
+    for label, name in enumerate(images.class_names[:shown]):
+        pen.text((4, label * high + high // 2 - 6), name[:24], fill="black")
+        for column, row in enumerate(np.flatnonzero(images.labels == label)[:COLUMNS]):
+            pixels = images.images[row]
+            cell = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).convert("RGB")
+            large = cell.resize((width * factor, height * factor), Image.Resampling.NEAREST)
+            page.paste(large, (_TITLE + column * wide, label * high))
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

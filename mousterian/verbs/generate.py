@@ -1,0 +1,56 @@
+"""`mousterian generate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mousterian.verbs import STORE
+
+
+def generate(
+    file: Path | None = None,
+    *,
+    store: Path = STORE,
+    count: int = 0,
+    only: Sequence[str] = (),
+    device: str = "auto",
+    data_dir: Path | None = None,
+    list: bool = False,
+    verify: bool = False,
+    sheet: bool = False,
+    json: bool = False,
+) -> int:
+    """Make, extend and filter the pools of a grid file without training on them; list and verify pools.
+
+    Killed and run again, it goes on where it was; damaged shards are set aside and made anew.
+
+    Parameters
+    ----------
+    file
+        The grid file (TOML); none with --list, --verify or --sheet, which look at the pools of the store.
+    store
+        Folder of the store; pools lie in it.
+    count
+        Make so many images of each pool, where the grid asks for fewer.
+    only
+        COLUMN=VALUE: only the pools of trials with that value, e.g. n_base=300; may be repeated.
+    device
+        cpu, cuda, cuda:1, or auto.
+    data_dir
+        Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
+    list
+        List the pools of the store: images, what filters keep, training.
+    verify
+        Read every shard of the store's pools and name those that are not sound.
+    sheet
+        Draw a sample sheet of each pool of the store: sheet.png in its folder, one row for each class.
+    json
+        Print as JSON.
+    """
+    from mousterian import generating
+
+    request = generating.Request(file, store, count, tuple(only), device, data_dir)
+    if list or verify or sheet:
+        return generating.look(request, generating.Look(list, verify, sheet), json)
+    return generating.make(request, json)
