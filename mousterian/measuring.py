@@ -15,7 +15,7 @@ from rich.table import Table
 from mousterian import plugins, provenance
 from mousterian.console import console, table
 from mousterian.errors import InputError
-from mousterian.features import Spaces, space_stamp
+from mousterian.features import Spaces, dataset_named, space_stamp
 from mousterian.options import given_as_text
 from mousterian.plugins import Plugin
 from mousterian.quality._context import Context, Points
@@ -66,7 +66,10 @@ def run(request: Request, as_json: bool) -> int:
     measures = chosen(request)
     device = device_named(request.device)
     spaces = Spaces(device, request.data_dir)
-    if request.features:  # refused once, not by every measure of every pool
+    # Wrong names are refused once, not by every measure of every pool.
+    if request.real:
+        dataset_named(request.real)
+    if request.features:
         spaces.extractor(request.features)
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []

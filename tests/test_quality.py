@@ -206,7 +206,7 @@ def test_points_of_the_picture_are_kept(copy: Path) -> None:
         (["--measure", "kid", "--option", "fid.features=pixels"], "which --measure does not name"),
         (["--measure", "clip_score"], "needs the option 'weights'"),
         (["--images", "-1"], "must not be below 0"),
-        (["--images", "100000"], "has only 260 images"),
+        ([identity().key, "--images", "100000"], "has only 260 images"),
         (["--real", "digit"], "did you mean 'digits'"),
         (["--features", "pixel"], "did you mean 'pixels'"),
         (["--features", "inception:nowhere.pth"], "--features classifier:DATASET"),
