@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mousterian import grid
+from mousterian.rows import identity_columns
 from mousterian.store import DONE, Store
 from mousterian.trial import Trial
 
@@ -58,7 +59,7 @@ def rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
     for number, trial in enumerate(trials):
         top1 = 0.5 + (number % 400) / 1000
         yield {
-            **trial.identity_columns(),
+            **identity_columns(trial),
             "evaluation": "accuracy",
             "evaluation_options": "{}",
             "evaluation_set": "digits/test",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ from mousterian.training.recipes import Recipe
 if TYPE_CHECKING:
     from mousterian.trial import Choice, Trial
 
+# Networks draw their weights from the process's one generator, which threads share.
+_SEEDED = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -41,7 +45,9 @@ class Outcome:
     note: str = ""
 
 
-def attempt(trial: Trial, images: TrialImages, device: torch.device, checkpoint: Path) -> Outcome:
+def attempt(
+    trial: Trial, images: TrialImages, device: torch.device, checkpoint: Path, mode: str = "auto"
+) -> Outcome:
     """Train and evaluate a trial; out of memory, cut its batches into two, four, … micro-batches.
 
     The effective batch stays the same. Batch norm sees micro-batches, so a trial that was cut is not
@@ -54,8 +60,9 @@ def attempt(trial: Trial, images: TrialImages, device: torch.device, checkpoint:
     parts = 1
     while True:
         try:
-            task = _task(trial, images, device, Checkpoint(checkpoint, trial.key), parts)
-            outcome = _once(trial, images, task)
+            task = task_of(trial, images, device, mode)
+            task = replace(task, checkpoint=Checkpoint(checkpoint, trial.key), parts=parts)
+            outcome = once(trial, images, task)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -74,36 +81,48 @@ def attempt(trial: Trial, images: TrialImages, device: torch.device, checkpoint:
     return Outcome(outcome.cost, outcome.scores, outcome.diverged, note)
 
 
-def _task(
-    trial: Trial, images: TrialImages, device: torch.device, checkpoint: Checkpoint, parts: int
-) -> Task:
+def task_of(trial: Trial, images: TrialImages, device: torch.device, mode: str) -> Task:
+    """Return what the trial's strategy is given beside the model; `mode` is the acceleration."""
     return Task(
         _mixture(images, device),
         trial.n_base,
         Recipe.model_validate(dict(trial.recipe)),
         device,
         trial.training_seed,
-        checkpoint=checkpoint,
-        parts=parts,
         key=_shape_key(trial, images),
+        acceleration=mode,
     )
 
 
-def _once(trial: Trial, images: TrialImages, task: Task) -> Outcome:
-    torch.manual_seed(seed_for("initialisation", trial.training_seed))
+def model_of(trial: Trial, images: TrialImages, task: Task) -> Normalised:
+    """Return the trial's model before training; all its randomness comes from the trial's seed."""
     train = images.train
-    model = prepare(_call("models", trial.model, len(train.class_names), train.shape), task)
+    with _SEEDED:
+        torch.manual_seed(seed_for("initialisation", trial.training_seed))
+        return prepare(call("models", trial.model, len(train.class_names), train.shape), task)
+
+
+def once(trial: Trial, images: TrialImages, task: Task) -> Outcome:
+    """Train and evaluate a trial, whatever is raised."""
+    model = model_of(trial, images, task)
     try:
-        cost = _call("strategies", trial.strategy, model, task)
+        cost = call("strategies", trial.strategy, model, task)
     except Diverged as found:
-        return Outcome(found.cost, [{} for _ in trial.evaluations], diverged=True, note=str(found))
-    return _evaluated(trial, model, images, task.device, cost)
+        cost = found
+    return outcome_of(trial, model, images, cost)
+
+
+def outcome_of(trial: Trial, model: Normalised, images: TrialImages, cost: Cost | Diverged) -> Outcome:
+    """Return what became of a trial whose model was trained: its scores, unless it diverged."""
+    if isinstance(cost, Diverged):
+        return Outcome(cost.cost, [{} for _ in trial.evaluations], diverged=True, note=str(cost))
+    return _evaluated(trial, model, images, model.get_buffer("mean").device, cost)
 
 
 def _evaluated(
     trial: Trial, model: Normalised, images: TrialImages, device: torch.device, cost: Cost
 ) -> Outcome:
-    scores = [dict(_call("evaluations", each, model, images.test, device)) for each in trial.evaluations]
+    scores = [dict(call("evaluations", each, model, images.test, device)) for each in trial.evaluations]
     bad = [score for score in scores if not math.isfinite(score.get("loss") or 0.0)]
     for score in bad:
         score["loss"] = None
@@ -123,6 +142,7 @@ def _shape_key(trial: Trial, images: TrialImages) -> str:
     return canonical([trial.model.text, trial.strategy.text, dict(trial.recipe), classes, images.train.shape])
 
 
-def _call(kind: str, choice: Choice, *arguments: Any) -> Any:
+def call(kind: str, choice: Choice, *arguments: Any) -> Any:
+    """Call the plug-in that was chosen, with its options."""
     plugin = plugins.find(kind, choice.name)
     return plugin.load()(*arguments, **choice.options, **plugin.preset)

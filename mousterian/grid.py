@@ -18,6 +18,7 @@ from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
 from mousterian.executors._options import choose
 from mousterian.gridfile import GridFile, Source
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
+from mousterian.rows import identity_columns
 from mousterian.store import DONE, STATUSES, Store
 from mousterian.subsets import check_balance
 from mousterian.supply import generator_indices, load_images
@@ -271,12 +272,12 @@ def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
     chosen = list(trials)
     for condition in only:
         column, equals, value = condition.partition("=")
-        columns = trials[0].identity_columns()
+        columns = identity_columns(trials[0])
         if not equals:
             raise InputError(f"--only takes COLUMN=VALUE, not {condition!r}")
         if column not in columns:
             raise unknown_name("column", column, columns, where="--only")
-        chosen = [trial for trial in chosen if _is(trial.identity_columns()[column], value)]
+        chosen = [trial for trial in chosen if _is(identity_columns(trial)[column], value)]
     return chosen
 
 

@@ -16,6 +16,8 @@ from mousterian.images import ImageSet, TrialImages
 from mousterian.pools import UPSTREAM, Pool
 
 if TYPE_CHECKING:
+    import torch
+
     from mousterian.trial import Choice, Settings, Trial
 
 
@@ -126,3 +128,10 @@ def device_named(name: str) -> str:
     if device == "cpu":
         torch.set_num_threads(1)
     return device
+
+
+def device_title(device: torch.device) -> str:
+    """Return what the store calls a device: the accelerator's make, or "cpu"."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -9,12 +9,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from mousterian import provenance
 from mousterian.filtering import Sieve
 from mousterian.pools import BASE, ELSEWHERE, PoolIdentity
-from mousterian.schema import SCHEMA_VERSION
+from mousterian.rows import rows_of
 from mousterian.seeds import canonical, digest, text_digest
-from mousterian.store import DIVERGED, DONE, FAILED, Store
+from mousterian.store import Store
 from mousterian.supply import device_named, images_of, make_pool
 
 TRIAL_VERSION = 1  # raised whenever the same identity would give another result
@@ -87,19 +86,23 @@ def _shared_text(values: _ByIdentity) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where trials run and where their rows go; nothing here changes a result on CPU.
+    """Where trials run and where their rows go; as long as none is trained together, no result depends on it.
 
     Attributes:
         store: the store's folder; pools lie in it too.
         data_dir: folder of the datasets, None for the default.
         device: torch device name, or "auto".
         grid: name of the grid that asks.
+        acceleration: how steps are taken: auto, eager, graph or compile (training/acceleration.py).
+        together: how trials that a process is given at once are trained (together.py).
     """
 
     store: Path
     data_dir: Path | None
     device: str
     grid: str
+    acceleration: str = "auto"
+    together: str = ""
 
 
 @dataclass(frozen=True)
@@ -202,37 +205,6 @@ class Trial:
             f" + synthetic {self.n_syn_plus}{source}, seed {self.training_seed}"
         )
 
-    def identity_columns(self) -> dict[str, Any]:
-        """Return the store's identity columns but those of the evaluation."""
-        generator, pool = self.generator, self.pool()
-        return {
-            "trial": self.key,
-            "cell": self.cell_key,
-            "schema_version": SCHEMA_VERSION,
-            "dataset": self.dataset.name,
-            "dataset_options": self.dataset.json,
-            "imbalance": self.imbalance,
-            "n_base": self.n_base,
-            "n_real_plus": self.n_real_plus,
-            "n_syn_plus": self.n_syn_plus,
-            "r_real": self.n_real_plus / self.n_base,
-            "r_syn": self.n_syn_plus / self.n_base,
-            "generator": generator.name if generator else "",
-            "trained_on": generator.trained_on if generator else "",
-            "n_upstream": generator.n_upstream if generator else 0,
-            "generator_options": generator.json if generator else "",
-            "generator_seed": generator.seed if generator else 0,
-            "pool": pool.key if pool else "",
-            "model": self.model.name,
-            "model_options": self.model.json,
-            "strategy": self.strategy.name,
-            "strategy_options": self.strategy.json,
-            "recipe": self.recipe["name"],
-            "recipe_options": self.recipe_text,
-            "subset_seed": self.subset_seed,
-            "training_seed": self.training_seed,
-        }
-
 
 def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     """Train and evaluate one trial and return its rows, one for each evaluation.
@@ -246,41 +218,14 @@ def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     started = time.perf_counter()
     make_pool(trial, trial.n_syn_plus, settings)
     device = torch.device(device_named(settings.device))
-    outcome = attempt(trial, images_of(trial, settings), device, checkpoint_file(trial, settings))
-    common = {
-        **trial.identity_columns(),
-        "evaluation_set": f"{trial.dataset.name}/test",
-        "seconds": time.perf_counter() - started,
-        "train_seconds": outcome.cost.seconds,
-        "steps": outcome.cost.steps,
-        "images_seen": outcome.cost.images_seen,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        **provenance.columns(settings.grid),
-        "status": DIVERGED if outcome.diverged else DONE,
-        "error": outcome.note,
-    }
-    return [
-        {**common, "evaluation": each.name, "evaluation_options": each.json, **score}
-        for each, score in zip(trial.evaluations, outcome.scores, strict=True)
-    ]
+    kept = checkpoint_file(trial, settings)
+    outcome = attempt(trial, images_of(trial, settings), device, kept, settings.acceleration)
+    return rows_of(trial, settings.grid, outcome, device, time.perf_counter() - started)
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:
     """Return the file in which a long trial keeps what it has reached."""
     return settings.store / "checkpoints" / f"{trial.key}.checkpoint"
-
-
-def failed_row(trial: Trial, settings: Settings, error: str) -> dict[str, Any]:
-    """Return the row that keeps what went wrong with a trial."""
-    first = trial.evaluations[0]
-    return {
-        **trial.identity_columns(),
-        **provenance.columns(settings.grid),
-        "evaluation": first.name,
-        "evaluation_options": first.json,
-        "status": FAILED,
-        "error": error,
-    }
 
 
 def run_and_keep(trial: Trial, settings: Settings) -> None:

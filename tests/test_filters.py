@@ -18,6 +18,7 @@ from mousterian.filters import clip_confidence, duplicates, real_features
 from mousterian.filters._scores import Context, all_but_lowest
 from mousterian.images import ImageSet
 from mousterian.pools import Pool, PoolIdentity
+from mousterian.rows import identity_columns
 from mousterian.store import Store
 from mousterian.trial import Settings
 
@@ -240,8 +241,8 @@ def test_a_filter_makes_another_trial_of_the_same_pool(tmp_path: Path) -> None:
     )
     assert len({plain.key, half.key, chain.key}) == 3
     assert plain.pool() == half.pool() == chain.pool()
-    assert '"filter":[{"name":"real_features"' in half.identity_columns()["generator_options"]
-    assert "filter" not in plain.identity_columns()["generator_options"]
+    assert '"filter":[{"name":"real_features"' in identity_columns(half)["generator_options"]
+    assert "filter" not in identity_columns(plain)["generator_options"]
     settings = Settings(tmp_path / "store", None, "cpu", "test")
     jobs = grid.jobs([plain, half, chain], settings)
     assert len({job.key for job in jobs[:3]}) == 3

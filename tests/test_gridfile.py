@@ -8,6 +8,7 @@ from conftest import TINY_GRID
 
 from mousterian import grid, gridfile
 from mousterian.errors import InputError, InputErrors
+from mousterian.rows import identity_columns
 from mousterian.seeds import seed_for
 
 
@@ -81,7 +82,7 @@ def test_keys_do_not_change_between_versions_by_accident(tmp_path: Path) -> None
 
 def test_cells_are_trials_but_for_their_seeds(tmp_path: Path) -> None:
     found = trials(tmp_path, TINY_GRID)
-    columns = [t.identity_columns() for t in found]
+    columns = [identity_columns(t) for t in found]
     assert len({c["trial"] for c in columns}) == 12
     assert len({c["cell"] for c in columns}) == 6
 

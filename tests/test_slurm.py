@@ -20,8 +20,9 @@ from mousterian.errors import InputError
 from mousterian.executors import slurm
 from mousterian.executors._jobs import Job, TrialJob
 from mousterian.executors._slurm_jobs import Outlook
+from mousterian.rows import failed_row
 from mousterian.store import DONE, Store
-from mousterian.trial import Settings, failed_row
+from mousterian.trial import Settings
 
 installed = pytest.mark.skipif(find_spec("submitit") is None, reason="the package submitit is not installed")
 
@@ -38,7 +39,7 @@ class Note(TrialJob):
         store = Store(settings.store)
         if not store.holds(self.key):
             time.sleep(0.3)
-            store.write([failed_row(self.trial, settings, "") | {"status": DONE}])
+            store.write([failed_row(self.trial, settings.grid, "") | {"status": DONE}])
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from mousterian.rows import failed_row
 from mousterian.store import Store
 from mousterian.supply import make_pool
-from mousterian.trial import Settings, Trial, failed_row, run_and_keep
+from mousterian.trial import Settings, Trial, run_and_keep
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class TrialJob:
         """Write a row that says what went wrong, unless another grid has brought the trial to an end."""
         store = Store(settings.store)
         if not store.outcome(self.key):
-            store.write([failed_row(self.trial, settings, error)])
+            store.write([failed_row(self.trial, settings.grid, error)])
 
 
 Job = PoolJob | TrialJob
