@@ -4,8 +4,8 @@
     python benchmarks/generate.py --device cuda --full --batch 128    # an accelerator, the papers' networks
 
 Prints images a second at 32×32×3, medians of --repeats that take turns, and writes them to --out as JSON.
-The plain script is what diffusers' own tutorial does: a loop over UNet2DModel, add_noise, AdamW, EMAModel, and
-DDIM to sample with. `edm` has another preconditioning and sampler, but the same network.
+The plain script is what diffusers' own tutorial does: a loop over UNet2DModel, add_noise, AdamW, EMAModel
+and DDIM to sample with. `edm` has another preconditioning and sampler, but the same network.
 """
 
 from __future__ import annotations
