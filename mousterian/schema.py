@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SCHEMA_VERSION = 1
+# Raised when columns change; files of older versions are read with nothing in the columns that they lack.
+SCHEMA_VERSION = 2
 # Diverged is a result: the training was sound and its loss was not. Fits leave it out, as they do failures.
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
 STATUSES = (DONE, DIVERGED, FAILED)  # of two files of one trial, the status that stands first counts
@@ -72,6 +73,13 @@ COLUMNS = tuple(
         ("total", "int64", "result", "test images"),
         ("per_class", "list<float64>", "result", "top-1 accuracy of each class, in label order (0 to 1)"),
         ("loss", "float64", "result", "mean cross-entropy on the test images, nats"),
+        ("mean_per_class", "float64", "result", "mean of per_class over classes that have test images"),
+        ("many_shot", "float64", "result", "the same over classes with many images in S_base"),
+        ("medium_shot", "float64", "result", "the same over classes with neither many nor few"),
+        ("few_shot", "float64", "result", "the same over classes with few images in S_base"),
+        ("confidence", "float64", "result", "mean probability of the first answer (0 to 1)"),
+        ("ece", "float64", "result", "expected calibration error, over bins of confidence (0 to 1)"),
+        ("leep", "float64", "result", "log expected empirical prediction (transferability), nats; at most 0"),
         ("seconds", "float64", "cost", "wall-clock time of the whole trial, seconds"),
         ("train_seconds", "float64", "cost", "wall-clock time of the training loop, seconds"),
         ("steps", "int64", "cost", "optimiser steps"),

@@ -57,9 +57,12 @@ def read(path: Path, columns: list[str] | None = None) -> pa.Table:
     try:
         with pq.ParquetFile(path, pre_buffer=False) as file:  # for small files on a disk, a loss
             metadata = file.schema_arrow.metadata or {}
-            refuse_newer(int(metadata.get(b"mousterian_schema_version", b"0")), path)
+            version = int(metadata.get(b"mousterian_schema_version", b"0"))
+            refuse_newer(version, path)
             table = file.read(columns=columns, use_threads=file.metadata.num_rows > 1000)
-            return table if columns or table.schema == arrow_schema() else table.cast(arrow_schema())
+            if columns or table.schema == arrow_schema():
+                return table
+            return (_completed(table) if version < schema.SCHEMA_VERSION else table).cast(arrow_schema())
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -68,6 +71,16 @@ def read(path: Path, columns: list[str] | None = None) -> pa.Table:
             where=str(path),
             hint="`mousterian store verify` lists such files; delete it and run the grid again",
         ) from error
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Return an older version's table with the columns that it lacks, empty."""
+    import pyarrow as pa
+
+    for field in arrow_schema():
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(arrow_schema().names)
 
 
 def refuse_newer(version: int, path: Path) -> None:

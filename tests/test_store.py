@@ -152,6 +152,28 @@ def test_a_store_from_a_newer_version_is_refused(tmp_path: Path, monkeypatch: py
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_rows_of_an_older_version_are_read_with_nothing_in_the_newer_columns(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write([row("a" * 16, leep=-1.0)])
+    path = tmp_path / "trials" / f"{'a' * 16}.done.parquet"
+    older = pq.read_table(path).drop_columns(["ece", "leep"])
+    pq.write_table(older.replace_schema_metadata({"mousterian_schema_version": "1"}), path)
+    store.write([row("b" * 16, leep=-2.0)])
+    store.compact()
+    frame = store.read()
+    assert list(frame.columns) == [column.name for column in COLUMNS]
+    assert frame["leep"].isna().tolist() == [True, False] and frame["top1"].tolist() == [0.5, 0.5]
+
+
+def test_a_file_of_this_version_that_lacks_a_column_is_not_sound(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write([row("a" * 16)])
+    path = tmp_path / "trials" / f"{'a' * 16}.done.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["ece"]), path)
+    with pytest.raises(InputError, match="not a readable trial file"):
+        store.read()
+
+
 def test_no_store_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no trials here"):
         Store(tmp_path / "nowhere").read()
