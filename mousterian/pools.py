@@ -31,7 +31,7 @@ from mousterian.store import write_atomically
 POOL_VERSION = 1  # raised whenever the same identity would give other images
 BASE, UPSTREAM, ELSEWHERE = "base", "upstream", "elsewhere"
 DESCRIPTION = "pool.json"
-_REMAKE = "`mousterian generate` with its grid file sets it aside and makes the same images anew"
+_REMAKE = "`mousterian generate GRIDFILE` makes the same images anew; then run the grid with --retry-failed"
 
 
 @dataclass(frozen=True)
