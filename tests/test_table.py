@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,6 @@ def test_percent_is_detected_and_said() -> None:
         ({"accuracy": [0.5, -0.1, 0.6, 0.6, 0.7, 0.7, 0.7, 0.8]}, "accuracy is negative in row 2"),
         ({"accuracy": [0.5, 1.2, 0.6, 0.6, 0.7, 0.7, 0.7, 0.8]}, "accuracy is above 1 in row 2"),
         ({"accuracy": [50.0, 120, 60, 60, 70, 70, 70, 80]}, "above 100 % in row 2"),
-        ({"accuracy": [0.5] * 8}, "the same in every row"),
         ({"n_base": [100, -100, 100, 200, 200, 200, 400, 400]}, "n_base is negative in row 2"),
         ({"n_base": [0, 100, 100, 200, 200, 200, 400, 400]}, "no training images at all in row 1"),
         ({"n_syn_plus": [0, np.inf, 0, 0, 800, 0, 0, 400]}, "n_syn_plus is not a number in row 2"),
@@ -49,6 +49,18 @@ def test_percent_is_detected_and_said() -> None:
 def test_bad_values_are_named_with_their_rows(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check(table(**changes))
+
+
+def test_a_constant_accuracy_is_said_and_still_predicted() -> None:
+    cells = [(n, 0, r * n) for n in (100, 200, 400) for r in (0, 1, 4)]
+    rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"]).assign(accuracy=0.8)
+    fit = mousterian.fit(rows, bootstrap=100)
+    assert any("the same in every row" in warning for warning in fit.warnings)
+    inside, beyond = fit.predict(200), fit.predict(6400)
+    assert inside.estimate == pytest.approx(0.8, abs=1e-4)
+    assert beyond.high - beyond.low > inside.high - inside.low
+    worth = fit.equivalence(n_base=100, n_real_plus=100).n_syn_plus
+    assert worth is None or worth.high == math.inf
 
 
 def test_missing_columns_are_named_with_what_looks_like_them() -> None:

@@ -28,6 +28,8 @@ from mousterian.fitting.table import Table
 _LEAST_WEIGHT = 0.01
 # A referee that errs less than this share of what the best surface errs has found something.
 _CLEARLY = 0.75
+# Errors beyond the data go with the range of accuracies; a flat table is no promise that all stays flat.
+_LEAST_SPREAD = 0.02
 # Errors of two parameters that correlate more than this are one error.
 _TOGETHER = 0.95
 
@@ -117,7 +119,7 @@ def average(
 
 def _beyond(fits: Sequence[Fitted], problem: Problem, count: int, seed: int) -> Beyond:
     """Return what counts past the measured range, from how well the surfaces foretold the largest sizes."""
-    spread = float(np.ptp(problem.target[problem.weights > 0]))
+    spread = max(float(np.ptp(problem.target[problem.weights > 0])), _LEAST_SPREAD)
     errors = np.stack([fit.foretold for fit in fits])
     misfit = np.array([fit.cv_rmse for fit in fits])
     excluded = np.array([fit.weight == 0.0 for fit in fits])

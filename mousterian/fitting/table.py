@@ -211,7 +211,7 @@ def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
             f"too few rows: {len(numbers)}, and no surface can be fitted to fewer than {_FEWEST_ROWS}"
         )
     if numbers["accuracy"].max() - numbers["accuracy"].min() < 1e-9:
-        raise InputError("accuracy is the same in every row, so nothing can be learned from it")
+        warnings.append("Accuracy is the same in every row: what images are worth cannot be told from it.")
     if (numbers["n_syn_plus"] == 0).all():
         warnings.append("No row has synthetic images: accuracy can be predicted, an equivalence cannot.")
     elif (numbers.loc[numbers["n_syn_plus"] == 0, ["n_base", "n_real_plus"]].sum(axis=1).nunique()) < 2:
