@@ -73,7 +73,7 @@ def dry_run(request: Request, as_json: bool) -> int:
     outlook: dict[str, Any] = {}
     if to_run:
         from mousterian.estimate import estimate
-        from mousterian.executors.local import default_workers
+        from mousterian.executors._together import default_workers
 
         workers = request.workers or default_workers(request.device)
         cost = estimate(to_run, plan.trials, request.settings())

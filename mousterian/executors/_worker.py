@@ -8,11 +8,12 @@ import signal
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
 from mousterian.errors import InputError
-from mousterian.executors._jobs import Job
+from mousterian.executors._jobs import Job, TrialJob, execute_together
 from mousterian.executors._orphan import die_with_parent
 from mousterian.locks import TakenError
 from mousterian.trial import Settings
@@ -40,24 +41,37 @@ def work(connection: Connection, settings: Settings) -> None:
     threading.Thread(target=_die_with_supervisor, daemon=True).start()
     problem = _cannot_work(settings.device)
     try:
-        connection.send(Word(error=problem))
+        connection.send([Word(error=problem)])
         while not problem:
             connection.send(_run(connection.recv(), settings))
     except (EOFError, OSError):
         return  # the supervisor has gone
 
 
-def _run(job: Job, settings: Settings) -> Word:
+def _run(jobs: Sequence[Job], settings: Settings) -> list[Word]:
+    """Run a job, or trials of one shape at once, and return a word about each."""
     started = time.perf_counter()
+    trials = [job for job in jobs if isinstance(job, TrialJob)]
+    ended: list[Exception | None] = [None] * len(jobs)
     try:
-        job.execute(settings, wait=False)
-    except TakenError:
+        if len(jobs) == 1:
+            jobs[0].execute(settings, wait=False)
+        else:
+            ended = execute_together(trials, settings)
+    except Exception as error:  # whatever a plug-in raises is this trial's failure, not the grid's
+        ended = [error] * len(jobs)
+    seconds = (time.perf_counter() - started) / len(jobs)
+    return [_word(error, seconds) for error in ended]
+
+
+def _word(error: Exception | None, seconds: float) -> Word:
+    if error is None:
+        return Word(seconds)
+    if isinstance(error, TakenError):
         return Word(taken=True)
-    except InputError as wrong:
-        return Word(error=str(wrong))
-    except Exception:  # whatever a plug-in raises is this trial's failure, not the grid's
-        return Word(error=traceback.format_exc(limit=-4).strip())
-    return Word(time.perf_counter() - started)
+    if isinstance(error, InputError):
+        return Word(error=str(error))
+    return Word(error="".join(traceback.format_exception(error, limit=-4)).strip())
 
 
 def _cannot_work(device: str) -> str:

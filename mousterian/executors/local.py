@@ -2,47 +2,64 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 from mousterian.errors import InputError
 from mousterian.executors._failures import Streak
 from mousterian.executors._jobs import POOL_FAILED, Job, Listener, PoolJob, TrialJob
-from mousterian.executors._orphan import SUPERVISOR
+from mousterian.executors._processes import STARTS, start
+from mousterian.executors._together import Asked, Way, choose_way
 from mousterian.executors._worker import Word, work
+from mousterian.together import shape_of
 from mousterian.trial import Settings
 
-# What the fork server imports; it leaves out what cannot be imported, and workers then say so.
-_PRELOAD = ["mousterian.executors._orphan", "torch._dynamo", "mousterian.training.loop"]
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_STARTS = 5  # of a worker that dies before it can work
 _POLL = 0.5  # seconds
 _TAKEN_FOR = 2.0  # seconds after which a trial that another grid was running is looked at again
 
 
-def run(jobs: Sequence[Job], settings: Settings, listener: Listener, *, workers: int = 0) -> None:
+def run(
+    jobs: Sequence[Job],
+    settings: Settings,
+    listener: Listener,
+    *,
+    workers: int = 0,
+    together: Literal["auto", "one", "processes", "streams", "fused"] = "auto",
+    trials_at_once: int = 0,
+    acceleration: Literal["auto", "eager", "graph", "compile"] = "auto",
+) -> None:
     """Run jobs on this machine, pools before the trials that need them.
 
     The first Ctrl-C lets running trials finish, the second stops them. Either raises KeyboardInterrupt.
+    On CPU, one and processes give the same rows bit for bit; streams and fused up to rounding.
 
     Args:
         jobs: what to run, in order of preference.
         settings: where trials run and where their rows go.
         listener: is told what becomes of each job.
-        workers: processes; 0: one for each core, or one for an accelerator.
+        workers: processes; 0: as many as suit `together`.
+        together: how trials share the device. one: one after another; processes: each in its own; streams: in
+            threads of one process, with a CUDA stream each; fused: those of one shape as one stacked model;
+            auto: on CPU a process a core, on an accelerator what a short measurement finds fastest (kept in
+            the store's folder; none for a few trials or where `workers` is given).
+        trials_at_once: trials of a streams or fused group, or processes; 0: what suits.
+        acceleration: how steps are taken; auto: as a CUDA graph on CUDA, else eager.
+
+    Raises:
+        InputError: nothing can run here, or options contradict each other.
     """
     if not jobs:
         return
-    count = min(len(jobs), workers or default_workers(settings.device))
-    supervisor = _Supervisor(jobs, settings, listener, count)
+    settings = replace(settings, acceleration=acceleration)
+    way = choose_way(jobs, settings, listener, Asked(together, workers, trials_at_once))
+    settings = replace(settings, together=way.name)
+    supervisor = _Supervisor(jobs, settings, listener, way)
     previous = signal.signal(signal.SIGINT, supervisor.interrupt)
     try:
         supervisor.run()
@@ -53,12 +70,6 @@ def run(jobs: Sequence[Job], settings: Settings, listener: Listener, *, workers:
         raise KeyboardInterrupt
 
 
-def default_workers(device: str) -> int:
-    """Return how many processes suit a device: one for an accelerator, else one for each core."""
-    accelerator = device not in {"auto", "cpu"} or (device == "auto" and Path("/dev/nvidia0").exists())
-    return 1 if accelerator else len(os.sched_getaffinity(0))
-
-
 @dataclass(eq=False)
 class _Slot:
     """A place for one worker process; the process may be replaced, what is known of the slot stays."""
@@ -67,7 +78,7 @@ class _Slot:
     process: ForkServerProcess
     connection: Connection
     ready: bool = False
-    job: Job | None = None
+    jobs: list[Job] = field(default_factory=list)
     false_starts: int = 0
     streak: Streak = field(default_factory=Streak)
 
@@ -75,48 +86,22 @@ class _Slot:
 class _Supervisor:
     """Hands jobs to the workers in their slots, replaces workers that die, knows which pools are ready."""
 
-    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, count: int) -> None:
+    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, way: Way) -> None:
         self._waiting = list(jobs)
         self._later: list[tuple[float, Job]] = []  # with the time from which on they may run
         self._unready = {job.needs for job in jobs if job.needs}
         self._failed_pools: dict[str, str] = {}
         self._deaths: set[str] = set()
+        self._shapes: dict[str, str] = {}
         self._aside: list[_Slot] = []
         self._retried: dict[str, _Slot] = {}  # jobs that failed in a slot that was then set aside
         self._successes = 0
-        self._settings, self._listener = settings, listener
-        # Threads of the numeric libraries are fixed when these are first loaded, so before workers start.
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
-        # Workers are forked from one process that has imported torch and nothing else: the import (12 s on a
-        # slow core, the compiler that plain optimisers pull in counted) is paid once, and a worker that
-        # died is replaced at once.
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(_PRELOAD)
-        self._slots = [_Slot(number, *self._start()) for number in range(count)]
+        self._settings, self._listener, self._way = settings, listener, way
+        self._slots = [_Slot(number, *self._start()) for number in range(min(len(jobs), way.processes))]
         self.stopping = False
 
     def _start(self) -> tuple[ForkServerProcess, Connection]:
-        """Start a worker process; the fork server is started anew if it was killed."""
-        for _ in range(_STARTS):
-            here, there = self._context.Pipe()
-            process = self._context.Process(target=work, args=(there, self._settings), daemon=True)
-            # Started with Ctrl-C ignored: that is the supervisor's to answer, also while workers import.
-            handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-            os.environ[SUPERVISOR] = str(os.getpid())
-            try:
-                process.start()
-            except (OSError, EOFError):  # the fork server died just now
-                here.close()
-                time.sleep(0.1)
-                continue
-            finally:
-                del os.environ[SUPERVISOR]
-                signal.signal(signal.SIGINT, handler)
-                there.close()
-            return process, here
-        raise InputError(
-            "no worker process can be started", hint="the machine may be out of memory or processes"
-        )
+        return start(work, self._settings)
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Stop after the running jobs; at the second call stop now."""
@@ -134,9 +119,9 @@ class _Supervisor:
         while True:
             if not self.stopping:
                 self._hand_out()
-            waited_for = [slot for slot in self._slots if slot.job or not slot.ready]
+            waited_for = [slot for slot in self._slots if slot.jobs or not slot.ready]
             left = self._waiting or self._later
-            if not any(slot.job for slot in waited_for) and (self.stopping or not left):
+            if not any(slot.jobs for slot in waited_for) and (self.stopping or not left):
                 return
             if not waited_for:  # all that is left is being run by another grid
                 time.sleep(_POLL)
@@ -147,20 +132,45 @@ class _Supervisor:
 
     def _hand_out(self) -> None:
         self._set_aside()
-        for idle in [slot for slot in self._slots if slot.ready and not slot.job]:
+        for idle in [slot for slot in self._slots if slot.ready and not slot.jobs]:
             if not self._may_work(idle):
                 continue
             job = self._next()
             if job is None:
                 return
+            jobs = [job, *self._beside(job)]
             try:
-                idle.connection.send(job)
+                idle.connection.send(jobs)
             except OSError:  # it died while idle
-                self._waiting.insert(0, job)
+                self._waiting[:0] = jobs
                 self._replace(idle)
                 continue
-            idle.job = job
-            self._listener.started(job)
+            idle.jobs = jobs
+            for each in jobs:
+                self._listener.started(each)
+
+    def _beside(self, job: Job) -> list[Job]:
+        """Take the waiting trials that train at once with one; what its worker died of runs alone."""
+        if self._way.at_once < 2 or not isinstance(job, TrialJob) or job.key in self._deaths:
+            return []
+        shape = self._shape(job)
+        found = [
+            each
+            for each in self._waiting
+            if isinstance(each, TrialJob)
+            and each.needs not in self._unready
+            and each.needs not in self._failed_pools
+            and each.key not in self._deaths
+            and self._shape(each) == shape
+        ][: self._way.at_once - 1]
+        taken = {each.key for each in found}
+        self._waiting = [each for each in self._waiting if each.key not in taken]
+        return [*found]
+
+    def _shape(self, job: TrialJob) -> str:
+        if job.key not in self._shapes:
+            self._shapes[job.key] = shape_of(job.trial)
+        return self._shapes[job.key]
 
     def _next(self) -> Job | None:
         """Take the first job that can run; those whose pool failed fail here."""
@@ -181,17 +191,21 @@ class _Supervisor:
 
     def _receive(self, slot: _Slot) -> None:
         try:
-            word: Word = slot.connection.recv()
+            words: list[Word] = slot.connection.recv()
         except (EOFError, OSError):
             self._died(slot)
             return
-        job, slot.job = slot.job, None
-        if job is None:
+        jobs, slot.jobs = slot.jobs, []
+        if not jobs:
             # A worker's first word: whether it can work at all. If not, nor could any other.
-            if word.error:
-                raise InputError(f"no trial can run here: {word.error}")
+            if words[0].error:
+                raise InputError(f"no trial can run here: {words[0].error}")
             slot.ready, slot.false_starts = True, 0
-        elif word.taken:
+        for job, word in zip(jobs, words, strict=False):
+            self._conclude(slot, job, word)
+
+    def _conclude(self, slot: _Slot, job: Job, word: Word) -> None:
+        if word.taken:
             self._postpone(job, _TAKEN_FOR)
         elif word.error:
             self._failed(slot, job, word.error)
@@ -202,22 +216,21 @@ class _Supervisor:
             self._listener.finished(job, word.seconds)
 
     def _died(self, slot: _Slot) -> None:
-        """Replace a worker; its job has a second chance, as it may not have been to blame."""
+        """Replace a worker; its jobs have a second chance, as they may not have been to blame."""
         slot.process.join(5)
         error = f"its worker process died (exit code {slot.process.exitcode})"
-        job, slot.job = slot.job, None
+        jobs, slot.jobs = slot.jobs, []
         if not slot.ready:
             slot.false_starts += 1
-            if slot.false_starts >= _STARTS:
+            if slot.false_starts >= STARTS:
                 raise InputError(f"no trial can run here: a worker cannot start, {error}")
         self._replace(slot)
-        if job is None:
-            return
-        if job.key not in self._deaths:
-            self._deaths.add(job.key)
-            self._postpone(job, 0.0)
-        else:
-            self._failed(slot, job, error)
+        for job in jobs:
+            if job.key not in self._deaths:
+                self._deaths.add(job.key)
+                self._postpone(job, 0.0)
+            else:
+                self._failed(slot, job, error)
 
     def _postpone(self, job: Job, seconds: float) -> None:
         self._later.append((time.monotonic() + seconds, job))
@@ -241,23 +254,23 @@ class _Supervisor:
     def _set_aside(self) -> None:
         """Stop slots that fail alike while others succeed; their jobs run again elsewhere, before all."""
         for slot in [each for each in self._slots if each.streak.is_at_fault(self._successes)]:
-            if slot.job or len(self._slots) == 1:
+            if slot.jobs or len(self._slots) == 1:
                 continue
             self._slots.remove(slot)
             self._aside.append(slot)
             self._end([slot])
-            jobs = slot.streak.jobs
-            again = [job for job in jobs if isinstance(job, TrialJob) and job.key not in self._retried]
+            failed = slot.streak.jobs
+            again = [job for job in failed if isinstance(job, TrialJob) and job.key not in self._retried]
             self._retried.update((job.key, slot) for job in again)
             self._waiting[:0] = again
             self._listener.notice(
-                f"worker {slot.number} is set aside: {len(jobs)} jobs in a row failed alike there while"
+                f"worker {slot.number} is set aside: {len(failed)} jobs in a row failed alike there while"
                 f" others succeeded; {len(again)} of them run again elsewhere"
             )
 
     def _may_work(self, slot: _Slot) -> bool:
         """Tell whether a slot gets a job; one that fails alike waits until another shows why."""
-        others = (each for each in self._slots if each is not slot and each.job)
+        others = (each for each in self._slots if each is not slot and each.jobs)
         return not slot.streak.is_long or all(each.streak.is_long for each in others)
 
     def _fail(self, job: Job, error: str) -> None:
@@ -277,7 +290,7 @@ class _Supervisor:
     def _end(slots: Sequence[_Slot]) -> None:
         for slot in slots:
             slot.connection.close()
-            if slot.job:
+            if slot.jobs:
                 slot.process.kill()
         for slot in slots:
             slot.process.join(2)

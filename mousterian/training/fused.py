@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,12 +40,16 @@ class Ensemble(nn.Module):
             self.register_parameter(_flat(name), nn.Parameter(value.detach(), value.requires_grad))
         for name, value in buffers.items():
             self.register_buffer(_flat(name), value)
+        # Steps of each model before its first output that was not finite, and whether none has come so far.
+        device = next(models[0].parameters()).device
+        self.register_buffer("#good", torch.zeros(len(models), dtype=torch.int64, device=device))
+        self.register_buffer("#sound", torch.ones(len(models), dtype=torch.bool, device=device))
         self._skeleton = [copy.deepcopy(models[0]).to("meta")]  # in a list: none of its weights are ours
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (K, N, classes) for images (K, N, C, H, W), one batch a model."""
         weights: dict[str, Tensor] = {self._names[n]: p for n, p in self.named_parameters(recurse=False)}
-        state: dict[str, Tensor] = {self._names[n]: b for n, b in self.named_buffers(recurse=False)}
+        state: dict[str, Tensor] = {self._names[n]: b for n, b in self._model_buffers()}
         skeleton = self._skeleton[0].train(self.training)
 
         def one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Tensor) -> Tensor:
@@ -53,7 +57,14 @@ class Ensemble(nn.Module):
             return logits
 
         outputs: Tensor = vmap(one, randomness="different")(weights, state, images)
+        if self.training:
+            sound = self.get_buffer("#sound")
+            sound.logical_and_(torch.isfinite(outputs.detach()).flatten(1).all(1))
+            self.get_buffer("#good").add_(sound)
         return outputs
+
+    def _model_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        return ((name, value) for name, value in self.named_buffers(recurse=False) if name in self._names)
 
     @torch.no_grad()
     def give_back(self, models: Sequence[nn.Module]) -> None:
@@ -127,13 +138,19 @@ def train_together(models: Sequence[Normalised], tasks: Sequence[Task]) -> list[
     for model in models:
         model.eval()
     seconds = (time.perf_counter() - started) / count
-    return _results(models, Cost(steps, steps * stream.batch, seconds))
+    return _results(models, Cost(steps, steps * stream.batch, seconds), ensemble.get_buffer("#good").tolist())
 
 
-def _results(models: Sequence[nn.Module], cost: Cost) -> list[Cost | Diverged]:
+def _results(models: Sequence[nn.Module], cost: Cost, good: Sequence[int]) -> list[Cost | Diverged]:
+    """Return the cost of each model, or that it diverged, from its number of steps with finite outputs."""
     found: list[Cost | Diverged] = []
-    for model in models:
+    for model, steps in zip(models, good, strict=True):
         values: list[Any] = [torch.isfinite(value).all() for value in model.parameters()]
-        sound = bool(torch.stack(values).all())
-        found.append(cost if sound else Diverged("a weight is not finite after the last step", cost))
+        if steps < cost.steps:
+            text = f"the loss was not finite at step {steps + 1} of {cost.steps}"
+            found.append(Diverged(text, cost))
+        elif not bool(torch.stack(values).all()):
+            found.append(Diverged("a weight is not finite after the last step", cost))
+        else:
+            found.append(cost)
     return found
