@@ -13,6 +13,7 @@ import torch
 
 from mousterian import plugins
 from mousterian.errors import InputError
+from mousterian.evaluations._calling import score
 from mousterian.images import TrialImages
 from mousterian.memory import free, is_out_of_memory
 from mousterian.seeds import canonical, seed_for
@@ -122,10 +123,13 @@ def outcome_of(trial: Trial, model: Normalised, images: TrialImages, cost: Cost 
 def _evaluated(
     trial: Trial, model: Normalised, images: TrialImages, device: torch.device, cost: Cost
 ) -> Outcome:
-    scores = [dict(call("evaluations", each, model, images.test, device)) for each in trial.evaluations]
-    bad = [score for score in scores if not math.isfinite(score.get("loss") or 0.0)]
-    for score in bad:
-        score["loss"] = None
+    scores = [
+        score(plugins.find("evaluations", each.name), each.options, model, images, device)
+        for each in trial.evaluations
+    ]
+    bad = [found for found in scores if not math.isfinite(found.get("loss") or 0.0)]
+    for found in bad:
+        found["loss"] = None
     return Outcome(cost, scores, bool(bad), "the loss on the test images is not finite" if bad else "")
 
 

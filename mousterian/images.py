@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,6 +88,8 @@ class TrialImages:
         train, test: the dataset's.
         real: (n_base + n_real_plus,) int64, indices of S_base and of the real additions in `train`.
         synthetic: a pool's images, of which the first `n_syn_plus` are added; None without a pool.
+        n_base: how many of `real`, from the first, are S_base.
+        data_dir: where other datasets are kept, for an evaluation on them; None for the default.
     """
 
     train: ImageSet
@@ -94,3 +97,5 @@ class TrialImages:
     real: NDArray[np.int64]
     synthetic: ImageSet | None
     n_syn_plus: int
+    n_base: int
+    data_dir: Path | None = None

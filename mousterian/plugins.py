@@ -31,7 +31,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "filters": ("score",),
     "models": ("build",),
     "strategies": ("train",),
-    "evaluations": ("evaluate",),
+    "evaluations": ("evaluate", "evaluate_trial"),
     "quality": ("measure",),
     "features": ("load",),
     "surfaces": ("accuracy",),

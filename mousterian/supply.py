@@ -99,7 +99,8 @@ def images_of(trial: Trial, settings: Settings) -> TrialImages:
     test = load_images(trial.dataset, "test", settings.data_dir)
     synthetic = _synthetic(trial, settings) if trial.n_syn_plus else None
     base, real_plus = real_indices(trial, train)
-    return TrialImages(train, test, np.concatenate([base, real_plus]), synthetic, trial.n_syn_plus)
+    real = np.concatenate([base, real_plus])
+    return TrialImages(train, test, real, synthetic, trial.n_syn_plus, trial.n_base, settings.data_dir)
 
 
 _held: dict[tuple[Path, str], ImageSet] = {}

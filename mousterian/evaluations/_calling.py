@@ -1,0 +1,30 @@
+"""Calling an evaluation with what it asks for: the test images alone, or all images of the trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mousterian.images import TrialImages
+from mousterian.plugins import Plugin
+
+_ALL = "evaluate_trial"
+
+
+def score(
+    plugin: Plugin, options: Mapping[str, Any], model: nn.Module, images: TrialImages, device: torch.device
+) -> dict[str, Any]:
+    """Return the result columns that an evaluation plug-in gives for a trained model.
+
+    Args:
+        plugin: an evaluation; its function `evaluate` gets the test images, `evaluate_trial` all.
+        options: value of each of its options.
+        model: the trial's, trained.
+        images: of the trial.
+        device: where to evaluate.
+    """
+    seen = images if plugin.function == _ALL else images.test
+    return dict(plugin.load()(model, seen, device, **options, **plugin.preset))
