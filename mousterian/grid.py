@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mousterian import gridfile, plugins
+from mousterian.checking import check_strategy, what_matters
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, InputErrors, unknown_name
 from mousterian.executors._failures import GivesUp
@@ -295,7 +296,8 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
     """Refuse datasets whose splits do not match and trials whose subsets do not fit, all at once.
 
     Raises:
-        InputErrors: each unfit dataset, and each impossible size, placed at n_base or at the generator.
+        InputErrors: each unfit dataset, each impossible size, placed at n_base or at the generator, and
+            each mixture that a strategy refuses.
     """
     faults = _Faults(source)
     for dataset in {(trial.dataset.name, trial.dataset.json): trial.dataset for trial in trials}.values():
@@ -321,6 +323,9 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
             generator_indices(trial, train)
 
         faults.attempt(("generator",) if upstream_size else ("n_base",), check)
+    faults.tell()
+    for trial in {what_matters(trial): trial for trial in trials}.values():
+        faults.attempt(("strategy",), partial(check_strategy, trial, data_dir))
     faults.tell()
 
 

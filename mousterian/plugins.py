@@ -85,6 +85,7 @@ class Plugin:
         broken: why it cannot be used, or nothing.
         pretrained: a generator that brings what it learnt elsewhere, so that it is external even where it is
             fitted on S_base; its file says `PRETRAINED = True`.
+        has_check: it looks at what it would be asked to do before anything is made.
     """
 
     kind: str
@@ -98,6 +99,7 @@ class Plugin:
     preset: Mapping[str, Any]
     broken: str = ""
     pretrained: bool = False
+    has_check: bool = False
 
     @property
     def summary(self) -> str:
@@ -119,6 +121,15 @@ class Plugin:
             return ""
         found: str = importlib.import_module(self.module).stamp(data_dir, **options, **self.preset)
         return found
+
+    def check(self, proposal: object, options: Mapping[str, Any]) -> None:
+        """Let the plug-in's function `check(proposal, *, ...)` look at what it would be asked to do.
+
+        Raises:
+            InputError: it refuses, and says the way out.
+        """
+        if self.has_check:
+            importlib.import_module(self.module).check(proposal, **options, **self.preset)
 
     def takes_list(self, option: str) -> bool:
         """Tell whether an option's value is a list by nature."""
@@ -185,7 +196,8 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
     text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
     marks = ("members" in functions, "stamp" in functions)
     pretrained = any(ast.unparse(node) == "PRETRAINED = True" for node in tree.body)
-    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, pretrained=pretrained)
+    checks = "check" in functions
+    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained, checks)
 
 
 def _folder(kind: str) -> Path:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mousterian.errors import InputError
 from mousterian.seeds import seed_for
 from mousterian.training.augmentation import flip_where, normalise, random_crop, random_flip
+from mousterian.training.mixing import blend, drawn_from, per_image
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import Recipe
 
@@ -33,13 +34,14 @@ class Stream:
 
     Attributes:
         mixture: the images.
-        batch_size: images a step; never more than there are.
+        batch_size: images a step; never more than there are, unless the stream repeats.
         weight: weight of this stream's mean loss in the sum over streams.
         targets: (N,) int64 or (N, D) float32, on the device; default: the labels of the mixture.
         loss: of outputs and targets, a scalar mean over the batch; it must depend on nothing that differs
             between trials of one cell. Default: cross-entropy with the recipe's label smoothing.
         through: what this stream's batches (float32, normalised) go through, default the trained model. It
             shares with the model what it shares, so norm statistics or parameters can differ by source.
+        repeats: a batch holds `batch_size` images however few there are: some of them more than once.
     """
 
     mixture: Mixture
@@ -48,6 +50,7 @@ class Stream:
     targets: Tensor | None = None
     loss: Loss | None = None
     through: nn.Module | None = None
+    repeats: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.mixture):
@@ -58,7 +61,7 @@ class Stream:
     @property
     def batch(self) -> int:
         """Images a step."""
-        return min(self.batch_size, len(self.mixture))
+        return self.batch_size if self.repeats else min(self.batch_size, len(self.mixture))
 
 
 class Order:
@@ -111,6 +114,9 @@ class Feed:
         self._block: Batch | None = None
         self._at = self._blocks = 0
         self._mirrored: Tensor | None = None
+        height, width = stream.mixture.arrays[0].shape[1:3]
+        self._per_image = per_image(look.recipe, (height, width))
+        self._blend = blend(look.recipe, len(stream.mixture.class_names)) if stream.targets is None else None
         if look.recipe.flip == "alternating":
             first = torch.Generator().manual_seed(seed("flip"))
             self._mirrored = torch.randint(0, 2, (len(stream.mixture),), generator=first).to(self._device)
@@ -153,13 +159,25 @@ class Feed:
         shown = normalise(images, self._look.mean, self._look.std)
         if self._device.type != "cpu":
             shown = shown.to(DTYPES[self._look.recipe.precision])
-        return shown, self._targets[positions]
+        return self._blended(shown, self._targets[positions], generator)
+
+    def _blended(self, images: Tensor, targets: Tensor, generator: torch.Generator) -> Batch:
+        """Blend the images within each batch of a block, where the recipe says so."""
+        if self._blend is None:
+            return images, targets
+        batches = zip(torch.split(images, self._batch), torch.split(targets, self._batch), strict=True)
+        with drawn_from(generator):
+            blended = [self._blend(*batch) for batch in batches]
+        return torch.cat([each[0] for each in blended]), torch.cat([each[1] for each in blended])
 
     def _augment(
         self, images: Tensor, positions: Tensor, passes: Tensor, generator: torch.Generator
     ) -> Tensor:
         recipe = self._look.recipe
-        if recipe.crop:
+        if self._per_image is not None:
+            with drawn_from(generator):
+                images = torch.stack([self._per_image(image) for image in images])
+        if recipe.crop and not recipe.resized_crop:
             images = random_crop(images, recipe.crop, generator)
         if self._mirrored is not None:
             return flip_where(images, (self._mirrored[positions] + passes) % 2 == 1)

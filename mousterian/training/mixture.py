@@ -41,19 +41,22 @@ class Mixture:
         rows: (N,) int64, on the device: which images, counted over the arrays laid end to end.
         labels: (N,) int64, on the device.
         synthetic: (N,) bool, on the device, True where a generator made the image.
+        class_names: one for each class, in label order.
     """
 
     arrays: tuple[Tensor, ...]
     rows: Tensor
     labels: Tensor
     synthetic: Tensor
+    class_names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, images: ImageSet, device: torch.device, indices: np.ndarray | None = None) -> Mixture:
         """Return the images at `indices` (N,) int64 of a set, by default all of them in order."""
         chosen = np.arange(len(images), dtype=np.int64) if indices is None else indices
         parts = (chosen, images.labels[chosen], images.synthetic[chosen])
-        return cls((resident(images, device),), *(torch.from_numpy(part).to(device) for part in parts))
+        rows, labels, synthetic = (torch.from_numpy(part).to(device) for part in parts)
+        return cls((resident(images, device),), rows, labels, synthetic, images.class_names)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -69,6 +72,7 @@ class Mixture:
             torch.cat([self.rows, rows]),
             torch.cat([self.labels, other.labels]),
             torch.cat([self.synthetic, other.synthetic]),
+            self.class_names,
         )
 
     def take(self, positions: Tensor) -> Mixture:

@@ -23,7 +23,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Recipe(BaseModel):
     """How long and with what optimiser a classifier is trained.
 
-    Exactly one of `epochs` and `iterations` sets the length; warm-up and milestones are shares of it.
+    Exactly one of `epochs`, `iterations` and `iterations_by_size` sets the length; warm-up and milestones are
+    shares of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,11 +32,14 @@ class Recipe(BaseModel):
     name: str = Field(description="row of the recipe table it starts from")
     epochs: float | None = Field(None, gt=0, description="passes over the mixture")
     iterations: int | None = Field(None, gt=0, description="optimiser steps, whatever the mixture's size")
+    iterations_by_size: tuple[tuple[int, int], ...] = Field(
+        (), description="optimiser steps by the size of the mixture: from so many images on, so many steps"
+    )
     batch_size: int = Field(128, gt=0, description="images a step; never more than the mixture has")
     min_iterations: int = Field(
         0, ge=0, description="with epochs: at least so many optimiser steps, however small the mixture"
     )
-    optimizer: Literal["sgd", "adamw", "muon"] = Field("sgd", description="optimiser")
+    optimizer: Literal["sgd", "adamw", "lamb", "muon"] = Field("sgd", description="optimiser")
     learning_rate: float = Field(0.1, gt=0, description="peak learning rate")
     side_learning_rate: float = Field(
         0.05, gt=0, description="with muon: learning rate of all but filters, times the images of a batch"
@@ -47,6 +51,9 @@ class Recipe(BaseModel):
         "cosine", description="learning rate over time"
     )
     warmup: Share = Field(0.0, description="share of the steps with a rising learning rate")
+    warmup_iterations: int = Field(
+        0, ge=0, description="optimiser steps with a rising learning rate, in place of warmup"
+    )
     milestones: tuple[Share, ...] = Field(
         (0.5, 0.75), description="shares of the steps where multistep decays"
     )
@@ -55,6 +62,12 @@ class Recipe(BaseModel):
     flip: bool | Literal["alternating"] = Field(
         True, description="horizontal flips: random, or alternating from one pass to the next"
     )
+    resized_crop: Share = Field(
+        0.0, description="random resized crops in place of crop: least share of the area; 0 is none"
+    )
+    rand_augment: int = Field(0, ge=0, le=30, description="magnitude of RandAugment (of 30); 0 is none")
+    mixup: float = Field(0.0, ge=0, description="parameter of mixup's Beta distribution; 0 is no mixup")
+    cutmix: float = Field(0.0, ge=0, description="the same for CutMix; with both, each batch has one of them")
     label_smoothing: Share = Field(0.0, description="label smoothing of the cross-entropy")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of convolutions and products on accelerators; a CPU takes float32 always"
@@ -65,26 +78,32 @@ class Recipe(BaseModel):
         """Leave out what later versions added where it is not used: trials keep their hashes."""
         values: dict[str, Any] = serialise(self)
         for name in _ADDED:
-            if name in values and values[name] == Recipe.model_fields[name].default:
+            if name in values and getattr(self, name) == Recipe.model_fields[name].default:
                 del values[name]
         return values
 
     def model_post_init(self, context: Any) -> None:
         """Refuse a recipe without exactly one length."""
-        if (self.epochs is None) == (self.iterations is None):
-            raise ValueError("set exactly one of epochs and iterations")
+        if (self.epochs is not None) + (self.iterations is not None) + bool(self.iterations_by_size) != 1:
+            raise ValueError("set exactly one of epochs and iterations (or iterations_by_size)")
+        for sizes, steps in self.iterations_by_size:
+            if sizes < 0 or steps < 1:
+                raise ValueError("iterations_by_size holds pairs of images (0 or more) and steps (1 or more)")
 
     def steps(self, images: int) -> int:
         """Return the number of optimiser steps on a mixture of so many images."""
         if self.iterations is not None:
             return self.iterations
+        if self.iterations_by_size:
+            reached = [steps for size, steps in sorted(self.iterations_by_size) if size <= images]
+            return reached[-1] if reached else min(self.iterations_by_size)[1]
         passes = math.ceil((self.epochs or 0) * images / min(self.batch_size, images))
         return max(1, self.min_iterations, passes)
 
     def learning_rate_at(self, step: int, steps: int, peak: float | None = None) -> float:
         """Return the learning rate of one step (0-based) out of `steps`; `peak` replaces the recipe's."""
         peak = self.learning_rate if peak is None else peak
-        warm = round(self.warmup * steps)
+        warm = min(self.warmup_iterations, steps) or round(self.warmup * steps)
         if step < warm:
             return peak * (step + 1) / warm
         if self.schedule == "multistep":
@@ -97,7 +116,11 @@ class Recipe(BaseModel):
 
 
 # Fields that version 1 of trials did not have.
-_ADDED = ("min_iterations", "side_learning_rate", "precision")
+_ADDED = (
+    "min_iterations", "side_learning_rate", "precision", "iterations_by_size", "warmup_iterations",
+    "resized_crop", "rand_augment", "mixup", "cutmix",
+)  # fmt: skip
+_LENGTHS = ("epochs", "iterations", "iterations_by_size")
 
 # Sources: resnet110 and resnet110_small are Tables 7 and 8 and Appendix D of the main paper (CIFAR-10 and
 # CIFAR-Half; CIFAR-Small). small and fashion are this project's own, for embedded and CPU-sized data.
@@ -128,7 +151,7 @@ def names() -> tuple[str, ...]:
 def recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe of the table, with some values changed.
 
-    Setting `epochs` drops the row's `iterations` and the other way round.
+    Setting one of the lengths (`epochs`, `iterations`, `iterations_by_size`) drops the row's own.
 
     Raises:
         InputError: unknown recipe, unknown value, wrong type.
@@ -137,7 +160,7 @@ def recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
         raise unknown_name("recipe", name, _ROWS, hint="`mousterian list recipes` shows them")
     changes = dict(changes or {})
     length, row = _ROWS[name]
-    if {"epochs", "iterations"} & changes.keys():
+    if changes.keys() & set(_LENGTHS):
         length = {}
     values = {"name": name, **length, **dict(zip(_COLUMNS, row, strict=True)), **_MORE.get(name, {})}
     try:

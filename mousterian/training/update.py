@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -51,6 +51,10 @@ def optimiser(
         made = Muon(
             learning, lr=rate, side_lr=side, momentum=recipe.momentum, weight_decay=decay, models=models
         )
+    elif recipe.optimizer == "lamb":
+        from timm.optim import Lamb
+
+        made = Lamb(learning, rate, weight_decay=decay)
     elif recipe.optimizer == "adamw":
         made = torch.optim.AdamW(learning, rate, weight_decay=decay, fused=fused, capturable=captured)
     else:
@@ -69,7 +73,8 @@ class Update:
     """Changes the modules by one step at a time, and counts the steps before the first bad loss.
 
     Args:
-        modules: one for each stream, all that they share counted once.
+        modules: one for each stream, all that they share counted once; the same for streams that are one
+            batch to it.
         streams: weights and losses.
         recipe: optimiser and precision.
         device: where all of it lies.
@@ -138,15 +143,27 @@ class Update:
     def _total(self, batches: Sequence[Batch], whole: Sequence[int] | None = None) -> Tensor:
         """Return the weighted sum of the streams' mean losses; of their shares in whole batches, if given."""
         total = torch.zeros((), device=self._device)
-        for number, (images, targets) in enumerate(batches):
-            if not len(targets):
-                continue
+        for number, outputs in self._outputs(batches):
+            targets = batches[number][1]
             loss, weight = self._losses[number]
             share = weight if whole is None else weight * len(targets) / whole[number]
-            with autocast(self._device, self._recipe.precision):
-                outputs = self.modules[number](images)
             total = total + share * loss(outputs.float(), targets)
         return total
+
+    def _outputs(self, batches: Sequence[Batch]) -> Iterator[tuple[int, Tensor]]:
+        """Yield each stream's number and outputs; streams of one module are one batch to it.
+
+        So batch norm takes its statistics over all images that go through it in a step.
+        """
+        together: dict[nn.Module, list[int]] = {}
+        for number, (_, targets) in enumerate(batches):
+            if len(targets):
+                together.setdefault(self.modules[number], []).append(number)
+        for module, numbers in together.items():
+            shown = [batches[number][0] for number in numbers]
+            with autocast(self._device, self._recipe.precision):
+                outputs = module(shown[0] if len(shown) == 1 else torch.cat(shown))
+            yield from zip(numbers, outputs.split([len(images) for images in shown]), strict=True)
 
     def _cut(self, batches: Sequence[Batch]) -> list[list[Batch]]:
         pieces = [

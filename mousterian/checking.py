@@ -1,0 +1,76 @@
+"""Before a grid runs, strategies look at what they would be asked to train, and refuse what cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mousterian import plugins
+from mousterian.seeds import canonical
+from mousterian.supply import load_images
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mousterian.trial import Choice, Trial
+
+
+def what_matters(trial: Trial) -> tuple[str, ...]:
+    """Return what a strategy's check of a trial depends on; trials that agree in it are checked once."""
+    sizes = str((trial.n_base + trial.n_real_plus, trial.n_syn_plus))
+    return trial.strategy.text, trial.model.text, trial.dataset.text, trial.recipe_text, sizes
+
+
+def check_strategy(trial: Trial, data_dir: Path | None) -> None:
+    """Let the trial's strategy look at what it would train.
+
+    Raises:
+        InputError: it refuses.
+    """
+    plugin = plugins.find("strategies", trial.strategy.name)
+    if not plugin.has_check:
+        return
+    from mousterian.training.proposal import Proposal
+    from mousterian.training.recipes import Recipe
+
+    train = load_images(trial.dataset, "train", data_dir)
+    proposal = Proposal(
+        n_real=trial.n_base + trial.n_real_plus,
+        n_syn_plus=trial.n_syn_plus,
+        class_names=train.class_names,
+        recipe=Recipe.model_validate(dict(trial.recipe)),
+        model=trial.model.name,
+        network=lambda: _network(_Untrained(trial.model), len(train.class_names), train.shape),
+    )
+    plugin.check(proposal, trial.strategy.options)
+
+
+class _Untrained:
+    """A model without the weights that it would start from: these change nothing about its layers."""
+
+    def __init__(self, choice: Choice) -> None:
+        known = {"pretrained": False}
+        self.name = choice.name
+        self.options: Mapping[str, Any] = {
+            **choice.options,
+            **{name: value for name, value in known.items() if name in choice.options},
+        }
+        self._text = canonical([self.name, dict(self.options)])
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Untrained) and other._text == self._text
+
+
+@lru_cache(maxsize=4)
+def _network(model: _Untrained, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+    import torch
+
+    plugin = plugins.find("models", model.name)
+    with torch.random.fork_rng(devices=[]):
+        network: nn.Module = plugin.load()(classes, shape, **model.options, **plugin.preset)
+    return network

@@ -1,0 +1,60 @@
+"""Batch norm by source: a second set of norms for some images, or norms that stay as they are."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def batch_norms(module: nn.Module) -> list[nn.Module]:
+    """Return the batch norms of a module, synchronised and third parties' (timm's) among them."""
+    return [each for each in module.modules() if isinstance(each, _BatchNorm)]
+
+
+def with_own_norms(model: nn.Module) -> nn.Module:
+    """Return a twin of the model that shares all its parameters and buffers but those of batch norms."""
+    own = {id(each) for norm in batch_norms(model) for each in chain(norm.parameters(), norm.buffers())}
+    held: Iterator[Tensor] = chain(model.parameters(), model.buffers())
+    shared = {id(each): each for each in held if id(each) not in own}
+    return copy.deepcopy(model, shared)
+
+
+class FrozenNorms(nn.Module):
+    """A model whose batch norms keep using the statistics that they have, in training too."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def train(self, mode: bool = True) -> FrozenNorms:
+        """Set all but the batch norms to training."""
+        super().train(mode)
+        for norm in batch_norms(self.model):
+            norm.eval()
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return what the model does."""
+        outputs: Tensor = self.model(images)
+        return outputs
+
+
+@contextmanager
+def frozen_norms(model: nn.Module, frozen: bool = True) -> Iterator[nn.Module | None]:
+    """Within, batch norms learn nothing: give what streams go through, or None if norms are not frozen."""
+    if not frozen:
+        yield None
+        return
+    affine = [p for norm in batch_norms(model) for p in norm.parameters() if p.requires_grad]
+    for parameter in affine:
+        parameter.requires_grad_(False)
+    try:
+        yield FrozenNorms(model)
+    finally:
+        for parameter in affine:
+            parameter.requires_grad_(True)

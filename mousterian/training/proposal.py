@@ -1,0 +1,59 @@
+"""What a strategy is asked to train on, known before anything is made or trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from mousterian.errors import InputError
+from mousterian.training.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a strategy's `check(proposal, *, ...)` is given: it refuses what it cannot train.
+
+    Attributes:
+        n_real: S_base and the real images added to it.
+        n_syn_plus: synthetic images added.
+        class_names: of the dataset, in label order.
+        recipe: the trial's.
+        model: what the grid file calls the model.
+        network: builds the model, without its pre-trained weights.
+    """
+
+    n_real: int
+    n_syn_plus: int
+    class_names: tuple[str, ...]
+    recipe: Recipe
+    model: str
+    network: Callable[[], nn.Module]
+
+
+def check_share(proposal: Proposal, share: float) -> None:
+    """Refuse a share of synthetic images that no batch can have.
+
+    Raises:
+        InputError: it is not between 0 and 1, is 1 without synthetic images, or leaves a source no image.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"share is the part of a batch that is synthetic, 0 to 1, not {share}")
+    if share == 1 and not proposal.n_syn_plus:
+        raise InputError(
+            "a share of 1 trains on synthetic images alone, and one of the mixtures has none",
+            hint="take a share below 1, or say the mixtures as [[cell]], each with n_syn_plus",
+        )
+    batch = min(proposal.recipe.batch_size, proposal.n_real + proposal.n_syn_plus)
+    if proposal.n_syn_plus and 0 < share < 1 and batch < 2:
+        raise InputError(
+            "a batch of one image cannot be shared by real and synthetic images",
+            hint="set the recipe's batch_size to 2 or more",
+        )
+
+
+def check_weight(name: str, weight: float) -> None:
+    """Refuse a weight of a loss that is negative or not a number."""
+    if not 0 <= weight < float("inf"):
+        raise InputError(f"{name} is a weight of a loss: 0 or more, not {weight}")
