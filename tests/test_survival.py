@@ -33,7 +33,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
-from mousterian.executors import local
+from mousterian.executors import _processes, local
 from mousterian.executors._jobs import TrialJob
 from mousterian.pools import Pool, PoolIdentity
 from mousterian.store import DONE, FAILED, Store
@@ -84,7 +84,7 @@ class Silent:
 
 def main():
     store = Path(sys.argv[1])
-    local._PRELOAD[:] = local._PRELOAD[:1]
+    _processes.PRELOAD[:] = _processes.PRELOAD[:1]
     known = Store(store).status()
     jobs = [NoWork(None, key, key) for key in KEYS if known.get(key) != DONE]
     local.run(jobs, Settings(store, None, "cpu", "kills"), Silent(), workers=2)

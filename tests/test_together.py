@@ -1,4 +1,4 @@
-"""Trials that train at once: the rows of trials alone up to rounding; what goes wrong stays with its trial."""
+"""Trials that train at once: rows as alone up to rounding; what goes wrong stays with its trial."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from mousterian.executors._orphan import SUPERVISOR
 
 STARTS = 5  # of a process before there is no hope
 # What the fork server imports; it leaves out what cannot be imported, and workers then say so.
-_PRELOAD = ["mousterian.executors._orphan", "torch._dynamo", "mousterian.training.loop"]
+PRELOAD = ["mousterian.executors._orphan", "torch._dynamo", "mousterian.training.loop"]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -36,7 +36,7 @@ def start(target: Callable[..., None], *arguments: Any) -> tuple[ForkServerProce
     # Threads of the numeric libraries are fixed when these are first loaded, so before workers start.
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
+    context.set_forkserver_preload(PRELOAD)
     for _ in range(STARTS):
         here, there = context.Pipe()
         process = context.Process(target=target, args=(there, *arguments), daemon=True)
