@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mousterian import gridfile, plugins
+from mousterian import choices, gridfile
 from mousterian.checking import check_strategy, what_matters
 from mousterian.datasets._cache import data_directory
-from mousterian.errors import InputError, InputErrors, unknown_name
+from mousterian.errors import InputError, unknown_name
 from mousterian.executors._failures import GivesUp
 from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
 from mousterian.executors._options import choose
@@ -23,7 +23,6 @@ from mousterian.rows import identity_columns
 from mousterian.store import DONE, STATUSES, Store
 from mousterian.subsets import check_balance
 from mousterian.supply import generator_indices, load_images
-from mousterian.training.recipes import recipe
 from mousterian.trial import Choice, GeneratorChoice, Settings, Trial
 
 T = TypeVar("T")
@@ -57,34 +56,6 @@ class Plan:
         return [trial for key, trial in self.trials.items() if self.status.get(key) not in skip]
 
 
-class _Faults:
-    """Collects input errors, so that all are told at once."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._found: dict[str, InputError] = {}
-
-    def attempt(self, key: Sequence[str | int], make: Callable[[], T]) -> T | None:
-        """Call `make`; keep its input errors, placed at a key of the file, and return None instead."""
-        try:
-            return make()
-        except InputErrors as errors:
-            for error in errors.errors:
-                self._add(key, error)
-        except InputError as error:
-            self._add(key, error)
-        return None
-
-    def _add(self, key: Sequence[str | int], error: InputError) -> None:
-        placed = InputError(error.what, where=error.where or self._source.where(key), hint=error.hint)
-        self._found[str(placed)] = placed
-
-    def tell(self) -> None:
-        """Raise what was found, if anything."""
-        if self._found:
-            raise InputErrors(self._found.values())
-
-
 def read(path: Path, seeds: int | None = None, data_dir: Path | None = None) -> tuple[list[Trial], Source]:
     """Return all trials of a grid file, without duplicates, in the order of the file.
 
@@ -101,11 +72,13 @@ def read(path: Path, seeds: int | None = None, data_dir: Path | None = None) -> 
         if seeds < 1:
             raise InputError(f"--seeds must be 1 or more, not {seeds}")
         grid = grid.model_copy(update={"training_seeds": list(range(seeds))})
-    faults = _Faults(source)
+    faults = choices.Faults(source)
     folder = data_directory(data_dir)
-    axes = {kind: _choices(kind, getattr(grid, key), key, faults, folder) for key, kind in _KINDS.items()}
-    recipes = _recipes(grid.recipe, faults)
-    generators = _generators(grid, faults, folder)
+    axes = {
+        kind: choices.chosen(kind, getattr(grid, key), key, faults, folder) for key, kind in _KINDS.items()
+    }
+    recipes = choices.recipes(grid.recipe, faults)
+    generators = choices.generators(grid, faults, folder)
     faults.tell()
     made = faults.attempt(("n_base",), lambda: list(_trials(grid, axes, recipes, generators)))
     faults.tell()
@@ -113,107 +86,6 @@ def read(path: Path, seeds: int | None = None, data_dir: Path | None = None) -> 
 
 
 _KINDS = {"dataset": "datasets", "model": "models", "strategy": "strategies", "evaluation": "evaluations"}
-
-
-def _split(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(entry, str):
-        return entry, {}
-    values = dict(entry)
-    if not isinstance(values.get("name"), str):
-        raise InputError("the key 'name' is missing in this table")
-    return values.pop("name"), values
-
-
-def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
-    """Yield one dict for each combination of the options given as lists; lists by nature stay whole."""
-    values = [v if isinstance(v, list) and not is_list(k) else [v] for k, v in options.items()]
-    for name, choices in zip(options, values, strict=True):
-        if not choices:
-            raise InputError(f"the list of the option {name!r} is empty")
-    for combination in product(*values):
-        yield dict(zip(options, combination, strict=True))
-
-
-def _choices(kind: str, entries: Sequence[Any], key: str, faults: _Faults, data_dir: Path) -> list[Choice]:
-    found = []
-    for index, entry in enumerate(entries):
-
-        def make(entry: Any = entry) -> list[Choice]:
-            name, options = _split(entry)
-            plugin = plugins.find(kind, name)
-            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
-            return [Choice(name, each, plugin.stamp(data_dir, each)) for each in resolved]
-
-        found += faults.attempt((key, index), make) or []
-    return found
-
-
-def _recipes(entries: Sequence[Any], faults: _Faults) -> list[dict[str, Any]]:
-    found = []
-    for index, entry in enumerate(entries):
-
-        def make(entry: Any = entry) -> list[dict[str, Any]]:
-            name, changes = _split(entry)
-            multiplied = _multiplied(changes, lambda option: option == "milestones")
-            return [recipe(name, each).model_dump(mode="json") for each in multiplied]
-
-        found += faults.attempt(("recipe", index), make) or []
-    return found
-
-
-def _generators(grid: GridFile, faults: _Faults, data_dir: Path) -> list[GeneratorChoice]:
-    found: list[GeneratorChoice] = []
-    for index, entry in enumerate(grid.generator):
-
-        def make(entry: Any = entry) -> list[GeneratorChoice]:
-            name, options = _split(entry)
-            plugin = plugins.find("generators", name)
-            ways = _TRAINED_ON[plugin.function]
-            chosen = options.pop("trained_on", ways[0])
-            if chosen == []:
-                raise InputError("the list of the option 'trained_on' is empty")
-            size = options.pop("n_upstream", 0)
-            filters = _filters(options.pop("filter", []), data_dir)
-            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
-            stamps = [plugin.stamp(data_dir, each) for each in resolved]
-            return [
-                GeneratorChoice(name, each, stamp, way, _upstream_size(way, size, name), seed, filters)
-                for way in (chosen if isinstance(chosen, list) else [chosen])
-                if _known_way(way, ways, name)
-                for each, stamp in zip(resolved, stamps, strict=True)
-                for seed in grid.generator_seeds
-            ]
-
-        found += faults.attempt(("generator", index), make) or []
-    return found
-
-
-def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
-    """Return the filters of a generator; a list of them is a chain, all of which an image has to pass."""
-    found = []
-    for entry in given if isinstance(given, list) else [given]:
-        name, options = _split(entry)
-        plugin = plugins.find("filters", name)
-        resolved = plugin.resolve(options)
-        found.append(Choice(name, resolved, plugin.stamp(data_dir, resolved)))
-    return tuple(found)
-
-
-def _known_way(way: Any, ways: Sequence[str], name: str) -> bool:
-    if way not in ways:
-        raise unknown_name("trained_on of generator " + name, str(way), ways)
-    return True
-
-
-def _upstream_size(way: str, size: Any, name: str) -> int:
-    if way != UPSTREAM:
-        return 0
-    if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
-        raise InputError(
-            f"generator {name!r} trained on upstream needs n_upstream:"
-            " how many real images outside S_base it learns from"
-        )
-    return size
 
 
 def _cells(grid: GridFile) -> Iterator[tuple[int, int, int, Sequence[int]]]:
@@ -299,7 +171,7 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
         InputErrors: each unfit dataset, each impossible size, placed at n_base or at the generator, and
             each mixture that a strategy refuses.
     """
-    faults = _Faults(source)
+    faults = choices.Faults(source)
     for dataset in {(trial.dataset.name, trial.dataset.json): trial.dataset for trial in trials}.values():
         faults.attempt(("dataset",), partial(_check_splits, dataset, data_dir))
     faults.tell()

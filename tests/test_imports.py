@@ -128,7 +128,9 @@ ALLOWED: dict[str, set[str]] = {
     },
     "gridfile": SMALL,
     "checking": {"plugins", "supply", "trial", "training", *SMALL},
+    "choices": {"executors", "gridfile", "pools", "plugins", "trial", "training", *SMALL},
     "grid": {
+        "choices",
         "checking",
         "datasets",
         "subsets",
