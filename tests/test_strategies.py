@@ -199,6 +199,12 @@ def test_phases_come_one_after_the_other(batches: list[list[Batch]], first: Any)
     assert counts(batches) == [*phases[first], *phases[other]]
 
 
+def test_phases_can_have_batches_of_their_own(batches: list[list[Batch]]) -> None:
+    given = task(20, 40, epochs=1)
+    phase_wise.train(linear(given), given, real_batch=5, syn_batch=20)
+    assert counts(batches) == [(0, 20)] * 2 + [(5, 0)] * 4
+
+
 def test_bridged_goes_from_synthetic_to_real(batches: list[list[Batch]]) -> None:
     given = task(20, 40)
     bridged.train(linear(given), given)

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Literal
 
+from mousterian.errors import InputError
 from mousterian.strategies._norms import frozen_norms
 from mousterian.strategies._sources import real, synthetic
 from mousterian.training.loop import Cost, Normalised, Stream, Task
 from mousterian.training.loop import train as run
+from mousterian.training.proposal import Proposal
+
+
+def check(
+    proposal: Proposal, *, first: str, real_batch: int | None, syn_batch: int | None, freeze_bn: bool
+) -> None:
+    """Refuse batches without images."""
+    for size in (real_batch, syn_batch):
+        if size is not None and size < 1:
+            raise InputError(f"a batch has at least one image, not {size}")
 
 
 def train(
@@ -15,6 +26,8 @@ def train(
     task: Task,
     *,
     first: Literal["synthetic", "real"] = "synthetic",
+    real_batch: int | None = None,
+    syn_batch: int | None = None,
     freeze_bn: bool = False,
 ) -> Cost:
     """Train in two phases, each with the whole recipe on the images of one source.
@@ -24,13 +37,16 @@ def train(
 
     Args:
         first: the source of the first phase.
+        real_batch: real images a step; default: the recipe's.
+        syn_batch: synthetic images a step; default: the recipe's.
         freeze_bn: batch norms keep the statistics and parameters that they came with: for pre-trained models.
     """
-    phases = [("synthetic", synthetic(task)), ("real", real(task))]
+    phases = [("synthetic", synthetic(task), syn_batch), ("real", real(task), real_batch)]
     cost = Cost(0, 0, 0.0)
     with frozen_norms(model, freeze_bn) as through:
-        for name, images in phases if first == "synthetic" else reversed(phases):
+        for name, images, size in phases if first == "synthetic" else reversed(phases):
             if len(images):
-                stream = Stream(images, task.recipe.batch_size, through=through)
-                cost += run(model, [stream], task, stage=name)
+                recipe = task.recipe.model_copy(update={"batch_size": size or task.recipe.batch_size})
+                stream = Stream(images, recipe.batch_size, through=through)
+                cost += run(model, [stream], task, recipe=recipe, stage=name)
     return cost

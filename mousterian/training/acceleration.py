@@ -17,6 +17,8 @@ from mousterian.training.recipes import Recipe
 from mousterian.training.update import Update
 
 MODES = ("auto", "eager", "graph", "compile")
+# timm's LAMB counts its steps on the host, where a graph that is replayed does not see them.
+_NEVER_CAPTURED = ("lamb",)
 _WARM_UP = 3
 _MOST_KEPT = 4
 _log = logging.getLogger(__name__)
@@ -178,7 +180,8 @@ def update_for(
         raise unknown_name("acceleration", mode, MODES)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # all batches have one shape: the fastest kernel is chosen once
-    if mode == "eager" or (mode == "auto" and device.type != "cuda"):
+    eager = mode == "eager" or (mode == "auto" and device.type != "cuda")
+    if eager or recipe.optimizer in _NEVER_CAPTURED:
         return Update(modules, streams, recipe, device, parts, models=models)
     shapes = tuple((stream.batch, *stream.mixture.arrays[0].shape[1:]) for stream in streams)
     name = (key, mode, str(device), parts, recipe.model_dump_json(), shapes)

@@ -122,8 +122,20 @@ _ADDED = (
 )  # fmt: skip
 _LENGTHS = ("epochs", "iterations", "iterations_by_size")
 
-# Sources: resnet110 and resnet110_small are Tables 7 and 8 and Appendix D of the main paper (CIFAR-10 and
-# CIFAR-Half; CIFAR-Small). small and fashion are this project's own, for embedded and CPU-sized data.
+# Sources, by the beginning of the name. Dropout (0.25 for Diversify's ResNets) and stochastic depth (0.1,
+# 0.2, 0.45 for DeiT-S, -B, -L) belong to models. Where a paper does not say how images are cropped, the row takes
+# what is usual for its size of image.
+# resnet110, resnet50, vit_l16: Tables 7 and 8 and Appendix D of the main paper: CIFAR-10 and CIFAR-Half
+#   (resnet110_small: CIFAR-Small), ImageNet-10 and -100, fine-tuning on CIFAR-10.
+# diversify: Tables 5 and 6 and Appendix A of Diversify, don't fine-tune. Its Table 6 calls 0.8 and 1.0
+#   probabilities of mixup and CutMix; in DeiT, which it follows, they are the parameters. low: few real
+#   images of each class; low_real: the same without synthetic ones; deit_b: also DeiT-L.
+# bridged: Appendix A of Li et al., who choose the learning rate for each data set out of 0.1, 0.03, 0.01,
+#   0.003, 0.001 (here the middle one), and train 100 epochs on few shots.
+# he: A.7 of He et al.: zero-shot, few-shot (batches of 32 and 512 are options of the strategies), pre-training
+#   on synthetic images of the same classes or of many (wide), and transfer to CIFAR-100.
+# clip_fine_tune: B.2 of Geng et al.
+# small, fashion: this project's own, for embedded and CPU-sized data.
 # speedrun follows the design of airbench94 with Muon (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a
 # single GPU", and its repository) in ten epochs instead of eight. A mixture smaller than 50,000 images gets
 # the 250 steps that ten epochs of CIFAR-10 have, on batches of 2,000 or the whole mixture: Muon's filters
@@ -131,15 +143,48 @@ _LENGTHS = ("epochs", "iterations", "iterations_by_size")
 _COLUMNS = (
     "optimizer", "learning_rate", "weight_decay", "batch_size", "schedule", "warmup", "crop", "flip",
 )  # fmt: skip
+# Table 7 of the main paper: optimiser steps by the size of the mixture.
+_TABLE_7 = {"iterations_by_size": ((650, 10_000), (1_300, 30_000), (2_600, 60_000), (13_000, 120_000))}
 _ROWS: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
     "small":           ({"iterations": 300},  ("adamw", 3e-3, 0.05,  64, "cosine",    0.1, 1, False)),
     "fashion":         ({"iterations": 1500}, ("adamw", 3e-3, 0.05, 128, "cosine",    0.1, 2, True)),
     "resnet110":       ({"epochs": 160},      ("sgd",   0.1,  1e-4, 128, "multistep", 0.0, 4, True)),
     "resnet110_small": ({"epochs": 320},      ("sgd",   0.1,  1e-4, 128, "multistep", 0.0, 4, True)),
+    "resnet50":        (_TABLE_7,             ("sgd",   0.1,  1e-4, 192, "cosine",    0.1, 0, True)),
+    "vit_l16":         ({"iterations": 10000}, ("sgd",  0.03, 0.0,  512, "cosine",   0.05, 0, True)),
+    "diversify_resnet": ({"epochs": 130},     ("sgd",   3.2,  1e-4, 8192, "cosine", 5 / 130, 0, True)),
+    "diversify_resnet_low": ({"epochs": 100}, ("sgd",   3.2,  1e-4, 8192, "cosine", 5 / 100, 0, True)),
+    "diversify_resnet_low_real": ({"epochs": 100}, ("sgd", 0.88, 1e-4, 2048, "cosine", 5 / 100, 0, True)),
+    "diversify_deit_s": ({"epochs": 300},     ("adamw", 4e-3, 0.05, 4096, "cosine", 5 / 300, 0, True)),
+    "diversify_deit_b": ({"epochs": 300},     ("lamb",  3e-3, 0.05, 2048, "cosine", 5 / 300, 0, True)),
+    "bridged_resnet":  ({"epochs": 150},      ("sgd",   0.01, 5e-4,  64, "cosine",    0.0, 0, True)),
+    "bridged_vit":     ({"epochs": 150},      ("sgd",   0.01, 0.0,  128, "cosine",    0.0, 0, True)),
+    "he_zero_shot":    ({"epochs": 30},       ("adamw", 2e-3, 0.1,  512, "cosine",    0.0, 0, False)),
+    "he_few_mix":      ({"epochs": 30},       ("adamw", 1e-3, 0.1,  512, "cosine",    0.0, 0, False)),
+    "he_few_phase":    ({"epochs": 30},       ("adamw", 2e-3, 0.1,  512, "cosine",    0.0, 0, False)),
+    "he_pretrain":     ({"epochs": 90},       ("adamw", 1e-4, 0.9,  512, "cosine",    0.0, 0, True)),
+    "he_pretrain_wide": ({"epochs": 90},      ("sgd",   0.2,  1e-4, 512, "multistep", 0.0, 0, True)),
+    "he_transfer":     ({"epochs": 200},      ("sgd",  3e-3,  5e-4, 128, "multistep", 0.0, 4, True)),
+    "clip_fine_tune":  ({"epochs": 30},       ("adamw", 1e-5, 0.1,  512, "cosine",    0.0, 0, True)),
     "speedrun":        ({"epochs": 10},       ("muon", 0.24, 4e-5, 2000, "linear", 0.0, 2, "alternating")),
 }  # fmt: skip
+_IMAGENET: dict[str, Any] = {"resized_crop": 0.08}
+_DIVERSIFY: dict[str, Any] = {"label_smoothing": 0.1, "rand_augment": 9, **_IMAGENET}
 _MORE: dict[str, dict[str, Any]] = {
-    "speedrun": {"min_iterations": 250, "momentum": 0.85, "label_smoothing": 0.2, "precision": "bfloat16"}
+    "resnet50": _IMAGENET,
+    "vit_l16": _IMAGENET,
+    "diversify_resnet": _DIVERSIFY,
+    "diversify_resnet_low": _DIVERSIFY,
+    "diversify_resnet_low_real": _DIVERSIFY,
+    "diversify_deit_s": {"mixup": 0.8, "cutmix": 1.0, **_DIVERSIFY},
+    "diversify_deit_b": {"mixup": 0.8, "cutmix": 1.0, **_DIVERSIFY},
+    "bridged_resnet": _IMAGENET,
+    "bridged_vit": _IMAGENET,
+    "he_pretrain": _IMAGENET,
+    "he_pretrain_wide": {"milestones": (1 / 3, 2 / 3), **_IMAGENET},
+    "he_transfer": {"milestones": (0.3, 0.6, 0.8), "decay": 0.2},
+    "clip_fine_tune": {"warmup_iterations": 500},
+    "speedrun": {"min_iterations": 250, "momentum": 0.85, "label_smoothing": 0.2, "precision": "bfloat16"},
 }
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mousterian.errors import InputError
 from mousterian.training.feed import DTYPES, Batch, Stream
 from mousterian.training.muon import Muon
 from mousterian.training.recipes import Recipe
@@ -54,6 +55,8 @@ def optimiser(
     elif recipe.optimizer == "lamb":
         from timm.optim import Lamb
 
+        if models:
+            raise InputError("LAMB takes the norm of a whole layer, so each model is trained alone")
         made = Lamb(learning, rate, weight_decay=decay)
     elif recipe.optimizer == "adamw":
         made = torch.optim.AdamW(learning, rate, weight_decay=decay, fused=fused, capturable=captured)
