@@ -22,6 +22,7 @@ LABELS = {"train": ("train_labels", "y_train"), "test": ("test_labels", "y_test"
 def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
     """A NumPy .npz file of your own, with train_images, train_labels, test_images and test_labels.
 
+    A file that is only evaluated on needs no training images and labels.
     Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1) from 0; x_train,
     y_train, x_test and y_test are also understood, and so are the names in an array `class_names` (K,) of
     text. Pickled objects are never loaded.
@@ -36,13 +37,15 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
     """
     _cache.check_split(split)
     file = _cache.located(path, data_dir)
-    arrays = _read(file, [IMAGES[split], LABELS["train"], LABELS["test"]], optional=("class_names",))
+    optional = (*(LABELS[each] for each in _cache.SPLITS if each != split), ("class_names",))
+    arrays = _read(file, [IMAGES[split], LABELS[split]], optional=optional)
     images, labels = arrays[IMAGES[split][0]], arrays[LABELS[split][0]]
     if images.dtype != np.uint8:
         hint = "store them as whole numbers from 0 to 255: (255 * images).round().astype('uint8')"
         raise InputError(f"the {split} images are {images.dtype}, not uint8", where=str(file), hint=hint)
-    both = [_flat(arrays[LABELS[each][0]], each, file) for each in _cache.SPLITS]
-    count = 1 + max((int(each.max()) for each in both if each.size), default=-1)
+    held = [each for each in _cache.SPLITS if LABELS[each][0] in arrays]
+    found = [_flat(arrays[LABELS[each][0]], each, file) for each in held]
+    count = 1 + max((int(each.max()) for each in found if each.size), default=-1)
     names = arrays.get("class_names", np.arange(count))
     try:
         return ImageSet(
@@ -76,13 +79,13 @@ def _flat(labels: NDArray[Any], split: str, file: Path) -> NDArray[np.int64]:
 
 
 def _read(
-    path: Path, wanted: Sequence[tuple[str, ...]], *, optional: Sequence[str]
+    path: Path, wanted: Sequence[tuple[str, ...]], *, optional: Sequence[tuple[str, ...]]
 ) -> Mapping[str, NDArray[Any]]:
     """Return arrays by the first of their possible names."""
     try:
         with _cache.open_npz(path) as file:
             found = {}
-            for names in [*wanted, *((name,) for name in optional if name in file.files)]:
+            for names in [*wanted, *(names for names in optional if set(names) & set(file.files))]:
                 present = next((name for name in names if name in file.files), None)
                 if present is None:
                     raise InputError(

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from mousterian import plugins
+from mousterian.errors import InputError
 from mousterian.images import TrialImages
 from mousterian.plugins import Plugin
 
@@ -28,3 +30,17 @@ def score(
     """
     seen = images if plugin.function == _ALL else images.test
     return dict(plugin.load()(model, seen, device, **options, **plugin.preset))
+
+
+def named(evaluation: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any]]:
+    """Return an evaluation plug-in and its options, from its name or a table with its name and options.
+
+    Raises:
+        InputError: no such evaluation or option.
+    """
+    table = {"name": evaluation} if isinstance(evaluation, str) else dict(evaluation)
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError("the key 'name' is missing in this table", where="evaluation")
+    plugin = plugins.find("evaluations", name)
+    return plugin, plugin.resolve(table)
