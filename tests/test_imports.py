@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         *SMALL,
     },
-    "models": SMALL,
+    "models": {"clip", "resizing", *SMALL},
     "strategies": {"training", "images", *SMALL},
     "evaluations": {"features", "clip", "resizing", "plugins", "datasets", "training", "images", *SMALL},
     "pools": {"shards", "memory", "locks", "plugins", "images", "store", "generators", *SMALL},

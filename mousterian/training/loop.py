@@ -110,11 +110,13 @@ def prepare(network: nn.Module, task: Task) -> Normalised:
     """Return the network with the channel statistics of S_base in front of it, on the device.
 
     The statistics come from S_base, not from the mixture, so that trials that differ only in what is
-    added start from the same function. A network that sets its first layer from images has a method
+    added start from the same function; a pre-trained network brings its own as `statistics`, each
+    (1, C, 1, 1). A network that sets its first layer from images has a method
     `look_at` and is shown S_base, normalised.
     """
     base = task.mixture.images(torch.arange(task.n_base, device=task.device))
-    mean, std = channel_statistics(base)
+    own: tuple[Tensor, Tensor] | None = getattr(network, "statistics", None)
+    mean, std = channel_statistics(base) if own is None else own
     model = Normalised(network, mean, std, task.recipe.precision).to(task.device)
     look_at: Callable[[Tensor], None] | None = getattr(network, "look_at", None)
     if look_at is not None:

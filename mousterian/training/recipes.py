@@ -123,8 +123,8 @@ _ADDED = (
 _LENGTHS = ("epochs", "iterations", "iterations_by_size")
 
 # Sources, by the beginning of the name. Dropout (0.25 for Diversify's ResNets) and stochastic depth (0.1,
-# 0.2, 0.45 for DeiT-S, -B, -L) belong to models. Where a paper does not say how images are cropped, the row takes
-# what is usual for its size of image.
+# 0.2, 0.45 for DeiT-S, -B, -L) belong to models. Where a paper does not say how images are cropped, the row
+# takes what is usual for its size of image.
 # resnet110, resnet50, vit_l16: Tables 7 and 8 and Appendix D of the main paper: CIFAR-10 and CIFAR-Half
 #   (resnet110_small: CIFAR-Small), ImageNet-10 and -100, fine-tuning on CIFAR-10.
 # diversify: Tables 5 and 6 and Appendix A of Diversify, don't fine-tune. Its Table 6 calls 0.8 and 1.0
@@ -132,8 +132,8 @@ _LENGTHS = ("epochs", "iterations", "iterations_by_size")
 #   images of each class; low_real: the same without synthetic ones; deit_b: also DeiT-L.
 # bridged: Appendix A of Li et al., who choose the learning rate for each data set out of 0.1, 0.03, 0.01,
 #   0.003, 0.001 (here the middle one), and train 100 epochs on few shots.
-# he: A.7 of He et al.: zero-shot, few-shot (batches of 32 and 512 are options of the strategies), pre-training
-#   on synthetic images of the same classes or of many (wide), and transfer to CIFAR-100.
+# he: A.7 of He et al.: zero-shot, few-shot (batches of 32 and 512 are options of the strategies),
+#   pre-training on synthetic images of the same classes or of many (wide), and transfer to CIFAR-100.
 # clip_fine_tune: B.2 of Geng et al.
 # small, fashion: this project's own, for embedded and CPU-sized data.
 # speedrun follows the design of airbench94 with Muon (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a

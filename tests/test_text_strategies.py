@@ -1,0 +1,106 @@
+"""Strategies on a tiny CLIP with random weights: heads from class names, frozen encoders, soft targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("open_clip")
+
+import tiny
+
+from mousterian import clip
+from mousterian.errors import InputError
+from mousterian.images import ImageSet
+from mousterian.models.clip import build
+from mousterian.strategies import classifier_tuning, fine_tune
+from mousterian.strategies._texts import scores, soft_targets
+from mousterian.training import loop
+from mousterian.training.mixture import Mixture
+from mousterian.training.proposal import Proposal
+from mousterian.training.recipes import recipe
+
+CPU = torch.device("cpu")
+NAMES = ("crane", "snake", "lake")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.clip(tmp_path_factory.mktemp("clip"))
+
+
+def pictures(shape: tuple[int, int, int] = (32, 32, 3)) -> ImageSet:
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (12, *shape), dtype=np.uint8)
+    return ImageSet(images, np.arange(12) % 3, NAMES, np.arange(12) >= 6)
+
+
+def prepared(
+    folder: Path, shape: tuple[int, int, int] = (32, 32, 3), **changes: Any
+) -> tuple[loop.Normalised, loop.Task]:
+    values = {
+        "iterations": 3,
+        "batch_size": 6,
+        "crop": 0,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        **changes,
+    }
+    task = loop.Task(Mixture.of(pictures(shape), CPU), 6, recipe("small", values), CPU, 0)
+    network = build(3, shape, model=f"local-dir:{folder}", weights="")
+    return loop.prepare(network, task), task
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (8, 12, 1)])
+def test_a_head_from_texts_gives_clips_own_scores(folder: Path, shape: tuple[int, int, int]) -> None:
+    model, task = prepared(folder, shape, learning_rate=1e-30)
+    fine_tune.train(model, task, prompt="a photo of the {}")
+    loaded = clip.load(f"local-dir:{folder}", "", "cpu")
+    texts = loaded.texts([f"a photo of the {name}" for name in NAMES])
+    own = loaded.scale * loaded.images(pictures(shape).images) @ texts.T
+    torch.testing.assert_close(scores(model, task.mixture), torch.from_numpy(own), atol=1e-3, rtol=1e-3)
+
+
+def changed(strategy: Any, folder: Path, **options: Any) -> set[str]:
+    model, task = prepared(folder)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    strategy.train(model, task, **options)
+    after = model.state_dict()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_classifier_tuning_moves_the_head_alone_and_fine_tuning_the_encoder_too(folder: Path) -> None:
+    head = {"network.head.weight", "network.head.bias"}
+    assert changed(classifier_tuning, folder, soft=0.5) == head
+    assert len(changed(fine_tune, folder) - head) > 5
+    assert changed(fine_tune, folder, head="fresh") >= head
+
+
+def test_soft_targets_give_the_papers_loss() -> None:
+    # A.5 of He et al.: 0.5 · CE + 0.5 · SCE with T = 2. Scores 2 ln 3 and 0 soften to 3/4 and 1/4; logits
+    # ln 4 and 0 are 4/5 and 1/5; the label is 1: 0.5 · ln 5 + 0.5 · (3/4 · ln(5/4) + 1/4 · ln 5).
+    targets = soft_targets(torch.tensor([1]), torch.tensor([[2 * np.log(3), 0.0]]), 2.0, 0.5)
+    torch.testing.assert_close(targets.float(), torch.tensor([[0.375, 0.625]]))
+    logits = torch.tensor([[np.log(4.0), 0.0]], dtype=torch.float32)
+    found = torch.nn.functional.cross_entropy(logits, targets.float())
+    expected = 0.5 * np.log(5) + 0.5 * (0.75 * np.log(5 / 4) + 0.25 * np.log(5))
+    assert float(found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("names", "prompt", "told"),
+    [
+        (("0", "1", "2"), "a photo of a {}", "class names that are words"),
+        (NAMES, "a photo", "no place for the class name"),
+        (NAMES, "a photo of a {}", "'linear' has none"),
+    ],
+)
+def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, told: str) -> None:
+    proposal = Proposal(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
+    with pytest.raises(InputError, match=told):
+        fine_tune.check(proposal, head="text", prompt=prompt)
+    fine_tune.check(proposal, head="fresh", prompt=prompt)
