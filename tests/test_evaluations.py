@@ -4,12 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
 from mousterian.errors import InputError
-from mousterian.evaluations import accuracy, calibration, class_groups, knn, leep, linear_probe, out_of_domain
+from mousterian.evaluations import (
+    accuracy,
+    calibration,
+    class_groups,
+    clip_zero_shot,
+    knn,
+    leep,
+    linear_probe,
+    out_of_domain,
+)
+from mousterian.fitting.arms import arms
 from mousterian.images import ImageSet, TrialImages
 from mousterian.training.loop import Normalised
 
@@ -227,3 +238,36 @@ def test_frozen_features_transfer_to_another_dataset_at_another_size(tmp_path: P
         assert found["top1"] == 1.0 and len(found["per_class"]) == 2
     found = leep.evaluate_trial(mixed_up(), images, CPU, dataset={"name": "npz", "path": "two.npz"})
     assert np.log(0.5) < found["leep"] < 0 and found["evaluation_set"].endswith("/train")
+
+
+def test_clip_answers_from_class_names_alone(tmp_path: Path) -> None:
+    pytest.importorskip("open_clip")
+    import tiny
+
+    from mousterian import clip
+
+    folder = f"local-dir:{tiny.clip(tmp_path)}"
+    test = coloured([0, 1, 2], [RED, GREEN, BLUE], names=("red", "green", "sky_blue"))
+    templates = ("a photo of a {}", "the colour {}")
+    found = clip_zero_shot.evaluate(mixed_up(), test, CPU, weights="", clip=folder, templates=templates)
+    loaded = clip.load(folder, "", "cpu")
+    texts = [
+        loaded.texts([f"a photo of a {name}", f"the colour {name}"]) for name in ("red", "green", "sky blue")
+    ]
+    classes = np.stack([vectors.mean(0) / np.linalg.norm(vectors.mean(0)) for vectors in texts])
+    cosines = loaded.images(test.images) @ classes.T
+    assert found["top1"] == pytest.approx((cosines.argmax(1) == test.labels).mean())
+    exponents = np.exp(loaded.scale * cosines)
+    expected = -np.log(exponents[range(3), range(3)] / exponents.sum(1)).mean()
+    assert found["loss"] == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(InputError, match="'a photo' has no"):
+        clip_zero_shot.evaluate(mixed_up(), test, CPU, weights="", clip=folder, templates=("a photo",))
+
+
+def test_an_evaluation_without_an_accuracy_makes_no_arm_to_fit() -> None:
+    rows = [
+        {"evaluation": evaluation, "n_base": 10, "n_syn_plus": count, "top1": top1, "status": "done"}
+        for evaluation, top1 in (("accuracy", 0.5), ("leep", None))
+        for count in (0, 10)
+    ]
+    assert [len(part) for _, part in arms(pd.DataFrame(rows)).values()] == [2]

@@ -14,8 +14,8 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     """Split a store's rows into arms: name -> (labels, rows).
 
     Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
-    failed and of diverged trials are left out. An arm's name is made of its dataset, its generator and of
-    what else sets the arms apart.
+    failed and of diverged trials are left out, and so are evaluations that give no accuracy. An arm's name
+    is made of its dataset, its generator and of what else sets the arms apart.
     """
     if "status" in frame:
         frame = frame[frame["status"] == "done"]
@@ -26,6 +26,8 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     found: list[tuple[dict[str, str], pd.DataFrame]] = []
     groups = keyed.groupby(context, sort=True) if context else [((), keyed)]
     for _, rows in groups:
+        if "top1" in rows and rows["top1"].isna().all():
+            continue
         real, synthetic = rows[alone.loc[rows.index]], rows[~alone.loc[rows.index]]
         parts = [part for _, part in synthetic.groupby(source, sort=True)] if source else [synthetic]
         for part in parts or [synthetic]:
