@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from mousterian import grid, supply
 from mousterian.errors import InputError
 from mousterian.images import ImageSet
-from mousterian.strategies import auxiliary_bn, balanced, bridged, joint, phase_wise, two_stream
+from mousterian.strategies import (
+    auxiliary_bn,
+    balanced,
+    bridged,
+    joint,
+    phase_wise,
+    pretrain_transfer,
+    two_stream,
+)
 from mousterian.strategies._heads import head_of
 from mousterian.training import loop
 from mousterian.training.checkpoint import Checkpoint
@@ -245,6 +253,18 @@ def test_the_head_starts_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) 
     )  # by the trial's seed
 
 
+def test_pretraining_has_its_own_recipe_and_the_head_starts_anew_after_it(
+    batches: list[list[Batch]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = task(20, 40)
+    anew: list[int] = []
+    monkeypatch.setattr(pretrain_transfer, "start_anew", lambda head, seed: anew.append(len(batches)))
+    pretrain_transfer.train(linear(given), given, pretraining="he_zero_shot")
+    # 30 epochs with batches of 512, or all the images there are; then the trial's own three steps.
+    assert counts(batches) == [(0, 40)] * 30 + [(16, 0)] * 3
+    assert anew == [30]
+
+
 def test_the_head_is_the_layer_with_an_output_for_each_class() -> None:
     body = nn.Sequential(nn.Linear(3, 10), nn.Linear(10, 4))
     assert head_of(body, 4) is body[1]
@@ -336,6 +356,11 @@ sampling_steps = 2
         ),
         ('"small_cnn"', '{name = "two_stream", real_batch = 0}', "at least one image, not 0"),
         ('"small_cnn"', '{name = "bridged", mixup = -0.1}', "0 for none, not -0.1"),
+        (
+            '"small_cnn"',
+            '{name = "pretrain_transfer", pretraining = "he_transfr"}',
+            "did you mean 'he_transfer'",
+        ),
     ],
 )
 def test_contradictions_are_refused_before_anything_is_made(
