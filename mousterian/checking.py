@@ -7,7 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mousterian import plugins
+from mousterian.images import TrialImages
 from mousterian.seeds import canonical
 from mousterian.supply import load_images
 
@@ -45,6 +48,20 @@ def check_strategy(trial: Trial, data_dir: Path | None) -> None:
         network=lambda: _network(_Untrained(trial.model), len(train.class_names), train.shape),
     )
     plugin.check(proposal, trial.strategy.options)
+
+
+def check_evaluations(trial: Trial, data_dir: Path | None) -> None:
+    """Let the trial's evaluations look at the images that they would be asked about.
+
+    Raises:
+        InputError: one refuses.
+    """
+    for each in trial.evaluations:
+        plugin = plugins.find("evaluations", each.name)
+        if plugin.has_check:
+            train, test = (load_images(trial.dataset, split, data_dir) for split in ("train", "test"))
+            nothing = np.zeros(0, dtype=np.int64)
+            plugin.check(TrialImages(train, test, nothing, None, 0, 0, data_dir), each.options)
 
 
 class _Untrained:

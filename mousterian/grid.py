@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mousterian import choices, gridfile
-from mousterian.checking import check_strategy, what_matters
+from mousterian.checking import check_evaluations, check_strategy, what_matters
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, unknown_name
 from mousterian.executors._failures import GivesUp
@@ -198,6 +198,8 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
     faults.tell()
     for trial in {what_matters(trial): trial for trial in trials}.values():
         faults.attempt(("strategy",), partial(check_strategy, trial, data_dir))
+    for trial in {trial.dataset.text: trial for trial in trials}.values():
+        faults.attempt(("evaluation",), partial(check_evaluations, trial, data_dir))
     faults.tell()
 
 

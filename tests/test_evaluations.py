@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mousterian.errors import InputError
+from mousterian import grid
+from mousterian.errors import InputError, InputErrors
 from mousterian.evaluations import (
     accuracy,
     calibration,
@@ -271,3 +272,14 @@ def test_an_evaluation_without_an_accuracy_makes_no_arm_to_fit() -> None:
         for count in (0, 10)
     ]
     assert [len(part) for _, part in arms(pd.DataFrame(rows)).values()] == [2]
+
+
+def test_a_grid_refuses_an_evaluation_set_of_other_classes_before_anything_trains(tmp_path: Path) -> None:
+    path = other_set(tmp_path, [0, 1], [RED, GREEN], class_names=np.array(["one", "two"]))
+    file = tmp_path / "grid.toml"
+    evaluation = f'{{name = "out_of_domain", dataset = {{name = "npz", path = "{path}"}}}}'
+    sizes = 'dataset = "digits"\nn_base = 20\nmodel = "small_cnn"\nrecipe = "small"\n'
+    file.write_text(f"{sizes}evaluation = {evaluation}\n")
+    trials, source = grid.read(file, data_dir=tmp_path)
+    with pytest.raises(InputErrors, match="2 of its classes are not the classifier's: one, two"):
+        grid.check_sizes(trials, source, tmp_path)

@@ -127,7 +127,7 @@ ALLOWED: dict[str, set[str]] = {
         *SMALL,
     },
     "gridfile": SMALL,
-    "checking": {"plugins", "supply", "trial", "training", *SMALL},
+    "checking": {"plugins", "images", "supply", "trial", "training", *SMALL},
     "choices": {"executors", "gridfile", "pools", "plugins", "trial", "training", *SMALL},
     "grid": {
         "choices",

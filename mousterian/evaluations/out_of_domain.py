@@ -67,6 +67,17 @@ def stamp(
     return stamp_of(dataset, data_dir) + plugin.stamp(data_dir, options)
 
 
+def check(
+    images: TrialImages,
+    *,
+    dataset: str | dict[str, Any],
+    split: Literal["test", "train"] = "test",
+    evaluation: str | dict[str, Any] = "accuracy",
+) -> None:
+    """Refuse a set that cannot be had or has other classes, before anything trains; arguments as above."""
+    in_classes(elsewhere(dataset, split, images), images.train.class_names)
+
+
 def _allowed(asked: ImageSet) -> Tensor:
     """Return (classes,) bool: which classes the set has images of."""
     counts = np.bincount(asked.labels, minlength=len(asked.class_names))
