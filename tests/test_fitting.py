@@ -273,9 +273,7 @@ def test_draws_do_not_depend_on_what_else_is_fitted() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
     told = fits[0].told
-    spread = variance.scatter(
-        table, table.accuracy - fits[0].values, told.leverage, told.basis, problem.keep
-    )
+    spread = variance.scatter(table, table.accuracy - fits[0].values, told.leverage, told.basis, problem.keep)
     first, second = (engine.draw(fits[0], problem, spread, 20, 7) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert isinstance(table, Table)

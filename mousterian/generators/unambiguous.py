@@ -22,6 +22,7 @@ from mousterian.prompts._meanings import resolved
 
 PRETRAINED = True
 
+
 def fit(
     real: ImageSet,
     context: Context,

@@ -17,8 +17,8 @@ BOUNDS = {
     "delta": (0.01, 5.0),
 }
 LATEX = (
-    r"a \left(\varphi + \frac{1 - \varphi}{1 + \left(n_{1/2} \,/\, \left(n_{\mathrm{base}} + n_{\mathrm{real+}}"
-    r" + \kappa\, n_{\mathrm{syn+}}^{\gamma}\right)\right)^{\delta}}\right)"
+    r"a \left(\varphi + \frac{1 - \varphi}{1 + \left(n_{1/2} \,/\,"
+    r" \left(n_{\mathrm{base}} + n_{\mathrm{real+}} + \kappa\, n_{\mathrm{syn+}}^{\gamma}\right)\right)^{\delta}}\right)"
 )
 
 
