@@ -18,7 +18,8 @@ BOUNDS = {
 }
 LATEX = (
     r"a \left(\varphi + \frac{1 - \varphi}{1 + \left(n_{1/2} \,/\,"
-    r" \left(n_{\mathrm{base}} + n_{\mathrm{real+}} + \kappa\, n_{\mathrm{syn+}}^{\gamma}\right)\right)^{\delta}}\right)"
+    r" \left(n_{\mathrm{base}} + n_{\mathrm{real+}}"
+    r" + \kappa\, n_{\mathrm{syn+}}^{\gamma}\right)\right)^{\delta}}\right)"
 )
 
 
