@@ -29,6 +29,15 @@ sampling_steps = 2
 """
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip slow tests unless `-m` asks for some tests by their marks."""
+    if config.getoption("markexpr"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: run on demand with -m slow"))
+
+
 @pytest.fixture
 def tiny_grid(tmp_path: Path) -> Path:
     """Return the path of a grid file of 12 trials that take a moment each."""

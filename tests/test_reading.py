@@ -15,12 +15,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from mousterian import answers, tablefiles
+from mousterian import answers, shards, tablefiles
 from mousterian.datasets import _cache, _sources, cifar10
 from mousterian.errors import InputError
 from mousterian.generators import precomputed
 from mousterian.generators._sampler import Context
-from mousterian.pools import DAMAGE, _arrays
+from mousterian.shards import DAMAGE
 
 PACKAGE = ROOT / "mousterian"
 # Calls that run what they read, whatever their arguments.
@@ -106,7 +106,7 @@ def bomb(folder: Path, *names: str) -> tuple[Path, Path]:
 def test_pickles_in_pools_and_datasets_do_not_go_off(tmp_path: Path) -> None:
     path, target = bomb(tmp_path, "images", "labels", "class_names")
     with pytest.raises(DAMAGE):
-        _arrays(path)
+        shards.read(path)
     with pytest.raises(InputError, match="damaged"):
         _cache.read(path)
     with pytest.raises(InputError, match="not a readable"):
@@ -124,7 +124,7 @@ def test_pickled_weights_do_not_go_off(tmp_path: Path) -> None:
     torch.load(io.BytesIO(weights.read_bytes()), weights_only=False)
     target.unlink()
     with pytest.raises(InputError, match="cannot be used"):
-        _diffusion._keep_or_train(torch.nn.Linear(1, 1), weights, lambda: pytest.fail("trained"))
+        _diffusion._read(torch.nn.Linear(1, 1), weights)
     assert not target.exists()
 
 
