@@ -192,6 +192,13 @@ def listened_to(processes: set[int]) -> set[str]:
     return {line[1].partition(":")[0] for line in listening}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def as_in_a_run() -> Iterator[None]:
+    """Give this process the environment of a run: Ray reads it once, when a test first imports it."""
+    with _ray_cluster._environment({**_ray_cluster._COMMON, **_ray_cluster._own_environment()}):
+        yield
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A cluster of this process's own, which the tests below share; its workers can import this file.
