@@ -178,6 +178,15 @@ class _Group:
             except Exception as error:
                 ended[number] = error
 
+        # Threads that import one module at the same time may find it half made.
+        first = members[0].trial
+        for kind, choice in (
+            ("models", first.model),
+            ("strategies", first.strategy),
+            *(("evaluations", each) for each in first.evaluations),
+        ):
+            plugins.find(kind, choice.name).load()
+        importlib.import_module("torch._dynamo")
         _synchronise(self._device)
         threads = [threading.Thread(target=one, args=(number,)) for number in range(len(members))]
         for thread in threads:

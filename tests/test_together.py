@@ -75,6 +75,7 @@ def by_trial(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     """Hold that rows are equal up to rounding: an image on the border between two classes may change."""
+    assert not found["error"].any(), found["error"].tolist()
     pd.testing.assert_frame_equal(found[EXACT], expected[EXACT])
     assert (found["top1"] - expected["top1"]).abs().max() <= 2 / expected["total"].min()
     pd.testing.assert_series_equal(found["loss"], expected["loss"], rtol=1e-3)
