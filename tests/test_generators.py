@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from mousterian.errors import InputError
 from mousterian.generators import ddpm, edm
+from mousterian.generators._augmentation import augmented
 from mousterian.generators._sampler import Context
 from mousterian.generators._training import CHECKPOINT, LOSSES, Training
 from mousterian.images import ImageSet
@@ -185,3 +186,33 @@ def test_presets_are_the_papers_rows() -> None:
             for name, images in (("cifar10", 50_000), ("cifar_half", 25_000), ("cifar_small", 5_000))
         ]
         assert passes == pytest.approx([passes[0]] * 3)
+
+
+def test_what_augmentation_does_to_an_image_is_told() -> None:
+    images = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    mirrored, told = augmented(images, 0.0, torch.Generator().manual_seed(0))
+    flipped = told[:, 0] == 1
+    assert 16 < int(flipped.sum()) < 48
+    expected = torch.where(flipped[:, None, None, None], images.flip(3), images)
+    assert torch.allclose(mirrored, expected, atol=1e-5)
+    assert not told[:, 1:].any()
+    _, told = augmented(images, 1.0, torch.Generator().manual_seed(0))
+    assert (told[:, 1:] != 0).float().mean() > 0.95
+
+
+def test_augmentation_does_not_leak_into_the_samples(tmp_path: Path) -> None:
+    """Mirrored, an image of one class looks like one of the other; the samples still are of their own."""
+    made = edm.fit(real(), context(tmp_path), channels=16, steps=250, batch_size=32, augment=0.12)
+    labels = np.arange(40) % 2
+    samples = made.sample(labels, np.arange(40), np.arange(40)).astype(float)
+    brighter_left = samples[:, :, :4].mean((1, 2, 3)) > samples[:, :, 4:].mean((1, 2, 3))
+    assert ((labels == 0) == brighter_left).mean() > 0.9
+
+
+@pytest.mark.parametrize("generator", [edm, ddpm])
+def test_a_network_on_patches_makes_whole_images(generator: Any, tmp_path: Path) -> None:
+    made = generator.fit(real(), context(tmp_path), channels=8, steps=3, patch=2)
+    assert made.network.unet.config.sample_size == (4, 4)
+    assert made.sample(np.arange(2), np.arange(2), np.arange(2)).shape == (2, *SHAPE)
+    with pytest.raises(InputError, match="cannot be cut into patches of 3"):
+        generator.fit(real(), context(tmp_path / "three"), steps=3, patch=3)

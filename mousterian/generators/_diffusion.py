@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import UNet2DModel
+from diffusers.models.unets.unet_2d import UNet2DOutput
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
+from torch.nn import functional
 
 from mousterian.errors import InputError
 from mousterian.generators._sampler import Context
@@ -39,6 +41,7 @@ class Size:
         batch_size: images a step.
         learning_rate: Adam's peak learning rate.
         ema: decay of the running mean of the weights.
+        patch: side of the squares of pixels that the network takes as one pixel with more channels.
     """
 
     channels: int
@@ -50,21 +53,36 @@ class Size:
     batch_size: int
     learning_rate: float
     ema: float
+    patch: int = 1
 
     def changed(self, **given: float) -> Size:
         """Return this size with every given value that is not 0 in place of its own."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         return Size(**(own | {name: value for name, value in given.items() if value}))
 
-    def network(self, shape: tuple[int, int, int], classes: int) -> UNet2DModel:
-        """Build a class-conditional UNet for images of (height, width, channels)."""
-        side = min(shape[:2])
+    def network(self, shape: tuple[int, int, int], classes: int, *, conditions: int = 0) -> UNet:
+        """Build a class-conditional UNet for images of (height, width, channels).
+
+        Args:
+            shape: of an image.
+            classes: number of classes.
+            conditions: numbers that the network is told of each image beside its class.
+
+        Raises:
+            InputError: the images cannot be cut into patches.
+        """
+        if shape[0] % self.patch or shape[1] % self.patch:
+            raise InputError(
+                f"images of {shape[0]}×{shape[1]} pixels cannot be cut into patches of {self.patch}",
+                hint="choose a patch that divides both sides, or 1",
+            )
+        side = min(shape[:2]) // self.patch
         levels = [m for level, m in enumerate(self.multipliers) if not side % 2**level]
         attends = [side // 2**level <= self.attention for level in range(len(levels))]
-        return UNet2DModel(
-            sample_size=shape[:2],
-            in_channels=shape[2],
-            out_channels=shape[2],
+        unet = UNet2DModel(
+            sample_size=(shape[0] // self.patch, shape[1] // self.patch),
+            in_channels=shape[2] * self.patch**2,
+            out_channels=shape[2] * self.patch**2,
             layers_per_block=self.layers,
             block_out_channels=tuple(self.channels * m for m in levels),
             down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attends),
@@ -72,8 +90,58 @@ class Size:
             norm_num_groups=math.gcd(32, self.channels),
             attention_head_dim=min(64, self.channels),
             dropout=self.dropout,
-            num_class_embeds=classes,
+            class_embed_type="identity" if conditions else None,
+            num_class_embeds=None if conditions else classes,
         )
+        if self.patch == 1 and not conditions:
+            return unet
+        return WrappedUNet(unet, self.patch, classes, conditions)
+
+
+class _Told(nn.Module):
+    """What a UNet is told of each image: its class, and numbers that are all 0 where nothing is said."""
+
+    def __init__(self, classes: int, conditions: int, width: int) -> None:
+        super().__init__()
+        self.classes = nn.Embedding(classes, width)
+        self.conditions = nn.Linear(conditions, width, bias=False)
+        nn.init.normal_(self.conditions.weight)  # as large as a class says it, or it is learned late
+        # A class mirrored is not the class plus mirroring: layers between, as in Karras et al.'s networks.
+        self.mixed = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, labels: Tensor, conditions: Tensor | None) -> Tensor:
+        told: Tensor = self.classes(labels)
+        if conditions is not None:
+            told = told + self.conditions(conditions)
+        return told + self.mixed(told)
+
+
+class WrappedUNet(nn.Module):
+    """A UNet on patches of images, or told more of them than their class; called as a UNet is.
+
+    Args:
+        unet: on images (B, C * patch², H / patch, W / patch); with conditions, its class embedding is given.
+        patch: side of a patch, pixels.
+        classes: number of classes.
+        conditions: numbers that it is told of each image, all 0 where nothing is said.
+    """
+
+    def __init__(self, unet: UNet2DModel, patch: int, classes: int, conditions: int) -> None:
+        super().__init__()
+        self.unet, self.patch = unet, patch
+        width = 4 * unet.config.block_out_channels[0]  # diffusers' width of the time embedding
+        self.told = _Told(classes, conditions, width) if conditions else None
+
+    def forward(
+        self, images: Tensor, time: Tensor, class_labels: Tensor, conditions: Tensor | None = None
+    ) -> UNet2DOutput:
+        """Return the UNet's output for images (B, C, H, W) of classes (B,), told `conditions` (B, n)."""
+        told = class_labels if self.told is None else self.told(class_labels, conditions)
+        output = self.unet(functional.pixel_unshuffle(images, self.patch), time, class_labels=told).sample
+        return UNet2DOutput(functional.pixel_shuffle(output, self.patch))
+
+
+UNet = UNet2DModel | WrappedUNet
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[None]:
@@ -92,7 +160,8 @@ def fitted(
     flip: bool,
     precision: str,
     compiled: bool,
-) -> UNet2DModel:
+    conditions: int = 0,
+) -> UNet:
     """Return a UNet trained on real images, or the one that was kept when the pool was made before.
 
     A training that was cut off goes on where it last kept what it had reached.
@@ -105,9 +174,10 @@ def fitted(
         flip: mirror half of the images.
         precision: float32, bfloat16 or auto, as for `autocast`.
         compiled: compile the network where there is an accelerator.
+        conditions: numbers that the loss tells the network of each image beside its class.
     """
     torch.manual_seed(seed_for("generator-initialisation", context.seed))
-    network = size.network(context.shape, len(context.class_names)).to(context.device)
+    network = size.network(context.shape, len(context.class_names), conditions=conditions).to(context.device)
     path = context.folder / WEIGHTS
     if path.exists():
         _read(network, path)

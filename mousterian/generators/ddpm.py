@@ -13,13 +13,12 @@ from diffusers import (
     DDIMScheduler,
     DDPMScheduler,
     DPMSolverMultistepScheduler,
-    UNet2DModel,
     UniPCMultistepScheduler,
 )
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mousterian.generators._diffusion import Size, autocast, fitted, noise, to_uint8
+from mousterian.generators._diffusion import Size, UNet, autocast, fitted, noise, to_uint8
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
@@ -63,7 +62,7 @@ _WAYS = {
 
 @dataclass
 class _Sampler:
-    network: UNet2DModel
+    network: UNet
     shape: tuple[int, int, int]
     device: str
     schedule: DDPMScheduler
@@ -95,7 +94,7 @@ def _generators(seeds: NDArray[np.int64]) -> list[torch.Generator]:
 
 
 def _loss(
-    network: UNet2DModel, images: Tensor, labels: Tensor, random: torch.Generator, *, schedule: DDPMScheduler
+    network: UNet, images: Tensor, labels: Tensor, random: torch.Generator, *, schedule: DDPMScheduler
 ) -> Tensor:
     """Mean squared error of the predicted noise at a random time (Ho et al. 2020, Eq. 14)."""
     target = torch.randn(images.shape, generator=random).to(images.device)
@@ -119,6 +118,7 @@ def fit(
     learning_rate: float = 0.0,
     ema: float = 0.0,
     flip: bool = False,
+    patch: int = 0,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     compiled: bool = False,
     timesteps: int = 1000,
@@ -140,6 +140,7 @@ def fit(
         learning_rate: Adam's peak learning rate; 0: the preset's.
         ema: decay of the running mean of the weights; 0: the preset's.
         flip: mirror half of the training images.
+        patch: side of the patches that the network takes as one pixel; 2 costs a fourth; 0: preset's.
         precision: of the network; auto: bfloat16 on accelerators, float32 on a CPU.
         compiled: compile the network on accelerators, which pays for long trainings.
         timesteps: noise levels T of the forward process.
@@ -153,6 +154,7 @@ def fit(
         batch_size=batch_size,
         learning_rate=learning_rate,
         ema=ema,
+        patch=patch,
     )
     schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     loss = partial(_loss, schedule=schedule)

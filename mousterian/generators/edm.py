@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import torch
-from diffusers import EDMDPMSolverMultistepScheduler, UNet2DModel
+from diffusers import EDMDPMSolverMultistepScheduler
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mousterian.generators._diffusion import Size, autocast, fitted, noise, to_uint8
+from mousterian.generators._augmentation import CONDITIONS, augmented
+from mousterian.generators._diffusion import Size, UNet, autocast, fitted, noise, to_uint8
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
 
@@ -33,36 +35,55 @@ SIZES: Mapping[str, Size] = {
 }  # fmt: skip
 
 
+Told = dict[str, Tensor]  # what a network is told beside image and time: class_labels (B,), conditions (B, n)
+
+
 def size_for(side: int, preset: str = "") -> Size:
     """Return the UNet and its training of a preset, or, without one, for images of this side."""
     by_side = "8" if side < 16 else "16" if side < 32 else "cifar10"
     return SIZES[preset or by_side]
 
 
-def _preconditioned(network: UNet2DModel, noisy: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+def _preconditioned(network: UNet, noisy: Tensor, sigma: Tensor, told: Told) -> Tensor:
     """Return the network's output F at noise level sigma (B, 1, 1, 1) (Karras et al. 2022, Eq. 7)."""
     scaled = noisy * (sigma.square() + SIGMA_DATA**2).rsqrt()
-    output: Tensor = network(scaled, 0.25 * sigma.log().flatten(), class_labels=labels).sample
+    output: Tensor = network(scaled, 0.25 * sigma.log().flatten(), **told).sample
     return output.float()
 
 
-def _loss(network: UNet2DModel, images: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
+def _augmented_loss(
+    network: UNet, images: Tensor, labels: Tensor, random: torch.Generator, *, probability: float
+) -> Tensor:
+    images, conditions = augmented(images, probability, random)
+    return _loss(network, images, labels, random, conditions)
+
+
+def _loss(
+    network: UNet,
+    images: Tensor,
+    labels: Tensor,
+    random: torch.Generator,
+    conditions: Tensor | None = None,
+) -> Tensor:
     """Weighted denoising error with EDM's preconditioning (Karras et al. 2022, Eq. 7 and 8)."""
+    told: Told = {"class_labels": labels}
+    if conditions is not None:
+        told["conditions"] = conditions
     log_sigma = LOG_SIGMA_MEAN + LOG_SIGMA_STD * torch.randn(len(images), generator=random)
     sigma = log_sigma.exp().to(images.device)[:, None, None, None]
     total = sigma.square() + SIGMA_DATA**2
     noisy = images + sigma * torch.randn(images.shape, generator=random).to(images.device)
-    output = _preconditioned(network, noisy, sigma, labels)
+    output = _preconditioned(network, noisy, sigma, told)
     skip = SIGMA_DATA**2 / total
     target = (images - skip * noisy) / (sigma * SIGMA_DATA * total.rsqrt())
     loss: Tensor = (output - target).square().mean()
     return loss
 
 
-def denoised(network: UNet2DModel, noisy: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+def denoised(network: UNet, noisy: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
     """Return the denoiser's D (B, C, H, W) at noise level sigma, a scalar (Karras et al. 2022, Eq. 7)."""
     level = sigma.float().expand(len(noisy))[:, None, None, None]
-    output = _preconditioned(network, noisy.float(), level, labels)
+    output = _preconditioned(network, noisy.float(), level, {"class_labels": labels})
     total = level.square() + SIGMA_DATA**2
     return SIGMA_DATA**2 / total * noisy + level * SIGMA_DATA * total.rsqrt() * output
 
@@ -99,7 +120,7 @@ def heun(denoise: Denoise, start: Tensor, steps: int) -> Tensor:
 
 @dataclass
 class _Sampler:
-    network: UNet2DModel
+    network: UNet
     shape: tuple[int, int, int]
     device: str
     sampler: str
@@ -147,6 +168,8 @@ def fit(
     learning_rate: float = 0.0,
     ema: float = 0.0,
     flip: bool = False,
+    augment: float = 0.0,
+    patch: int = 0,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     compiled: bool = False,
     sampler: Literal["dpm_solver", "heun"] = "dpm_solver",
@@ -154,7 +177,7 @@ def fit(
 ) -> _Sampler:
     """Train class-conditional EDM on real images and sample it with a few steps of DPM-Solver++ or Heun.
 
-    Karras et al.'s own setting at 32×32: sampler = "heun", sampling_steps = 18, flip = true.
+    Karras et al.'s own setting at 32×32: sampler = "heun", sampling_steps = 18, augment = 0.12.
 
     Args:
         real: all that the generator learns from.
@@ -167,6 +190,9 @@ def fit(
         learning_rate: Adam's peak learning rate; 0: the preset's.
         ema: decay of the running mean of the weights; 0: the preset's.
         flip: mirror half of the training images.
+        augment: probability of each transformation of a training image (mirrored, upside down, scaled,
+            turned, stretched, shifted), of which the network is told, so that samples show none; 0: none.
+        patch: side of the patches that the network takes as one pixel; 2 costs a fourth; 0: preset's.
         precision: of the network; auto: bfloat16 on accelerators, float32 on a CPU.
         compiled: compile the network on accelerators, which pays for long trainings.
         sampler: dpm_solver asks the network once a step, heun twice (but once in the last).
@@ -179,6 +205,16 @@ def fit(
         batch_size=batch_size,
         learning_rate=learning_rate,
         ema=ema,
+        patch=patch,
     )
-    network = fitted(real, context, size, _loss, flip=flip, precision=precision, compiled=compiled)
+    network = fitted(
+        real,
+        context,
+        size,
+        partial(_augmented_loss, probability=augment) if augment else _loss,
+        flip=flip,
+        precision=precision,
+        compiled=compiled,
+        conditions=CONDITIONS if augment else 0,
+    )
     return _Sampler(network, context.shape, context.device, sampler, sampling_steps, precision)
