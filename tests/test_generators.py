@@ -202,7 +202,7 @@ def test_what_augmentation_does_to_an_image_is_told() -> None:
 
 def test_augmentation_does_not_leak_into_the_samples(tmp_path: Path) -> None:
     """Mirrored, an image of one class looks like one of the other; the samples still are of their own."""
-    made = edm.fit(real(), context(tmp_path), channels=16, steps=250, batch_size=32, augment=0.12)
+    made = edm.fit(real(), context(tmp_path), channels=16, steps=400, batch_size=32, augment=0.12)
     labels = np.arange(40) % 2
     samples = made.sample(labels, np.arange(40), np.arange(40)).astype(float)
     brighter_left = samples[:, :, :4].mean((1, 2, 3)) > samples[:, :, 4:].mean((1, 2, 3))

@@ -6,6 +6,7 @@ import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -141,7 +142,7 @@ class WrappedUNet(nn.Module):
         return UNet2DOutput(functional.pixel_shuffle(output, self.patch))
 
 
-UNet = UNet2DModel | WrappedUNet
+UNet: TypeAlias = nn.Module  # a UNet2DModel or a WrappedUNet, which are called alike
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[None]:
