@@ -94,9 +94,10 @@ class Size:
             class_embed_type="identity" if conditions else None,
             num_class_embeds=None if conditions else classes,
         )
-        if self.patch == 1 and not conditions:
-            return unet
-        return WrappedUNet(unet, self.patch, classes, conditions)
+        whole: UNet = (
+            unet if self.patch == 1 and not conditions else WrappedUNet(unet, self.patch, classes, conditions)
+        )
+        return whole
 
 
 class _Told(nn.Module):
@@ -114,7 +115,8 @@ class _Told(nn.Module):
         told: Tensor = self.classes(labels)
         if conditions is not None:
             told = told + self.conditions(conditions)
-        return told + self.mixed(told)
+        result: Tensor = told + self.mixed(told)
+        return result
 
 
 class WrappedUNet(nn.Module):
