@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import logging
 import typing
 from collections.abc import Callable, Mapping
@@ -114,12 +115,14 @@ class Plugin:
     def stamp(self, data_dir: Path, options: Mapping[str, Any]) -> str:
         """Return what tells the content of the files that the options name; empty if they name none.
 
-        A plug-in that reads files of the user's has a function `stamp(data_dir, *, ...)` with the same
-        options, so that other files under the same path are another dataset or pool.
+        A plug-in that reads files of the user's has a function `stamp(data_dir, *, ...)` of those of its
+        options that say which files, so that other files under the same path are another dataset or pool.
         """
         if not self.has_stamp:
             return ""
-        found: str = importlib.import_module(self.module).stamp(data_dir, **options, **self.preset)
+        stamp = importlib.import_module(self.module).stamp
+        values, asked = {**options, **self.preset}, inspect.signature(stamp).parameters
+        found: str = stamp(data_dir, **{name: value for name, value in values.items() if name in asked})
         return found
 
     def check(self, proposal: object, options: Mapping[str, Any]) -> None:
@@ -172,9 +175,8 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
-        raise InputError(
-            f"plug-in {name!r} does not parse: {error.msg}", where=f"{path}:{error.lineno}"
-        ) from None
+        where = f"{path}:{error.lineno}"
+        raise InputError(f"plug-in {name!r} does not parse: {error.msg}", where=where) from None
     except (OSError, ValueError) as error:
         raise InputError(f"plug-in {name!r} cannot be read: {error}", where=str(path)) from None
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
@@ -182,6 +184,18 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
     entry = next((functions[each] for each in wanted if each in functions), None)
     if entry is None:
         return None
+    options = _options(entry, name, path)
+    asked = functions["stamp"].args.kwonlyargs if "stamp" in functions else []
+    if stray := [each.arg for each in asked if each.arg not in options]:
+        raise InputError(f"stamp of plug-in {name!r} asks for {stray[0]!r}, no option of it", where=str(path))
+    text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
+    marks = ("members" in functions, "stamp" in functions)
+    pretrained = any(ast.unparse(node) == "PRETRAINED = True" for node in tree.body)
+    checks = "check" in functions
+    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained, checks)
+
+
+def _options(entry: ast.FunctionDef, name: str, path: Path) -> dict[str, Option]:
     options = {}
     for argument, default in zip(entry.args.kwonlyargs, entry.args.kw_defaults, strict=True):
         try:
@@ -193,11 +207,7 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
             ) from None
         annotation = ast.unparse(argument.annotation) if argument.annotation else "Any"
         options[argument.arg] = Option(argument.arg, annotation, value, required=default is None)
-    text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
-    marks = ("members" in functions, "stamp" in functions)
-    pretrained = any(ast.unparse(node) == "PRETRAINED = True" for node in tree.body)
-    checks = "check" in functions
-    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained, checks)
+    return options
 
 
 def _folder(kind: str) -> Path:

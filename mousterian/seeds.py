@@ -36,6 +36,13 @@ def file_stamp(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+def weights_stamp(model: str, weights: str) -> str:
+    """Return the stamp of a CLIP model's weights: of the folder in "local-dir:FOLDER", else of their file."""
+    folder = model.removeprefix("local-dir:")
+    path = folder if folder != model else weights
+    return file_stamp(Path(path).expanduser()) if path else ""
+
+
 def seed_for(purpose: str, *identity: object) -> int:
     """Return the seed (0 to 2**63 - 1) of one named purpose, e.g. `seed_for("initialisation", 0)`.
 

@@ -107,8 +107,8 @@ def test_clip_confidence_is_the_probability_of_the_images_own_class(clip_folder:
     assert np.flatnonzero(~dropped.keep).tolist() == [int(np.argmin(score[:4]))]  # one of each block of 4
     with pytest.raises(InputError, match="not both"):
         clip_confidence.score(images, REAL, context(), model=clip_folder, drop=0.2, threshold=0.5)
-    assert clip_confidence.stamp(Path(), model=clip_folder)
-    assert not clip_confidence.stamp(Path(), model="RN50")
+    assert clip_confidence.stamp(Path(), model=clip_folder, weights="")
+    assert not clip_confidence.stamp(Path(), model="RN50", weights="openai")
 
 
 def test_the_lowest_share_of_each_block_is_dropped() -> None:

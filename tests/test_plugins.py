@@ -167,6 +167,16 @@ def test_every_plug_in_of_the_house_explains_itself(kind: str) -> None:
             assert option.annotation != "Any", (plugin.name, option.name)
 
 
+def test_a_stamp_is_given_the_options_that_it_asks_for(tmp_path: Path) -> None:
+    weights = tmp_path / "clip.pt"
+    weights.write_bytes(b"weights")
+    plugin = plugins.find("filters", "clip_confidence")
+    first = plugin.stamp(tmp_path, plugin.resolve({"model": "RN50", "weights": str(weights), "drop": 0.2}))
+    assert first == plugin.stamp(tmp_path, plugin.resolve({"model": "RN50", "weights": str(weights)}))
+    weights.write_bytes(b"other weights")
+    assert plugin.stamp(tmp_path, plugin.resolve({"model": "RN50", "weights": str(weights)})) != first
+
+
 def test_unknown_names_bring_the_nearest() -> None:
     with pytest.raises(InputError, match="did you mean 'resnet110'"):
         plugins.find("models", "resnet111")
@@ -185,6 +195,10 @@ def test_families_stand_for_all_their_members() -> None:
         ("def build(:\n", "'linear' does not parse"),
         ("def other(): pass\n", "has no function build"),
         ("def build(classes, shape, *, width=print): pass\n", "a default that is not a plain value"),
+        (
+            "def build(classes, shape, *, path='x'): pass\ndef stamp(data_dir, *, file): pass\n",
+            "asks for 'file', no option of it",
+        ),
         ("\0", "linear"),
     ],
 )

@@ -9,7 +9,7 @@ import numpy as np
 from mousterian.errors import InputError
 from mousterian.filters._scores import Context, Scores, all_but_lowest
 from mousterian.images import ImageSet
-from mousterian.seeds import file_stamp
+from mousterian.seeds import weights_stamp
 
 
 def score(
@@ -54,19 +54,6 @@ def score(
     return Scores(own >= (threshold or 1 / len(images.class_names)), own)
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    model: str,
-    weights: str = "",
-    prompt: str = "a photo of a {}",
-    threshold: float = 0.0,
-    drop: float = 0.0,
-) -> str:
-    """Return what tells the content of the weights; arguments as for `score`."""
-    local = model.removeprefix("local-dir:")
-    return (
-        file_stamp(Path(local if local != model else weights).expanduser())
-        if weights or local != model
-        else ""
-    )
+def stamp(data_dir: Path, *, model: str, weights: str) -> str:
+    """Return what tells the content of the weights."""
+    return weights_stamp(model, weights)

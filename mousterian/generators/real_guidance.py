@@ -108,16 +108,6 @@ def _from_images(pipeline: Any) -> Any:
     return guided
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    model: str,
-    prompts: str | dict[str, Any] = "class_name",
-    guidance: float = 3.0,
-    steps: int = 100,
-    size: int = 0,
-    strength: float = 0.0,
-    rendering: dict[str, Any] | None = None,
-) -> str:
-    """Return what tells the content of the pipeline's folder; arguments as for `fit`."""
+def stamp(data_dir: Path, *, model: str) -> str:
+    """Return what tells the content of the pipeline's folder."""
     return model_stamp(model)

@@ -19,7 +19,7 @@ from mousterian.errors import InputError
 from mousterian.generators._captioned import Captioned, Columns, Place, captions, pictures
 from mousterian.generators._sampler import Context
 from mousterian.resizing import cropped, to_array, to_tensor, with_channels
-from mousterian.seeds import digest, file_stamp, seed_for
+from mousterian.seeds import digest, file_stamp, seed_for, weights_stamp
 from mousterian.store import write_atomically
 
 _log = logging.getLogger(__name__)
@@ -123,22 +123,9 @@ def load(
     return _Sampler(table, context, columns)
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    path: str,
-    clip: str,
-    weights: str = "",
-    domain: str = "a photo",
-    threshold: float = 0.2,
-    duplicate: float = 0.95,
-    whole_words: bool = False,
-    image_column: str = "",
-    caption_column: str = "",
-) -> str:
-    """Return what tells the content of the upstream pool and of CLIP's weights; arguments as for `load`."""
-    files = (path, clip.removeprefix("local-dir:"), weights)
-    return digest([file_stamp(Path(each).expanduser()) if each else "" for each in files])
+def stamp(data_dir: Path, *, path: str, clip: str, weights: str) -> str:
+    """Return what tells the content of the upstream pool and of CLIP's weights."""
+    return digest([file_stamp(Path(path).expanduser()), weights_stamp(clip, weights)])
 
 
 def matcher(class_names: Sequence[str], whole_words: bool) -> Callable[[str], int]:

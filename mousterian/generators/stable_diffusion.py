@@ -52,15 +52,6 @@ def load(
     return TextToImage(pipeline, texts, context, how, call_arguments(guidance, steps, size))
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    model: str,
-    prompts: str | dict[str, Any] = "class_name",
-    guidance: float = 7.5,
-    steps: int = 50,
-    size: int = 0,
-    rendering: dict[str, Any] | None = None,
-) -> str:
-    """Return what tells the content of the pipeline's folder; arguments as for `load`."""
+def stamp(data_dir: Path, *, model: str) -> str:
+    """Return what tells the content of the pipeline's folder."""
     return model_stamp(model)

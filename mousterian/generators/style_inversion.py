@@ -80,18 +80,6 @@ def _by_class(names: list[str], iterations: int, batch_size: int, learning_rate:
     return Lesson(tokens, names, texts, total, batch_size, learning_rate)
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    model: str,
-    per_class: bool = False,
-    iterations: int = 0,
-    batch_size: int = 4,
-    learning_rate: float = 5e-4,
-    guidance: float = 3.5,
-    steps: int = 50,
-    size: int = 0,
-    rendering: dict[str, Any] | None = None,
-) -> str:
-    """Return what tells the content of the pipeline's folder; arguments as for `fit`."""
+def stamp(data_dir: Path, *, model: str) -> str:
+    """Return what tells the content of the pipeline's folder."""
     return model_stamp(model)

@@ -19,6 +19,7 @@ from mousterian.generators._text_to_image import (
 )
 from mousterian.images import ImageSet
 from mousterian.prompts._meanings import resolved
+from mousterian.seeds import weights_stamp
 
 PRETRAINED = True
 
@@ -72,18 +73,6 @@ def fit(
     return TextToImage(pipeline, texts, context, how, call_arguments(guidance, steps, size))
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    model: str,
-    language: str | dict[str, Any],
-    clip: str,
-    weights: str = "",
-    prompts: str | dict[str, Any] = "class_name",
-    guidance: float = 2.0,
-    steps: int = 50,
-    size: int = 0,
-    rendering: dict[str, Any] | None = None,
-) -> str:
-    """Return what tells the content of the pipeline's folder; arguments as for `fit`."""
-    return model_stamp(model)
+def stamp(data_dir: Path, *, model: str, clip: str, weights: str) -> str:
+    """Return what tells the content of the pipeline's folder and of CLIP's weights."""
+    return model_stamp(model) + weights_stamp(clip, weights)
