@@ -49,7 +49,7 @@ def _overview(verbs: Mapping[str, Mapping[str, str]]) -> str:
             "",
             *(f"  {name:{width}}  {text}" for name, text in rows),
             "",
-            "  --help, --version",
+            "  --help, --version; -o is short for --out",
         ]
     )
 
@@ -72,8 +72,9 @@ def _dispatch(arguments: list[str]) -> int:
         app.command(group)
     for name in verbs[verb]:
         group.command(getattr(module, name, None) or getattr(module, f"{name}_"), name=name)
+    given = ["--out" if each == "-o" else each for each in arguments]
     try:
-        result = app(arguments, exit_on_error=False, print_error=False)
+        result = app(given, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         raise InputError(str(error), hint=f"`mousterian {verb} --help` tells its options") from None
     return result if isinstance(result, int) else 0

@@ -71,6 +71,7 @@ ALLOWED: dict[str, set[str]] = {
         "prompts",
         "plugins",
         "memory",
+        "sheets",
         "training",
         "store",
         *SMALL,
@@ -172,6 +173,7 @@ ALLOWED: dict[str, set[str]] = {
     "wording": {"plugins", "equivalence", "fitting", *SMALL},
     "report_tables": {"figures", "wording", "equivalence", "fitting", *SMALL},
     "figures": {"wording", "planning", "equivalence", "fitting", "store", *SMALL},
+    "printing": {"figures", "options", "plugins", "equivalence", "store", *SMALL},
     "reporting": {
         "wording",
         "report_tables",

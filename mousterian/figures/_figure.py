@@ -5,6 +5,9 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 _IDENTIFIER = re.compile(r' id="([^"]*)"')
 _REFERENCE = re.compile(r'(url\(#|href="#)([^")]*)')
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
+_DRAWINGS: ContextVar[list[Canvas] | None] = ContextVar("drawings", default=None)
 _COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
 
 
@@ -62,8 +66,21 @@ class Figure:
         )
 
 
+@contextmanager
+def drawings() -> Iterator[list[Canvas]]:
+    """Collect what is drawn within this, for other sizes and formats than a page's SVG."""
+    found: list[Canvas] = []
+    token = _DRAWINGS.set(found)
+    try:
+        yield found
+    finally:
+        _DRAWINGS.reset(token)
+
+
 def to_svg(canvas: Canvas) -> str:
     """Return a drawing as SVG without date or version, coordinates to a hundredth of a point."""
+    if (found := _DRAWINGS.get()) is not None:
+        found.append(canvas)
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     canvas.savefig(buffer, format="svg", metadata=nothing)

@@ -10,3 +10,4 @@ from pathlib import Path
 STORE = Path("results/store")
 FITS = Path("results/fits")
 REPORTS = Path("results/reports")
+FIGURES = Path("results/figures")

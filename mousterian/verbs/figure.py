@@ -1,0 +1,46 @@
+"""`mousterian figure`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mousterian.verbs import FIGURES
+
+
+def figure(
+    fit: Path,
+    name: str,
+    *,
+    out: Path | None = None,
+    width: str = "double",
+    option: Sequence[str] = (),
+    json: bool = False,
+) -> int:
+    """Write one figure of a fit as SVG, PDF or PNG, in the width of a paper's column.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    name
+        Name of the figure; `mousterian list figures` shows them.
+    out
+        The file, ending in .svg, .pdf or .png; default: results/figures/NAME.pdf.
+    width
+        single (3.25 inches), double (6.75), or a number of inches.
+    option
+        KEY=VALUE: an option of the figure, e.g. n_base=5000; may be repeated.
+    json
+        Print title, caption, alternative text and the numbers drawn as JSON.
+    """
+    from mousterian import answers, printing
+    from mousterian.equivalence import Fit
+
+    path = out or FIGURES / f"{name}.pdf"
+    inches = printing.width_of(width)
+    drawn = printing.print_figure(Fit.load(fit), name, path, width=inches, options=tuple(option))
+    if json:
+        return answers.print_json(printing.told(drawn, path))
+    print(f"{drawn.title}: {path}\n{drawn.caption}")
+    return 0

@@ -1,0 +1,125 @@
+"""Figures for papers: the width asked for, nothing cut off, nothing that touches."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from mousterian import plugins, printing
+from mousterian.__main__ import main
+from mousterian.equivalence import Fit
+from mousterian.errors import InputError
+from mousterian.figures._figure import Figure, drawings
+from mousterian.figures._style import style
+
+TABLE_3 = ROOT / "fits" / "mousterian-table-3.json"
+PANELS = ("accuracy_curves", "equivalence_curve", "improvement_ratio")
+
+
+@cache
+def fit() -> Fit:
+    return Fit.load(TABLE_3)
+
+
+def printed(name: str, path: Path, width: str) -> Figure:
+    return printing.print_figure(fit(), name, path, width=printing.width_of(width))
+
+
+@pytest.mark.parametrize(("width", "points"), [("single", 234), ("double", 486), ("5.5", 396)])
+def test_a_figure_has_the_width_asked_for(tmp_path: Path, width: str, points: float) -> None:
+    printed("improvement_ratio", tmp_path / "f.svg", width)
+    assert re.search(rf'<svg [^>]*width="{points}pt"', (tmp_path / "f.svg").read_text())
+
+
+@pytest.mark.parametrize("kind", ["svg", "pdf", "png"])
+def test_each_format_is_itself_and_the_same_bytes_again(tmp_path: Path, kind: str) -> None:
+    first, again = tmp_path / f"a.{kind}", tmp_path / f"b.{kind}"
+    printed("improvement_ratio", first, "single")
+    printed("improvement_ratio", again, "single")
+    content = first.read_bytes()
+    assert content == again.read_bytes()
+    assert content.startswith({"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}[kind])
+
+
+def test_a_pdf_holds_its_fonts_as_journals_want_them(tmp_path: Path) -> None:
+    printed("improvement_ratio", tmp_path / "f.pdf", "single")
+    content = (tmp_path / "f.pdf").read_bytes()
+    assert b"/Type3" not in content and b"/FontFile2" in content
+
+
+@pytest.mark.parametrize("name", [*PANELS, "contour_map"])
+@pytest.mark.parametrize("width", [3.25, 6.75])
+def test_in_a_column_nothing_is_cut_off_and_no_labels_touch(name: str, width: float) -> None:
+    with drawings() as drawn:
+        plugins.find("figures", name).load()(fit())
+    canvas = drawn[0]
+    with style():
+        printing._refit(canvas, width)
+        renderer = FigureCanvasAgg(canvas).get_renderer()
+        canvas.draw(renderer)
+        for legend in canvas.legends:
+            assert legend.get_window_extent(renderer).x1 <= canvas.bbox.x1 + 1
+        for panel in canvas.axes:
+            span = panel.yaxis.label.get_window_extent(renderer)
+            assert span.height <= panel.bbox.height + 2
+            boxes = [label.get_window_extent(renderer) for label in panel.get_xticklabels()]
+            assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_panels_that_would_be_too_narrow_go_below_each_other(tmp_path: Path) -> None:
+    heights = {}
+    for width in ("single", "double"):
+        printed("accuracy_curves", tmp_path / f"{width}.png", width)
+        with Image.open(tmp_path / f"{width}.png") as image:
+            heights[width] = image.height / image.width
+    assert heights["double"] < 0.6 < 1.5 < heights["single"]
+
+
+def test_the_command_takes_the_figures_options_and_tells_caption_and_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "map.pdf"
+    with pytest.raises(SystemExit) as ended:
+        main(["figure", str(TABLE_3), "contour_map", "-o", str(path), "--option", "n_base=50000", "--json"])
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["path"] == str(path) and path.exists()
+    assert "50,000 base images" in told["title"] and told["caption"].endswith(".")
+    assert {row["n_base"] for row in told["data"]} == {50_000}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["contour_mop"], "did you mean 'contour_map'?"),
+        (["contour_map", "--out", "map.jpeg"], "unknown format 'jpeg'; known: pdf, png, svg"),
+        (["contour_map", "--width", "duble"], "did you mean 'double'?"),
+        (["contour_map", "--width", "90"], "90 inches is not between 2 and 20"),
+        (["contour_map", "--option", "n_bas=5"], "did you mean 'n_base'?"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["figure", str(TABLE_3), *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_figure_that_draws_nothing_here_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plugin = plugins.find("figures", "improvement_ratio")
+    figure = plugin.load()(fit())
+    monkeypatch.setattr("mousterian.figures.improvement_ratio.draw", lambda _, **__: figure)
+    with pytest.raises(InputError, match="cannot be printed"):
+        printed("improvement_ratio", tmp_path / "f.svg", "single")
