@@ -12,7 +12,6 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -32,7 +31,6 @@ __all__ = ["COLUMNS", "DIVERGED", "DONE", "FAILED", "SCHEMA_VERSION", "STATUSES"
 T = TypeVar("T")
 # Locks of the file `lock` that belong to no trial (a trial's is at half its hash, which is far above).
 _IN_USE, _COMPACTION = 0, 1
-_THREADS = 2  # that read small files: half of it is done outside Python's lock, so more are no gain
 _ATTEMPTS = 20  # to read a store while its files are being joined
 
 
@@ -156,8 +154,6 @@ class Store:
         return trialfiles.in_order(self._unless_moved(self._tables))
 
     def _tables(self) -> pa.Table:
-        import pyarrow as pa
-
         singles = list(self._files(self.trials))  # first, as in _status
         paths = [*self._files(self.compacted), *singles]
         if not paths:
@@ -166,8 +162,7 @@ class Store:
                 where=str(self.folder),
                 hint="run `mousterian grid FILE` first, or name the right --store",
             )
-        with ThreadPoolExecutor(_THREADS) as threads:
-            return pa.concat_tables(threads.map(trialfiles.read, paths))
+        return trialfiles.read_all(paths)
 
     def _unless_moved(self, look: Callable[[], T]) -> T:
         """Look again where a file was joined or replaced between being listed and being read."""

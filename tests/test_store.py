@@ -30,7 +30,9 @@ def test_rows_come_back_whole_and_explain_themselves(tmp_path: Path) -> None:
     assert list(frame.columns) == [column.name for column in COLUMNS]
     assert frame.loc[0, "top1"] == 0.5
     assert list(frame.loc[0, "per_class"]) == [0.25, 0.75]
-    meaning = pq.read_schema(path).field("n_base").metadata[b"meaning"].decode()
+    Store(tmp_path).write_many([row(f"{number:016d}") for number in range(100)])
+    (joined,) = (tmp_path / "compact").iterdir()
+    meaning = pq.read_schema(joined).field("n_base").metadata[b"meaning"].decode()
     assert meaning == "real images in the base training set S_base"
 
 
