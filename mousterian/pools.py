@@ -20,11 +20,11 @@ import numpy as np
 
 from mousterian import plugins, shards
 from mousterian.errors import InputError
-from mousterian.generators._sampler import Context, Progress, silent
+from mousterian.generators._sampler import Context, Progress, asked, silent
 from mousterian.images import ImageSet, concatenate
 from mousterian.locks import held
 from mousterian.memory import in_halves
-from mousterian.seeds import canonical, digest, seed_for
+from mousterian.seeds import canonical, digest
 from mousterian.shards import DAMAGE, Arrays
 from mousterian.store import write_atomically
 
@@ -179,10 +179,7 @@ class Pool:
         shards.forget(self.folder)
 
     def _batch(self, first: int, end: int, sampler: Any, shape: tuple[int, int, int]) -> Arrays:
-        classes = len(self.class_names)
-        positions = np.arange(first, end, dtype=np.int64)
-        labels, indices = positions % classes, positions // classes
-        seeds = np.array([seed_for("image", self.identity.seed, int(p)) for p in positions], dtype=np.int64)
+        labels, indices, seeds = asked(np.arange(first, end), len(self.class_names), self.identity.seed)
         images = in_halves(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
             raise InputError(

@@ -13,7 +13,7 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.features import dataset_named, dataset_text
 from mousterian.images import ImageSet
 from mousterian.pools import ELSEWHERE, UPSTREAM, Pool, PoolIdentity
-from mousterian.seeds import file_stamp, seed_for
+from mousterian.seeds import file_stamp
 from mousterian.supply import load_images
 from mousterian.trial import Choice
 
@@ -145,7 +145,7 @@ def _made_elsewhere(
 ) -> tuple[PoolIdentity, ImageSet]:
     """Read images that someone else made, as the generator `precomputed` does, under the same identity."""
     from mousterian.generators import precomputed
-    from mousterian.generators._sampler import Context
+    from mousterian.generators._sampler import Context, asked
 
     options = {"path": str(path), "synthetic_folder": ""}
     origin = ("precomputed", options, file_stamp(path), 0, ELSEWHERE)
@@ -158,9 +158,6 @@ def _made_elsewhere(
             f"{sampler.limit} images are here with the classes taking turns, not {count or 'any'}",
             where=str(path),
         )
-    positions = np.arange(there, dtype=np.int64)
-    classes = len(train.class_names)
-    labels, indices = positions % classes, positions // classes
-    seeds = np.array([seed_for("image", 0, int(p)) for p in positions], dtype=np.int64)
+    labels, indices, seeds = asked(np.arange(there), len(train.class_names), 0)
     images = sampler.sample(labels, indices, seeds)
     return identity, ImageSet(images, labels, train.class_names, np.ones(there, dtype=bool))

@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from mousterian.errors import InputError
 from mousterian.generators import ddpm, edm
 from mousterian.generators._augmentation import augmented
-from mousterian.generators._sampler import Context
+from mousterian.generators._preview import SHEET, Preview
+from mousterian.generators._sampler import Context, asked
 from mousterian.generators._training import CHECKPOINT, LOSSES, Training
 from mousterian.images import ImageSet
+from mousterian.sheets import sheet
 from mousterian.training import checkpoint
 
 NAMES = ("left", "right")
@@ -81,7 +83,38 @@ def test_a_training_cut_off_after_any_step_goes_on_bit_exactly(
         whole = weights(tmp_path / "whole")
         assert all(torch.equal(value, whole[name]) for name, value in weights(folder).items())
         assert (folder / LOSSES).read_text() == (tmp_path / "whole" / LOSSES).read_text()
+        # It drew sample sheets after every step, the whole training drew none: they change nothing.
+        assert (folder / SHEET).exists() and not (tmp_path / "whole" / SHEET).exists()
         assert not (folder / CHECKPOINT).exists()
+
+
+@pytest.mark.parametrize("generator", [edm, ddpm])
+def test_the_sample_sheet_of_a_training_is_the_pool_if_it_ended_now(
+    generator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    monkeypatch.setattr(Preview, "due", lambda self: True)
+    made = generator.fit(real(), context(tmp_path), steps=STEPS, sampling_steps=3, **TINY)
+    first = asked(np.arange(24), len(NAMES), 0)
+    images = ImageSet(made.sample(*first), first.labels, NAMES)
+    assert (tmp_path / SHEET).read_bytes() == sheet(images)
+
+
+def test_a_sample_sheet_takes_a_small_share_of_a_training_and_never_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Sampler:
+        def sample(self, *asked_for: Any) -> Any:
+            raise MemoryError("none left")
+
+    clock = iter([0.0, 10.0, 12.0, 111.0, 112.0])
+    preview = Preview(lambda network: Sampler(), context(tmp_path))
+    monkeypatch.setattr("mousterian.generators._preview.time.perf_counter", lambda: next(clock))
+    assert preview.due()
+    preview.draw(torch.nn.Identity())  # took 2 seconds, so the next may come after 100
+    assert [preview.due(), preview.due()] == [False, True]
+    assert "no sample sheet" in caplog.text and "one image at a time" in caplog.text
+    assert not (tmp_path / SHEET).exists()
 
 
 def test_the_losses_of_a_training_are_kept_and_fall(tmp_path: Path) -> None:

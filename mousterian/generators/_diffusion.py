@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mousterian.errors import InputError
-from mousterian.generators._sampler import Context
+from mousterian.generators._preview import Preview
+from mousterian.generators._sampler import Context, Sampler
 from mousterian.generators._training import Course, Loss, Training
 from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
@@ -163,6 +165,7 @@ def fitted(
     flip: bool,
     precision: str,
     compiled: bool,
+    sampler_of: Callable[[UNet], Sampler],
     conditions: int = 0,
 ) -> UNet:
     """Return a UNet trained on real images, or the one that was kept when the pool was made before.
@@ -177,6 +180,7 @@ def fitted(
         flip: mirror half of the images.
         precision: float32, bfloat16 or auto, as for `autocast`.
         compiled: compile the network where there is an accelerator.
+        sampler_of: gives the sampler of a network, to look at what it makes while it is trained.
         conditions: numbers that the loss tells the network of each image beside its class.
     """
     torch.manual_seed(seed_for("generator-initialisation", context.seed))
@@ -196,7 +200,8 @@ def fitted(
             return loss(model, images, labels, random)
 
     course = Course(size.steps, size.batch_size, size.learning_rate, size.ema, flip)
-    training = Training(network, real, in_precision, context, course)
+    preview = Preview(sampler_of, context)
+    training = Training(network, real, in_precision, context, course, preview=preview)
     trained = training.run()
     write_atomically(path, save({name: value.cpu() for name, value in trained.state_dict().items()}))
     training.forget()

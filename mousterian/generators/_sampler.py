@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.images import ImageSet
+from mousterian.seeds import seed_for
 
 # Is told what goes on, how much of it is done, of how much, and a word more, e.g. the loss.
 Progress = Callable[[str, int, int, str], None]
@@ -41,6 +42,20 @@ class Context:
     folder: Path
     progress: Progress = silent
     test: Callable[[], ImageSet] | None = None
+
+
+class Asked(NamedTuple):
+    """What a sampler is asked for: labels, indices and seeds, each (N,) int64; see `Sampler.sample`."""
+
+    labels: NDArray[np.int64]
+    indices: NDArray[np.int64]
+    seeds: NDArray[np.int64]
+
+
+def asked(positions: NDArray[np.int64], classes: int, seed: int) -> Asked:
+    """Return what a sampler is asked for at positions (N,) of a pool of this seed: classes take turns."""
+    seeds = np.array([seed_for("image", seed, int(position)) for position in positions], dtype=np.int64)
+    return Asked(positions % classes, positions // classes, seeds)
 
 
 class Sampler(Protocol):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mousterian.errors import InputError
+from mousterian.generators._preview import Preview
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
 from mousterian.memory import free, is_out_of_memory
@@ -92,12 +94,21 @@ class Training:
         loss: what it minimises.
         context: seed, device, folder of the checkpoint and whom to tell of progress.
         course: how it is trained.
+        preview: draws what the running mean makes so far.
     """
 
     def __init__(
-        self, network: nn.Module, real: ImageSet, loss: Loss, context: Context, course: Course
+        self,
+        network: nn.Module,
+        real: ImageSet,
+        loss: Loss,
+        context: Context,
+        course: Course,
+        *,
+        preview: Preview,
     ) -> None:
         self.network, self.loss, self.context, self.course = network, loss, context, course
+        self._preview = preview
         self.step = 0
         self._parts = 1
         self._noise = torch.Generator().manual_seed(seed_for("generator-noise", context.seed))
@@ -123,13 +134,29 @@ class Training:
                 self._record.mean(self.step)  # a network that has diverged is not kept
                 self._checkpoint.write(self._state())
                 self._write_losses()
+                if self._preview.due():
+                    with self._running_mean():
+                        self._preview.draw(self.network)
         if self._record.since:
             self._record.close(self.step)
         self._write_losses()
-        with torch.no_grad():
-            for parameter, value in zip(self.network.parameters(), self._mean, strict=True):
-                parameter.copy_(value)
+        self._set_weights(self._mean)
         return self.network
+
+    @torch.no_grad()
+    def _set_weights(self, values: Sequence[Tensor]) -> None:
+        for parameter, value in zip(self.network.parameters(), values, strict=True):
+            parameter.copy_(value)
+
+    @contextmanager
+    def _running_mean(self) -> Iterator[None]:
+        """While the block runs, the network has the running mean of its weights."""
+        own = [parameter.detach().clone() for parameter in self.network.parameters()]
+        self._set_weights(self._mean)
+        try:
+            yield
+        finally:
+            self._set_weights(own)
 
     def forget(self) -> None:
         """Delete the checkpoint: the trained weights are kept."""

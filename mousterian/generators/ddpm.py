@@ -158,5 +158,15 @@ def fit(
     )
     schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     loss = partial(_loss, schedule=schedule)
-    network = fitted(real, context, size, loss, flip=flip, precision=precision, compiled=compiled)
-    return _Sampler(network, context.shape, context.device, schedule, sampler, sampling_steps, precision)
+    own = (context.shape, context.device, schedule, sampler, sampling_steps, precision)
+    network = fitted(
+        real,
+        context,
+        size,
+        loss,
+        flip=flip,
+        precision=precision,
+        compiled=compiled,
+        sampler_of=lambda trained: _Sampler(trained, *own),
+    )
+    return _Sampler(network, *own)

@@ -207,14 +207,18 @@ def fit(
         ema=ema,
         patch=patch,
     )
+    loss = partial(_augmented_loss, probability=augment) if augment else _loss
+    conditions = CONDITIONS if augment else 0
+    own = (context.shape, context.device, sampler, sampling_steps, precision)
     network = fitted(
         real,
         context,
         size,
-        partial(_augmented_loss, probability=augment) if augment else _loss,
+        loss,
         flip=flip,
         precision=precision,
         compiled=compiled,
-        conditions=CONDITIONS if augment else 0,
+        sampler_of=lambda trained: _Sampler(trained, *own),
+        conditions=conditions,
     )
-    return _Sampler(network, context.shape, context.device, sampler, sampling_steps, precision)
+    return _Sampler(network, *own)
