@@ -178,6 +178,12 @@ def find_fits(given: Sequence[Path], folder: Path) -> list[Path]:
     return paths
 
 
+def as_latex(made: Fit) -> str:
+    """Return the equation in LaTeX; a comment that says why where there is none."""
+    formula = made.formula()
+    return formula.latex if formula else f"% {made.name}: {_no_equation(made)}"
+
+
 def as_python(made: Fit) -> str:
     """Return the equation as a Python function."""
     formula = made.formula()

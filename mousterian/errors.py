@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# What one plug-in of a kind is called, where that is not the kind's name without its s.
+_ONE = {"strategies": "strategy", "quality": "quality measure", "features": "feature space"}
+
 
 class InputError(Exception):
     """Something the user gave cannot be used; printed as a message, never as a traceback.
@@ -32,6 +35,11 @@ class InputErrors(InputError):  # noqa: N818 (several of them)
     def __init__(self, errors: Iterable[InputError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(str(error) for error in self.errors))
+
+
+def one(kind: str) -> str:
+    """Return what one plug-in of a kind is called in a message: a dataset, a strategy."""
+    return _ONE.get(kind, kind.removesuffix("s"))
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

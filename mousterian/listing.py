@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mousterian import plugins
 from mousterian.console import console, table
 from mousterian.errors import unknown_name
+from mousterian.options import given_as_text
 from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.training import recipes
 
@@ -64,13 +66,14 @@ def _show_recipes(rows: list[dict[str, Any]]) -> int:
     return 0
 
 
-def dataset(name: str, data_dir: Path | None, as_json: bool) -> int:
+def dataset(name: str, options: Sequence[str], data_dir: Path | None, as_json: bool) -> int:
     """Fetch and verify a dataset and show what and where it is."""
     from mousterian.datasets._cache import data_directory
     from mousterian.datasets._describe import describe
 
     plugin = plugins.find("datasets", name)
-    found = describe(name, plugin.resolve({}), data_directory(data_dir))
+    chosen = plugin.resolve(given_as_text(plugin, options, flag="--option"))
+    found = describe(name, chosen, data_directory(data_dir))
     if as_json:
         return _print_json(found)
     for key, value in found.items():

@@ -16,13 +16,14 @@ from mousterian.fitting.averaged import Averaged, bracket
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured import Trust, refuse_impossible
 from mousterian.fitting.surface import Array, Points
+from mousterian.suggestion import suggest
+
+__all__ = ["Plan", "plan", "suggest"]
 
 # Numbers of real images at which a plan is looked for, and draws that its interval is made of.
 _STEPS, _DRAWS = 61, 200
 # Draws are given up to this many times the real images that the average needs.
 _FURTHER = 4.0
-# Real images added, as multiples of the base, that a suggestion is to make the equivalence sharper for.
-_ASKED = (0.25, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
@@ -217,92 +218,3 @@ def _needed(
 
 def _chance(averaged: Averaged, point: Points, target: float) -> float:
     return float((averaged.drawn(point) >= target).mean())
-
-
-def suggest(fit: Fit, *, trials: int) -> pd.DataFrame:
-    """Return the trials that would make the fit's equivalences sharpest.
-
-    I-optimal on the averaged surface: the draws stand for what may be true, so a trial is worth as much as
-    its result goes with the logarithm of the equivalences, over surfaces and parameters alike. Trials are
-    chosen one by one, each given those before it; a cell chosen twice wants two seeds.
-
-    Args:
-        fit: of the arm.
-        trials: how many, at least 1.
-
-    Returns:
-        One row a cell, most telling first: n_base, n_real_plus, n_syn_plus, trials. `attrs["spread"]` and
-        `attrs["spread_after"]` are the standard deviation of ln(n_syn_plus) now and once they are run, root
-        mean square over equivalences at the measured bases.
-
-    Raises:
-        InputError: fewer than one trial, or the fit has no synthetic data at two base sizes.
-    """
-    if trials < 1:
-        raise InputError(f"{trials} trials asked for; at least 1")
-    rows = fit.data[~fit.data["outlier"]]
-    bases = np.unique(
-        rows.loc[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0), "n_base"].to_numpy(dtype=float)
-    )
-    if not len(bases):
-        raise InputError("no synthetic data with a base set in this fit, so there is nothing to make sharper")
-    asked = np.array([(base, ratio * base) for base in bases for ratio in _ASKED])
-    _, equivalents = fit.averaged.synthetic_for(asked[:, 0], asked[:, 1])
-    wanted = np.log(np.clip(equivalents, 1.0, fit.averaged.most_synthetic))
-    cells = _candidates(rows, bases)
-    measured = fit.averaged.drawn(Points.of(*cells.T))
-    noise = float(np.sqrt(fit.components["trial"] ** 2 + fit.components["seed"] ** 2))
-    chosen, after = _greedy(
-        wanted - wanted.mean(axis=0), measured - measured.mean(axis=0), max(noise, 1e-4), trials
-    )
-    listed = _listed(cells, chosen)
-    listed.attrs = {"spread": float(np.sqrt(wanted.var(axis=0).mean())), "spread_after": after}
-    return listed
-
-
-def _listed(cells: Array, chosen: list[int]) -> pd.DataFrame:
-    """Return the chosen cells, each once, in the order they were first chosen in."""
-    unique, first, counts = np.unique(chosen, return_index=True, return_counts=True)
-    order = np.argsort(first)
-    listed = pd.DataFrame(cells[unique[order]].astype(int), columns=["n_base", "n_real_plus", "n_syn_plus"])
-    return listed.assign(trials=counts[order])
-
-
-def _candidates(rows: pd.DataFrame, bases: Array) -> Array:
-    """Return cells (C, 3) worth a trial: at measured bases and between them, up to the measured ratios."""
-    between = np.round(np.sqrt(bases[1:] * bases[:-1]))
-    most_real = float((rows["n_base"] + rows["n_real_plus"]).max())
-    most_syn = float((rows["n_syn_plus"] / rows["n_base"].where(rows["n_base"] > 0)).max())
-    ratios = [0.25, 0.5, *(2.0**k for k in range(int(np.log2(max(most_syn, 2.0))) + 1))]
-    found = set()
-    for base in (*bases, *between):
-        mixtures = [(0.0, 0.0), *((0.0, round(ratio * base)) for ratio in ratios)]
-        mixtures += [(round(r * base), 0.0) for r in (0.25, 0.5, 1, 2) if base * (1 + r) <= most_real]
-        found |= {(float(base), float(real), float(syn)) for real, syn in mixtures}
-    return np.array(sorted(found))
-
-
-def _greedy(wanted: Array, measured: Array, noise: float, trials: int) -> tuple[list[int], float]:
-    """Return the chosen cells in order, and the root mean square spread of `wanted` after them.
-
-    Args:
-        wanted: centred draws of what is to be known, (D, Q).
-        measured: centred draws of what each candidate would show, (D, C).
-        noise: standard deviation of one trial.
-        trials: how many to choose.
-    """
-    count = len(wanted) - 1
-    across = wanted.T @ measured / count
-    among = measured.T @ measured / count
-    variance = (wanted**2).sum(axis=0) / count
-    found = []
-    for _ in range(trials):
-        gain = (across**2).sum(axis=0) / (np.diag(among) + noise**2)
-        best = int(np.argmax(gain))
-        scale = among[best, best] + noise**2
-        variance = variance - across[:, best] ** 2 / scale
-        # What is left to learn once this trial is known: the usual update of a Gaussian.
-        across = across - np.outer(across[:, best], among[best]) / scale
-        among = among - np.outer(among[:, best], among[best]) / scale
-        found.append(best)
-    return found, float(np.sqrt(np.maximum(variance, 0.0).mean()))

@@ -22,7 +22,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from mousterian.errors import InputError, nearest, unknown_name
+from mousterian.errors import InputError, nearest, one, unknown_name
 
 # What each kind of plug-in is called by: its folder, and the function(s) one of which its file must have.
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -156,9 +156,10 @@ class Plugin:
                 try:
                     values[option.name] = option.check(given[option.name])
                 except ValueError as error:
-                    raise InputError(f"{self.kind} {self.name!r}: option {option.name!r}: {error}") from None
+                    what = f"{one(self.kind)} {self.name!r}"
+                    raise InputError(f"{what}: option {option.name!r}: {error}") from None
             elif option.required:
-                raise InputError(f"{self.kind} {self.name!r} needs the option {option.name!r}")
+                raise InputError(f"{one(self.kind)} {self.name!r} needs the option {option.name!r}")
             else:
                 values[option.name] = option.default
         return values
@@ -167,7 +168,7 @@ class Plugin:
         known = [option for option in self.options if option not in self.preset]
         match = nearest(name, known)
         tail = f"did you mean {match!r}?" if match else f"it has: {', '.join(known) or 'none'}"
-        return f"{self.kind} {self.name!r} has no option {name!r}; {tail}"
+        return f"{one(self.kind)} {self.name!r} has no option {name!r}; {tail}"
 
 
 def _read(kind: str, name: str, module: str, path: Path, function: str | None = None) -> Plugin | None:
@@ -287,7 +288,7 @@ def find(kind: str, name: str) -> Plugin:
     plugins = available(kind)
     if name in plugins:
         if plugins[name].broken:
-            raise InputError(f"{kind} {name!r} cannot be used: {plugins[name].broken}")
+            raise InputError(f"{one(kind)} {name!r} cannot be used: {plugins[name].broken}")
         return plugins[name]
     names = set(plugins)
     for plugin in plugins.values():
@@ -296,4 +297,4 @@ def find(kind: str, name: str) -> Plugin:
             if name in members:
                 return replace(plugin, name=name, has_members=False, preset={"name": name})
             names |= members
-    raise unknown_name(kind, name, names, hint=f"`mousterian list {kind}` shows what there is")
+    raise unknown_name(one(kind), name, names, hint=f"`mousterian list {kind}` shows what there is")

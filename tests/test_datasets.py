@@ -78,7 +78,7 @@ def test_our_own_files_come_before_members():
 
 
 def test_an_unknown_name_gives_the_nearest(tmp_path):
-    with pytest.raises(InputError, match="unknown datasets 'svnh'; did you mean 'svhn'"):
+    with pytest.raises(InputError, match="unknown dataset 'svnh'; did you mean 'svhn'"):
         plugins.find("datasets", "svnh")
     with pytest.raises(InputError, match="did you mean 'food101'"):
         torchvision.load("train", tmp_path, name="food11")

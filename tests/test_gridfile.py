@@ -113,9 +113,9 @@ recipe = {name = "small", iterations = 4}
         .replace("-5", "20")
         .replace("r_syn = [1]", 'r_syn = [1]\ngenerator = "edn"'),
     )
-    assert "grid.toml:2: unknown datasets 'digit'; did you mean 'digits'?" in told
-    assert "grid.toml:6: models 'small_cnn' has no option 'widht'; did you mean 'width'?" in told
-    assert "unknown generators 'edn'; did you mean 'edm'?" in told
+    assert "grid.toml:2: unknown dataset 'digit'; did you mean 'digits'?" in told
+    assert "grid.toml:6: model 'small_cnn' has no option 'widht'; did you mean 'width'?" in told
+    assert "unknown generator 'edn'; did you mean 'edm'?" in told
 
 
 @pytest.mark.parametrize(

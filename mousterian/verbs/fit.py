@@ -56,7 +56,7 @@ def fit(
     if json:
         answers.print_json([made.to_json() for made, _ in saved])
     elif latex:
-        print("\n".join(formula.latex for made, _ in saved if (formula := made.formula())))
+        print("\n".join(answers.as_latex(made) for made, _ in saved))
     elif python:
         print("\n\n".join(answers.as_python(made) for made, _ in saved))
     else:
