@@ -72,6 +72,20 @@ def read(path: Path, seeds: int | None = None, data_dir: Path | None = None) -> 
         if seeds < 1:
             raise InputError(f"--seeds must be 1 or more, not {seeds}")
         grid = grid.model_copy(update={"training_seeds": list(range(seeds))})
+    return trials_of(grid, source, data_dir), source
+
+
+def trials_of(grid: GridFile, source: Source, data_dir: Path | None = None) -> list[Trial]:
+    """Return all trials of a grid, without duplicates.
+
+    Args:
+        grid: what is asked for.
+        source: where it was written, to place errors in.
+        data_dir: folder of the datasets, None for the default.
+
+    Raises:
+        InputErrors: everything that is wrong in it.
+    """
     faults = choices.Faults(source)
     folder = data_directory(data_dir)
     axes = {
@@ -82,7 +96,7 @@ def read(path: Path, seeds: int | None = None, data_dir: Path | None = None) -> 
     faults.tell()
     made = faults.attempt(("n_base",), lambda: list(_trials(grid, axes, recipes, generators)))
     faults.tell()
-    return list({trial.key: trial for trial in made or ()}.values()), source
+    return list({trial.key: trial for trial in made or ()}.values())
 
 
 _KINDS = {"dataset": "datasets", "model": "models", "strategy": "strategies", "evaluation": "evaluations"}

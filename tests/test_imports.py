@@ -149,6 +149,7 @@ ALLOWED: dict[str, set[str]] = {
         *SMALL,
     },
     "rerunning": {"console", "grid", "gridfile", "schema", "store", "trial", *SMALL},
+    "rerunning": {"console", "grid", "gridfile", "schema", "store", "trial", *SMALL},
     "sheets": {"images"},
     "generating": {
         "console",
