@@ -17,6 +17,9 @@ from mousterian.__main__ import main
 from mousterian.equivalence import Fit
 from mousterian.store import Store
 
+# As a store keeps them: options, and the filters among them.
+GENERATED = """{"channels":16,"steps":0,"filter":[{"name":"duplicates","options":{"distance":3}}]}"""
+
 
 def table(kappa: float, seed: int = 0) -> pd.DataFrame:
     """Accuracies of a grid in which a synthetic image is worth `kappa` real ones, with test-set noise."""
@@ -57,7 +60,7 @@ def stored(folder: Path, kappas: dict[str, float]) -> Path:
             source = {"generator": "edm", "trained_on": way, "n_upstream": 500 * (way == "upstream")}
             source = source if row["n_syn_plus"] else {"generator": "", "trained_on": "", "n_upstream": 0}
             named = {f"{name}_options": value for name, value in options.items()}
-            generated = '{"channels":16,"steps":0}' if row["n_syn_plus"] else ""
+            generated = GENERATED if row["n_syn_plus"] else ""
             identity = {**own, **named, **source, "recipe_options": recipe, "generator_options": generated}
             key = f"{number:016x}"
             number += 1
@@ -181,6 +184,8 @@ def test_a_suggested_grid_is_one_that_the_grid_verb_reads(run, tmp_path: Path) -
     assert (made.model.options, made.recipe["iterations"]) == ({"width": 16}, 300)
     generators = {trial.generator.trained_on for trial in trials if trial.generator}
     assert generators <= {"upstream"}
+    filters = [each for trial in trials if trial.generator for each in trial.generator.filters]
+    assert {(each.name, each.options["distance"]) for each in filters} == {("duplicates", 3)}
 
 
 def test_a_table_that_does_not_say_how_it_was_made_gets_cells_but_no_grid(run, fitted: Path) -> None:
