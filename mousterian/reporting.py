@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from mousterian.errors import InputError
 from mousterian.figures._rows import typical
 from mousterian.fitting.formula import LEAST_LOG_H
 from mousterian.fitting.interval import Interval
+from mousterian.report_answers import as_data, formulas
 from mousterian.report_tables import (
     comparison,
     equivalence_table,
@@ -46,6 +49,7 @@ _FACTS = {
     "evaluation": "Evaluation",
     "source": "Source",
 }
+_SCRIPTS = ("answers.js", "words.js", "asking.js")
 _PACKAGES = ("mousterian", "numpy", "scipy", "pandas", "matplotlib")
 
 
@@ -88,7 +92,13 @@ def render(fits: Sequence[Fit], *, title: str = "", provenance: Mapping[str, str
         lstrip_blocks=True,
     )
     arms = [_arm(fit, index) for index, fit in enumerate(fits, start=1)]
+    asked = {arm["anchor"]: fit for arm, fit in zip(arms, fits, strict=True) if arm["asks"]}
+    style, script = _style(environment), _script(environment, tuple(asked.values()))
     return environment.get_template("report.html").render(
+        policy=_policy(style, script),
+        script=script,
+        # No character of it can end the element that it stands in.
+        data=Markup(as_data(asked)) if asked else "",  # noqa: S704
         question=QUESTION,
         title=title or _title(fits),
         arms=arms,
@@ -96,7 +106,7 @@ def render(fits: Sequence[Fit], *, title: str = "", provenance: Mapping[str, str
         if len(arms) > 1
         else None,
         provenance={**(provenance or {}), **_versions()},
-        style=_style(environment),
+        style=style,
     )
 
 
@@ -104,6 +114,22 @@ def _style(environment: jinja2.Environment) -> Markup:
     """Return the style sheet; it is ours, with nothing from the fits in it."""
     source = environment.get_template("report.css").render()
     return Markup(re.sub(r"\s*\n\s*", "\n", source))  # noqa: S704
+
+
+def _script(environment: jinja2.Environment, asked: Sequence[Fit]) -> Markup:
+    """Return the page's script; it is ours, and from the fits it has the names of surfaces alone."""
+    parts = [formulas(asked) or "", *(environment.get_template(name).render() for name in _SCRIPTS)]
+    lines = (line.strip() for part in parts for line in part.splitlines())
+    return Markup("\n".join(line for line in lines if line and not line.startswith("//")))  # noqa: S704
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the Content-Security-Policy: ours alone runs, and nothing is fetched."""
+    ours = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
+    return (
+        f"default-src 'none'; style-src {ours[0]}; script-src {ours[1]}; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
 
 
 def _title(fits: Sequence[Fit]) -> str:
@@ -127,6 +153,8 @@ def _arm(fit: Fit, index: int) -> dict[str, Any]:
     return {
         "anchor": anchor,
         "name": fit.name or generator(fit.labels) or f"Fit {index}",
+        # A surface of a third party may be written in ways that have no JavaScript: then the page only tells.
+        "asks": synthetic and formulas((fit,)) is not None,
         "setting": setting(fit.labels),
         "generator": generator(fit.labels),
         "answer": first,

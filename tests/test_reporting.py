@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
 from collections.abc import Callable
 from functools import cache
 from html.parser import HTMLParser
@@ -10,15 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mousterian import wording
+from mousterian import javascript, wording
 from mousterian.equivalence import Fit, fit
 from mousterian.errors import InputError
+from mousterian.fitting import surface
 from mousterian.reporting import render, write_report
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
 # Elements and attributes by which a page asks for something or runs something.
-ACTIVE = {"script", "img", "iframe", "object", "embed", "form", "base", "video", "audio"}
+ACTIVE = {"img", "iframe", "object", "embed", "form", "base", "video", "audio"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
+SCRIPT = re.compile(r"<script>(.*?)</script>", re.S)
 
 
 @cache
@@ -64,7 +70,7 @@ class Page(HTMLParser):
         assert self.path.pop() == tag, f"</{tag}> closes another element"
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.path:
+        if not {"style", "script"} & set(self.path):
             self.texts.append(data)
 
     @property
@@ -90,13 +96,22 @@ def page() -> Page:
     return Page(html())
 
 
-def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
+def digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def test_the_page_asks_for_nothing_and_runs_its_own_script_alone() -> None:
     policy = next(
         m["content"] for m in page().named("meta") if m.get("http-equiv") == "Content-Security-Policy"
     )
     assert policy
     assert "default-src 'none'" in policy
-    assert "script" not in policy
+    assert "unsafe" not in policy
+    [script] = SCRIPT.findall(html())
+    [style] = re.findall(r"<style>(.*?)</style>", html(), re.S)
+    assert f"style-src {digest(style)}; script-src {digest(script)};" in policy
+    assert [attributes.get("type") for attributes in page().named("script")] == ["application/json", None]
+    assert not [attributes for _, attributes in page().elements if "style" in attributes]
     assert not {tag for tag, _ in page().elements} & ACTIVE
     for _, attributes in page().elements:
         assert not [name for name in attributes if name.startswith("on")]
@@ -107,7 +122,7 @@ def test_the_page_asks_for_nothing_and_runs_nothing() -> None:
 
 
 def test_a_hostile_name_stays_text() -> None:
-    assert html().count("<script") == 0
+    assert html().count("<script") == 2, "the fits' numbers, and the page's own script"
     assert HOSTILE in page().text
     assert not page().path, "every element is closed"
 
@@ -149,6 +164,31 @@ def test_what_is_not_reachable_is_said_and_nothing_is_made_up() -> None:
     assert not found.reachable
     saturation = wording.percent(found.saturation_accuracy).replace("\N{NO-BREAK SPACE}", " ")
     assert f"not reachable; saturates at {saturation}" in page().text
+
+
+def test_what_the_page_answers_from_is_the_fits_and_cannot_end_its_element() -> None:
+    hostile = fitted(0.01, "</script>" + HOSTILE, "base")
+    [data] = re.findall(r'<script type="application/json" id="fits">(.*?)</script>', render((hostile,)), re.S)
+    [told] = json.loads(data)
+    assert told["generator"].startswith("</script>")
+    [member] = told["members"]
+    assert np.asarray(member["draws"]).shape == (20, 6)
+    assert member["theta"] == hostile.averaged.members[0].theta.tolist()
+
+
+def test_a_formula_that_has_no_javascript_leaves_the_page_without_questions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(javascript._NUMPY, "logaddexp")
+    found = Page(render((fitted(1.0, "external"),)))
+    assert "Ask it" not in found.text
+    assert wording.answer(fitted(1.0, "external"), 50, 50).text in found.text
+
+
+def test_every_surface_of_ours_has_its_javascript() -> None:
+    written = javascript.surfaces(surface.names())
+    assert written
+    assert all(f'"{name}": {{accuracy: {name}_accuracy' in written for name in surface.names())
 
 
 def test_arms_stand_side_by_side_and_say_whether_internal() -> None:

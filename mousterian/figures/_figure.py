@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _IDENTIFIER = re.compile(r' id="([^"]*)"')
 _REFERENCE = re.compile(r'(url\(#|href="#)([^")]*)')
+_STYLE = re.compile(r' style="([^"]*)"')
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
 _DRAWINGS: ContextVar[list[Canvas] | None] = ContextVar("drawings", default=None)
 _COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
@@ -47,7 +48,8 @@ class Figure:
         """Return the drawing as an element of an HTML page.
 
         Colours become the page's variables (`--ink`, `--series-1`, ...), identifiers that are referred to get
-        `prefix`, the rest go: so several figures share a page, in light and in dark.
+        `prefix`, the rest go: so several figures share a page, in light and in dark. Styles become
+        attributes, so that a page need not allow inline styles.
         """
         body = self.svg[self.svg.index("<svg") :]
         body = re.sub(
@@ -56,6 +58,7 @@ class Figure:
         used = {match[1] for match in _REFERENCE.findall(body)}
         body = _IDENTIFIER.sub(lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", body)
         body = _REFERENCE.sub(lambda m: f"{m[1]}{prefix}-{m[2]}", body)
+        body = _STYLE.sub(_attributes, body)
         for role, colour in ROLES.items():
             body = body.replace(colour, f"var(--{role})")
         opening, _, rest = body.partition(">")
@@ -64,6 +67,12 @@ class Figure:
         return (
             f'<svg class="drawing" role="img" aria-label="{label}" {view[0] if view else ""}>{rest}'.strip()
         )
+
+
+def _attributes(found: re.Match[str]) -> str:
+    """Return a style's declarations as attributes, which SVG has of the same names."""
+    pairs = (declaration.partition(":") for declaration in found[1].split(";") if declaration.strip())
+    return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs)
 
 
 @contextmanager

@@ -1,0 +1,82 @@
+"""What a page answers from when it is asked: each fit's draws, and the surfaces' formulas."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mousterian import javascript
+from mousterian.figures._rows import typical
+from mousterian.wording import generator
+
+if TYPE_CHECKING:
+    from mousterian.equivalence import Fit
+    from mousterian.fitting.averaged import Averaged
+    from mousterian.fitting.beyond import Beyond
+
+
+def formulas(fits: Sequence[Fit]) -> str | None:
+    """Return the JavaScript of all surfaces that answers rest on; None if one cannot be translated."""
+    names = {member.surface.name for fit in fits for member in fit.averaged.members}
+    names |= {surface.name for fit in fits if fit.averaged.beyond for surface in fit.averaged.beyond.surfaces}
+    return javascript.surfaces(sorted(names))
+
+
+def as_data(fits: Mapping[str, Fit]) -> str:
+    """Return fits as JSON that may stand inside a script element, each with its arm's place in the page.
+
+    Every draw is there, so that the page answers with the same numbers as `mousterian equivalence`.
+    """
+    told = [{"anchor": anchor, **_fit(fit)} for anchor, fit in fits.items()]
+    # A name may hold </script>; in JSON, any character may be written by its number.
+    return json.dumps(told, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace(
+        "<", "\\u003c"
+    )
+
+
+def _fit(fit: Fit) -> dict[str, Any]:
+    averaged, rows = fit.averaged, fit.data
+    base, real = typical(fit)
+    tried = rows.groupby("n_base")["n_syn_plus"].max()
+    return {
+        "generator": generator(fit.labels),
+        "first": {"n_base": base, "n_real_plus": real, "n_syn_plus": real},
+        "least_base": float(rows.loc[rows["n_base"] > 0, "n_base"].min()),
+        "most_base": float(rows["n_base"].max()),
+        "tried": {f"{float(size):.15g}": float(most) for size, most in tried.items()},
+        "most_real": averaged.most_real,
+        "most_synthetic": averaged.most_synthetic,
+        "measured": {
+            "real": list(fit.measured.real),
+            "bases": fit.measured.bases.tolist(),
+            "synthetic": fit.measured.synthetic.tolist(),
+        },
+        "members": _members(averaged),
+        "beyond": _beyond(averaged.beyond) if averaged.beyond else None,
+    }
+
+
+def _members(averaged: Averaged) -> list[dict[str, Any]]:
+    return [
+        {
+            "surface": member.surface.name,
+            "weight": member.weight,
+            "theta": member.theta.tolist(),
+            "draws": member.draws.tolist(),
+        }
+        for member in averaged.members
+    ]
+
+
+def _beyond(beyond: Beyond) -> dict[str, Any]:
+    return {
+        "surfaces": [surface.name for surface in beyond.surfaces],
+        "thetas": [np.asarray(theta).tolist() for theta in beyond.thetas],
+        "weights": beyond.weights.tolist(),
+        "slopes": beyond.slopes.tolist(),
+        "choice": beyond.choice.tolist(),
+        "shocks": beyond.shocks.tolist(),
+    }
