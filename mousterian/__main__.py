@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Mapping
-from importlib import import_module
-from pathlib import Path
 from typing import NoReturn
 
-from mousterian import __version__
+from mousterian import __version__, commandline
 from mousterian.errors import InputError, unknown_name
 
 # What the extra `train` installs; the base install does without.
 TRAIN_PACKAGES = {"torch", "torchvision", "diffusers", "timm", "sklearn", "safetensors", "PIL"}
-_ORDER = ("grid", "fit", "report", "equivalence", "predict", "ratio", "plan", "suggest")
-
-
-def _verbs() -> dict[str, dict[str, str]]:
-    """Return each verb's functions and their docstrings, read from its file: importing would take time.
-
-    A verb's own function has its name (with an underscore where Python has that name itself).
-    """
-    found = {}
-    for path in (Path(__file__).parent / "verbs").glob("[!_]*.py"):
-        functions = [
-            n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.FunctionDef)
-        ]
-        found[path.stem] = {f.name.rstrip("_"): ast.get_docstring(f) or "" for f in functions}
-    # A study's verbs in the order of a study, then the others.
-    rank = {name: number for number, name in enumerate(_ORDER)}
-    return dict(sorted(found.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
 
 
 def _overview(verbs: Mapping[str, Mapping[str, str]]) -> str:
@@ -56,22 +36,13 @@ def _overview(verbs: Mapping[str, Mapping[str, str]]) -> str:
 
 def _dispatch(arguments: list[str]) -> int:
     """Hand the arguments to cyclopts, which reads the verb's signature and docstring."""
-    verbs = _verbs()
+    verbs = commandline.verbs()
     verb = arguments[0]
     if verb not in verbs:
         raise unknown_name("verb", verb, verbs, hint="`mousterian --help` lists the verbs")
     import cyclopts
 
-    module = import_module(f"mousterian.verbs.{verb}")
-    # Without this, every option that is off by default has a second name that switches it off.
-    plain = cyclopts.Parameter(negative="")
-    app = cyclopts.App(name="mousterian", result_action="return_value", default_parameter=plain)
-    group = app
-    if verb not in verbs[verb]:
-        group = cyclopts.App(name=verb, help=(module.__doc__ or "").partition(": ")[2])
-        app.command(group)
-    for name in verbs[verb]:
-        group.command(getattr(module, name, None) or getattr(module, f"{name}_"), name=name)
+    app = commandline.app({verb: verbs[verb]})
     given = ["--out" if each == "-o" else each for each in arguments]
     try:
         result = app(given, exit_on_error=False, print_error=False)
@@ -84,7 +55,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 all done, 2 bad input, 3 some trials failed, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in {"-h", "--help"}:
-        print(_overview(_verbs()))
+        print(_overview(commandline.verbs()))
         sys.exit(0)
     if arguments[0] == "--version":
         print(f"mousterian {__version__}")

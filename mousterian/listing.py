@@ -15,7 +15,8 @@ from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.training import recipes
 
 
-def _print_json(value: Any) -> int:
+def print_json(value: Any) -> int:
+    """Print a value as JSON and return exit code 0."""
     print(json.dumps(value, indent=2))  # noqa: T201
     return 0
 
@@ -24,14 +25,14 @@ def plugins_of(kind: str, as_json: bool) -> int:
     """Show the plug-ins of a kind, or all kinds, with summary and options."""
     if kind == "recipes":
         rows = [recipes.recipe(name).model_dump(mode="json", exclude_none=True) for name in recipes.names()]
-        return _print_json(rows) if as_json else _show_recipes(rows)
+        return print_json(rows) if as_json else _show_recipes(rows)
     if kind and kind not in plugins.KINDS:
         raise unknown_name("kind", kind, [*plugins.KINDS, "recipes"])
     found = [
         plugin for each in ([kind] if kind else plugins.KINDS) for plugin in plugins.available(each).values()
     ]
     if as_json:
-        return _print_json(
+        return print_json(
             [
                 {
                     "kind": plugin.kind,
@@ -75,7 +76,7 @@ def dataset(name: str, options: Sequence[str], data_dir: Path | None, as_json: b
     chosen = plugin.resolve(given_as_text(plugin, options, flag="--option"))
     found = describe(name, chosen, data_directory(data_dir))
     if as_json:
-        return _print_json(found)
+        return print_json(found)
     for key, value in found.items():
         console().print(f"{key:>12}  {value}", highlight=False, markup=False)
     return 0
@@ -111,7 +112,7 @@ def cells(folder: Path, as_json: bool) -> int:
         .drop(columns="cell")
     )
     if as_json:
-        return _print_json(json.loads(rows.to_json(orient="records")))
+        return print_json(json.loads(rows.to_json(orient="records")))
     shown = [row | {"top-1 %": row.pop("top1"), "± %": row.pop("spread")} for row in rows.to_dict("records")]
     out = console()
     out.print(

@@ -167,6 +167,7 @@ ALLOWED: dict[str, set[str]] = {
         "trial",
         *SMALL,
     },
+    "commandline": {"plugins", *SMALL},
     "console": set(),
     "progress": {"executors"},
     "estimate": {"supply", "trial", "plugins", "store", "training", "generators", *SMALL},

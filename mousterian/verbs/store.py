@@ -22,34 +22,43 @@ def ls(*, store: Path = STORE, json: bool = False) -> int:
     return listing.cells(store, json)
 
 
-def compact(*, store: Path = STORE) -> int:
+def compact(*, store: Path = STORE, json: bool = False) -> int:
     """Join the files of all trials into one.
 
     Parameters
     ----------
     store
         Folder of the store.
+    json
+        Print as JSON.
     """
+    from mousterian import listing
     from mousterian.store import Store
 
-    print(f"{Store(store).compact()} trial files joined")
+    joined = Store(store).compact()
+    if json:
+        return listing.print_json({"store": str(store), "joined": joined})
+    print(f"{joined} trial files joined")
     return 0
 
 
-def verify(*, store: Path = STORE) -> int:
+def verify(*, store: Path = STORE, json: bool = False) -> int:
     """Read every file of a store, its pools and their quality too, and name those that are not sound.
 
     Parameters
     ----------
     store
         Folder of the store.
+    json
+        Print as JSON.
     """
-    from mousterian import pools
+    from mousterian import listing, pools
     from mousterian.qualityfiles import QualityTable
     from mousterian.store import Store
 
     faults = [*Store(store).verify(), *pools.verify(store / "pools"), *QualityTable(store).verify()]
-    for path, fault in faults:
-        print(f"{path}: {fault}")
-    print(f"{len(faults)} faults in {store}")
+    if json:
+        listing.print_json([{"file": str(path), "fault": fault} for path, fault in faults])
+    else:
+        print("".join(f"{path}: {fault}\n" for path, fault in faults) + f"{len(faults)} faults in {store}")
     return 2 if faults else 0
