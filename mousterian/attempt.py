@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,13 +58,24 @@ def attempt(
     Raises:
         InputError: memory does not suffice for one image at a time.
     """
-    most = int(trial.recipe["batch_size"])
+
+    def run(parts: int) -> Outcome:
+        task = task_of(trial, images, device, mode)
+        return once(trial, images, replace(task, checkpoint=Checkpoint(checkpoint, trial.key), parts=parts))
+
+    return in_parts(int(trial.recipe["batch_size"]), run)
+
+
+def in_parts(most: int, run: Callable[[int], Outcome]) -> Outcome:
+    """Return what `run` gives for 1 micro-batch a step, or for 2, 4, … up to `most`, the first that fits.
+
+    Raises:
+        InputError: memory does not suffice for one image at a time.
+    """
     parts = 1
     while True:
         try:
-            task = task_of(trial, images, device, mode)
-            task = replace(task, checkpoint=Checkpoint(checkpoint, trial.key), parts=parts)
-            outcome = once(trial, images, task)
+            outcome = run(parts)
             break
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -78,8 +90,7 @@ def attempt(
     if parts == 1:
         return outcome
     spared = f"memory ran out; trained in {parts} micro-batches a step, of the same effective batch"
-    note = f"{outcome.note}; {spared}" if outcome.note else spared
-    return Outcome(outcome.cost, outcome.scores, outcome.diverged, note)
+    return replace(outcome, note=f"{outcome.note}; {spared}" if outcome.note else spared)
 
 
 def task_of(trial: Trial, images: TrialImages, device: torch.device, mode: str) -> Task:
@@ -105,12 +116,18 @@ def model_of(trial: Trial, images: TrialImages, task: Task) -> Normalised:
 
 def once(trial: Trial, images: TrialImages, task: Task) -> Outcome:
     """Train and evaluate a trial, whatever is raised."""
+    model, cost = trained(trial, images, task)
+    return outcome_of(trial, model, images, cost)
+
+
+def trained(trial: Trial, images: TrialImages, task: Task) -> tuple[Normalised, Cost | Diverged]:
+    """Return the trial's model after training, and its cost or where it diverged."""
     model = model_of(trial, images, task)
     try:
-        cost = call("strategies", trial.strategy, model, task)
+        cost: Cost | Diverged = call("strategies", trial.strategy, model, task)
     except Diverged as found:
         cost = found
-    return outcome_of(trial, model, images, cost)
+    return model, cost
 
 
 def outcome_of(trial: Trial, model: Normalised, images: TrialImages, cost: Cost | Diverged) -> Outcome:

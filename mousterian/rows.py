@@ -49,9 +49,18 @@ def identity_columns(trial: Trial) -> dict[str, Any]:
 
 
 def rows_of(
-    trial: Trial, grid: str, outcome: Outcome, device: torch.device, seconds: float
+    trial: Trial, grid: str, outcome: Outcome, device: torch.device, seconds: float, *, devices: int = 1
 ) -> list[dict[str, Any]]:
-    """Return the rows of a trial with this outcome, one for each evaluation; `grid` is who asked."""
+    """Return the rows of a trial with this outcome, one for each evaluation.
+
+    Args:
+        trial: the trial.
+        grid: who asked.
+        outcome: what became of it.
+        device: where it was trained; the first of `devices` alike.
+        seconds: that it took.
+        devices: how many trained it.
+    """
     common = {
         **identity_columns(trial),
         "evaluation_set": f"{trial.dataset.name}/test",
@@ -59,7 +68,7 @@ def rows_of(
         "train_seconds": outcome.cost.seconds,
         "steps": outcome.cost.steps,
         "images_seen": outcome.cost.images_seen,
-        "device": device_title(device),
+        "device": device_title(device) if devices == 1 else f"{devices} × {device_title(device)}",
         **provenance.columns(grid),
         "status": DIVERGED if outcome.diverged else DONE,
         "error": outcome.note,

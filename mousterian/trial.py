@@ -14,7 +14,7 @@ from mousterian.pools import BASE, ELSEWHERE, PoolIdentity
 from mousterian.rows import rows_of
 from mousterian.seeds import canonical, digest, text_digest
 from mousterian.store import Store
-from mousterian.supply import device_named, images_of, make_pool
+from mousterian.supply import images_of, make_pool
 
 TRIAL_VERSION = 1  # raised whenever the same identity would give another result
 
@@ -80,8 +80,8 @@ class _ByIdentity:
 
 @lru_cache(maxsize=256)
 def _shared_text(values: _ByIdentity) -> str:
-    """Return the JSON text of a mapping that many trials share, such as a recipe."""
-    return canonical(dict(values.values))
+    """Return the JSON text of a recipe, which many trials share, but for what decides no result."""
+    return canonical({name: value for name, value in values.values.items() if name != "devices"})
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ class Settings:
         grid: name of the grid that asks.
         acceleration: how steps are taken: auto, eager, graph or compile (training/acceleration.py).
         together: how trials that a process is given at once are trained (together.py).
+        devices: that train one trial together (devices.py); 0: as many as its recipe asks for.
     """
 
     store: Path
@@ -103,6 +104,7 @@ class Settings:
     grid: str
     acceleration: str = "auto"
     together: str = ""
+    devices: int = 0
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Trial:
 
     @property
     def recipe_text(self) -> str:
-        """Every value of the recipe as JSON text."""
+        """Every value of the recipe that decides a result, as JSON text."""
         return _shared_text(_ByIdentity(self.recipe))
 
     # A grid has a hundred thousand trials made of a few choices: what these say is written as text once,
@@ -214,13 +216,19 @@ def run(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     import torch
 
     from mousterian.attempt import attempt
+    from mousterian.devices import devices_of, train_on
 
     started = time.perf_counter()
     make_pool(trial, trial.n_syn_plus, settings)
-    device = torch.device(device_named(settings.device))
+    devices = devices_of(trial, settings)
     kept = checkpoint_file(trial, settings)
-    outcome = attempt(trial, images_of(trial, settings), device, kept, settings.acceleration)
-    return rows_of(trial, settings.grid, outcome, device, time.perf_counter() - started)
+    if len(devices) == 1:
+        images = images_of(trial, settings)
+        outcome = attempt(trial, images, torch.device(devices[0]), kept, settings.acceleration)
+    else:
+        outcome = train_on(devices, trial, settings, kept)
+    seconds = time.perf_counter() - started
+    return rows_of(trial, settings.grid, outcome, torch.device(devices[0]), seconds, devices=len(devices))
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from mousterian.executors._orphan import die_with_parent
 from mousterian.executors._processes import start
+from mousterian.orphan import die_with_parent
 from mousterian.trial import Settings, Trial
 
 _STEPS = 100

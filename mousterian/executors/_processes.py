@@ -12,11 +12,11 @@ from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 from mousterian.errors import InputError
-from mousterian.executors._orphan import SUPERVISOR
+from mousterian.orphan import SUPERVISOR
 
 STARTS = 5  # of a process before there is no hope
 # What the fork server imports; it leaves out what cannot be imported, and workers then say so.
-PRELOAD = ["mousterian.executors._orphan", "torch._dynamo", "mousterian.training.loop"]
+PRELOAD = ["mousterian.orphan", "torch._dynamo", "mousterian.training.loop"]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mousterian.devices import devices_asked
 from mousterian.errors import InputError
 from mousterian.executors._jobs import Job, Listener, TrialJob
 from mousterian.executors._measure import device_name, trainings_an_hour
+from mousterian.executors._slots import accelerators
 from mousterian.seeds import digest
 from mousterian.store import write_atomically
 from mousterian.together import shape_of
@@ -56,11 +58,13 @@ CONTENDERS = (
 
 def is_accelerated(device: str) -> bool:
     """Tell whether a device is an accelerator, without asking torch."""
-    return device not in {"auto", "cpu"} or (device == "auto" and Path("/dev/nvidia0").exists())
+    return device not in {"auto", "cpu"} or (device == "auto" and accelerators() > 0)
 
 
 def default_workers(device: str) -> int:
-    """Return how many processes suit a device: one for an accelerator, else one for each core."""
+    """Return how many processes suit a device: one for each accelerator, else one for each core."""
+    if device in {"auto", "cuda"} and accelerators():
+        return accelerators()
     return 1 if is_accelerated(device) else len(os.sched_getaffinity(0))
 
 
@@ -92,13 +96,17 @@ def choose_way(jobs: Sequence[Job], settings: Settings, listener: Listener, aske
     if together == ONE:
         return Way(ONE, 1)
     if together == PROCESSES:
-        return Way(PROCESSES, workers or at_once or (_AT_ONCE if is_accelerated(settings.device) else suits))
+        return Way(
+            PROCESSES, workers or at_once or suits * (_AT_ONCE if is_accelerated(settings.device) else 1)
+        )
     if together != "auto":
         return Way(together, workers or suits, at_once or _AT_ONCE)
-    trials = [job for job in jobs if isinstance(job, TrialJob)]
+    # One that several devices train together is not what shares a device.
+    trials = [job for job in jobs if isinstance(job, TrialJob) and devices_asked(job.trial, settings) == 1]
     if workers or at_once or len(trials) < WORTH_MEASURING or not is_accelerated(settings.device):
         return Way(PROCESSES, workers or at_once or suits)
-    return measured_way(trials, settings, listener)
+    way = measured_way(trials, settings, listener)
+    return replace(way, processes=way.processes * suits)
 
 
 def measured_way(trials: Sequence[TrialJob], settings: Settings, listener: Listener) -> Way:

@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection, wait
 
 from mousterian.errors import InputError
 from mousterian.executors._jobs import Job, TrialJob, execute_together
-from mousterian.executors._orphan import die_with_parent
 from mousterian.locks import TakenError
+from mousterian.orphan import die_with_parent
 from mousterian.trial import Settings
 
 

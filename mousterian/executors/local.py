@@ -5,16 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from types import FrameType
 from typing import Literal
 
+from mousterian.devices import devices_asked
 from mousterian.errors import InputError
-from mousterian.executors._failures import Streak
 from mousterian.executors._jobs import POOL_FAILED, Job, Listener, PoolJob, TrialJob
 from mousterian.executors._processes import STARTS, start
+from mousterian.executors._slots import Slot, accelerators, device_of, end, side_by_side
 from mousterian.executors._together import Asked, Way, choose_way
 from mousterian.executors._worker import Word, work
 from mousterian.together import shape_of
@@ -32,23 +33,26 @@ def run(
     workers: int = 0,
     together: Literal["auto", "one", "processes", "streams", "fused"] = "auto",
     trials_at_once: int = 0,
+    devices_per_trial: int = 0,
     acceleration: Literal["auto", "eager", "graph", "compile"] = "auto",
 ) -> None:
     """Run jobs on this machine, pools before the trials that need them.
 
     The first Ctrl-C lets running trials finish, the second stops them. Either raises KeyboardInterrupt.
-    On CPU, one and processes give the same rows bit for bit; streams and fused up to rounding.
+    On CPU, one and processes give the same rows bit for bit; streams, fused and several devices in one trial
+    up to rounding. A trial of several devices takes as many workers' places.
 
     Args:
         jobs: what to run, in order of preference.
         settings: where trials run and where their rows go.
         listener: is told what becomes of each job.
-        workers: processes; 0: as many as suit `together`.
+        workers: processes, of which each has an accelerator by turns; 0: as many as suit `together`.
         together: how trials share the device. one: one after another; processes: each in its own; streams: in
             threads of one process, with a CUDA stream each; fused: those of one shape as one stacked model;
             auto: on CPU a process a core, on an accelerator what a short measurement finds fastest (kept in
             the store's folder; none for a few trials or where `workers` is given).
         trials_at_once: trials of a streams or fused group, or processes; 0: what suits.
+        devices_per_trial: devices (on CPU: cores) that train one trial together; 0: as its recipe asks.
         acceleration: how steps are taken; auto: as a CUDA graph on CUDA, else eager.
 
     Raises:
@@ -56,7 +60,11 @@ def run(
     """
     if not jobs:
         return
-    settings = replace(settings, acceleration=acceleration)
+    if devices_per_trial < 0:
+        raise InputError(
+            f"devices_per_trial is 0 or more, not {devices_per_trial}", where="--executor-option"
+        )
+    settings = replace(settings, acceleration=acceleration, devices=devices_per_trial)
     way = choose_way(jobs, settings, listener, Asked(together, workers, trials_at_once))
     settings = replace(settings, together=way.name)
     supervisor = _Supervisor(jobs, settings, listener, way)
@@ -70,19 +78,6 @@ def run(
         raise KeyboardInterrupt
 
 
-@dataclass(eq=False)
-class _Slot:
-    """A place for one worker process; the process may be replaced, what is known of the slot stays."""
-
-    number: int
-    process: ForkServerProcess
-    connection: Connection
-    ready: bool = False
-    jobs: list[Job] = field(default_factory=list)
-    false_starts: int = 0
-    streak: Streak = field(default_factory=Streak)
-
-
 class _Supervisor:
     """Hands jobs to the workers in their slots, replaces workers that die, knows which pools are ready."""
 
@@ -93,15 +88,21 @@ class _Supervisor:
         self._failed_pools: dict[str, str] = {}
         self._deaths: set[str] = set()
         self._shapes: dict[str, str] = {}
-        self._aside: list[_Slot] = []
-        self._retried: dict[str, _Slot] = {}  # jobs that failed in a slot that was then set aside
+        self._aside: list[Slot] = []
+        self._retried: dict[str, Slot] = {}  # jobs that failed in a slot that was then set aside
         self._successes = 0
         self._settings, self._listener, self._way = settings, listener, way
-        self._slots = [_Slot(number, *self._start()) for number in range(min(len(jobs), way.processes))]
+        self._there = accelerators()
+        most = min(way.processes, sum(self._places(job) for job in jobs))
+        self._slots = [Slot(number, *self._start(number)) for number in range(most)]
         self.stopping = False
 
-    def _start(self) -> tuple[ForkServerProcess, Connection]:
-        return start(work, self._settings)
+    def _start(self, number: int) -> tuple[ForkServerProcess, Connection]:
+        device = device_of(number, self._settings.device, self._there)
+        return start(work, replace(self._settings, device=device))
+
+    def _places(self, job: Job) -> int:
+        return devices_asked(job.trial, self._settings) if isinstance(job, TrialJob) else 1
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Stop after the running jobs; at the second call stop now."""
@@ -132,26 +133,37 @@ class _Supervisor:
 
     def _hand_out(self) -> None:
         self._set_aside()
-        for idle in [slot for slot in self._slots if slot.ready and not slot.jobs]:
-            if not self._may_work(idle):
+        for slot in [slot for slot in self._slots if slot.idle]:
+            if not slot.idle or not self._may_work(slot):
                 continue
             job = self._next()
             if job is None:
                 return
-            jobs = [job, *self._beside(job)]
-            try:
-                idle.connection.send(jobs)
-            except OSError:  # it died while idle
-                self._waiting[:0] = jobs
-                self._replace(idle)
-                continue
-            idle.jobs = jobs
-            for each in jobs:
-                self._listener.started(each)
+            places = side_by_side(slot, self._slots, self._places(job), self._there)
+            if not places:  # until more have ended; those after it wait, too, or it would for ever
+                self._waiting.insert(0, job)
+                return
+            self._hand(job, places)
+
+    def _hand(self, job: Job, places: Sequence[Slot]) -> None:
+        jobs, slot = [job, *self._beside(job)], places[0]
+        try:
+            slot.connection.send(jobs)
+        except OSError:  # it died while idle
+            self._waiting[:0] = jobs
+            self._replace(slot)
+            return
+        slot.jobs = jobs
+        for other in places[1:]:
+            other.lender = slot
+        for each in jobs:
+            self._listener.started(each)
 
     def _beside(self, job: Job) -> list[Job]:
         """Take the waiting trials that train at once with one; what its worker died of runs alone."""
         if self._way.at_once < 2 or not isinstance(job, TrialJob) or job.key in self._deaths:
+            return []
+        if self._places(job) > 1:
             return []
         shape = self._shape(job)
         found = [
@@ -189,7 +201,7 @@ class _Supervisor:
                 return self._waiting.pop(index)
         return None
 
-    def _receive(self, slot: _Slot) -> None:
+    def _receive(self, slot: Slot) -> None:
         try:
             words: list[Word] = slot.connection.recv()
         except (EOFError, OSError):
@@ -204,7 +216,7 @@ class _Supervisor:
         for job, word in zip(jobs, words, strict=False):
             self._conclude(slot, job, word)
 
-    def _conclude(self, slot: _Slot, job: Job, word: Word) -> None:
+    def _conclude(self, slot: Slot, job: Job, word: Word) -> None:
         if word.taken:
             self._postpone(job, _TAKEN_FOR)
         elif word.error:
@@ -215,7 +227,7 @@ class _Supervisor:
             slot.streak.ended()
             self._listener.finished(job, word.seconds)
 
-    def _died(self, slot: _Slot) -> None:
+    def _died(self, slot: Slot) -> None:
         """Replace a worker; its jobs have a second chance, as they may not have been to blame."""
         slot.process.join(5)
         error = f"its worker process died (exit code {slot.process.exitcode})"
@@ -236,7 +248,7 @@ class _Supervisor:
         self._later.append((time.monotonic() + seconds, job))
         self._listener.postponed(job)
 
-    def _failed(self, slot: _Slot, job: Job, error: str) -> None:
+    def _failed(self, slot: Slot, job: Job, error: str) -> None:
         """Keep a failure; it may clear a slot that was set aside for failing at the same job."""
         self._unready.discard(job.key)
         if isinstance(job, PoolJob):
@@ -258,7 +270,7 @@ class _Supervisor:
                 continue
             self._slots.remove(slot)
             self._aside.append(slot)
-            self._end([slot])
+            end([slot])
             failed = slot.streak.jobs
             again = [job for job in failed if isinstance(job, TrialJob) and job.key not in self._retried]
             self._retried.update((job.key, slot) for job in again)
@@ -268,7 +280,7 @@ class _Supervisor:
                 f" others succeeded; {len(again)} of them run again elsewhere"
             )
 
-    def _may_work(self, slot: _Slot) -> bool:
+    def _may_work(self, slot: Slot) -> bool:
         """Tell whether a slot gets a job; one that fails alike waits until another shows why."""
         others = (each for each in self._slots if each is not slot and each.jobs)
         return not slot.streak.is_long or all(each.streak.is_long for each in others)
@@ -277,23 +289,11 @@ class _Supervisor:
         job.keep_failure(self._settings, error)
         self._listener.failed(job, error)
 
-    def _replace(self, slot: _Slot) -> None:
+    def _replace(self, slot: Slot) -> None:
         slot.connection.close()
-        slot.process, slot.connection = self._start()
+        slot.process, slot.connection = self._start(slot.number)
         slot.ready = False
 
     def close(self) -> None:
         """End all workers: idle ones leave by themselves, busy ones are killed."""
-        self._end(self._slots)
-
-    @staticmethod
-    def _end(slots: Sequence[_Slot]) -> None:
-        for slot in slots:
-            slot.connection.close()
-            if slot.jobs:
-                slot.process.kill()
-        for slot in slots:
-            slot.process.join(2)
-            if slot.process.is_alive():
-                slot.process.kill()
-                slot.process.join()
+        end(self._slots)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mousterian.errors import unknown_name
+from mousterian.training.distributed import Group, SharedUpdate
 from mousterian.training.feed import Batch, Stream
 from mousterian.training.recipes import Recipe
 from mousterian.training.update import Update
@@ -68,6 +69,8 @@ class CapturedUpdate(Update):
                     value.zero_()
         self.good.zero_()
         self._sound.fill_(True)
+        if self._scale is not None:
+            self._scale.reset()
 
     def step(self, batches: Sequence[Batch]) -> None:
         """Take one step on a batch from every stream."""
@@ -128,6 +131,7 @@ class CapturedUpdate(Update):
         _copy(state["modules"], self.modules.state_dict())
         self.good.copy_(state["good"])
         self._sound.copy_(state["sound"])
+        self._load_scale(state)
         past = state["optimiser"]["state"]
         learning = [p for group in self.optimiser.param_groups for p in group["params"]]
         for number, parameter in enumerate(learning):
@@ -160,6 +164,7 @@ def update_for(
     mode: str = "auto",
     key: str = "",
     models: bool = False,
+    group: Group | None = None,
 ) -> Update:
     """Return the update of a run.
 
@@ -172,6 +177,7 @@ def update_for(
         mode: one of MODES; "auto" is a graph on CUDA and eager elsewhere.
         key: runs with the same key and shapes share one captured update; empty: none is kept.
         models: the modules are stacks of several models.
+        group: the processes that train the modules together; their steps are eager.
 
     Raises:
         InputError: unknown mode.
@@ -180,6 +186,8 @@ def update_for(
         raise unknown_name("acceleration", mode, MODES)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # all batches have one shape: the fastest kernel is chosen once
+    if group is not None:
+        return SharedUpdate(group, modules, streams, recipe, device, parts=parts)
     eager = mode == "eager" or (mode == "auto" and device.type != "cuda")
     if eager or recipe.optimizer in _NEVER_CAPTURED:
         return Update(modules, streams, recipe, device, parts, models=models)

@@ -20,6 +20,7 @@ from mousterian.seeds import seed_for
 from mousterian.training.acceleration import update_for
 from mousterian.training.augmentation import channel_statistics, normalise
 from mousterian.training.checkpoint import Checkpoint
+from mousterian.training.distributed import Group
 from mousterian.training.feed import Feed, Look, Stream
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import Recipe
@@ -46,6 +47,7 @@ class Task:
             under it for the next such trial. Empty: nothing is kept.
         acceleration: "eager", "graph" (the step as a CUDA graph), "compile" (the same, compiled) or
             "auto": graph on CUDA, else eager.
+        group: the processes that train this task together, each on its device.
     """
 
     mixture: Mixture
@@ -57,6 +59,7 @@ class Task:
     parts: int = 1
     key: str = ""
     acceleration: str = "auto"
+    group: Group | None = None
 
 
 @dataclass(frozen=True)
@@ -196,8 +199,11 @@ class _Run:
             parts=task.parts,
             mode=task.acceleration,
             key=task.key and task.key + self._stage,
+            group=task.group,
         )
         first = self._resume(update, feeds)
+        if task.group is not None:
+            task.group.begin(update.modules, first, task.training_seed)
         for step in range(first, self._steps):
             update.rates(step, self._steps)
             update.step([feed.next() for feed in feeds])

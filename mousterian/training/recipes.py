@@ -72,6 +72,9 @@ class Recipe(BaseModel):
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of convolutions and products on accelerators; a CPU takes float32 always"
     )
+    devices: int = Field(
+        1, ge=1, description="devices that train one trial together, in equal shares of each batch"
+    )
 
     @model_serializer(mode="wrap")
     def _as_in_version_1(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -118,7 +121,7 @@ class Recipe(BaseModel):
 # Fields that version 1 of trials did not have.
 _ADDED = (
     "min_iterations", "side_learning_rate", "precision", "iterations_by_size", "warmup_iterations",
-    "resized_crop", "rand_augment", "mixup", "cutmix",
+    "resized_crop", "rand_augment", "mixup", "cutmix", "devices",
 )  # fmt: skip
 _LENGTHS = ("epochs", "iterations", "iterations_by_size")
 
@@ -134,6 +137,8 @@ _LENGTHS = ("epochs", "iterations", "iterations_by_size")
 #   0.003, 0.001 (here the middle one), and train 100 epochs on few shots.
 # he: A.7 of He et al.: zero-shot, few-shot (batches of 32 and 512 are options of the strategies),
 #   pre-training on synthetic images of the same classes or of many (wide), and transfer to CIFAR-100.
+# moco_v2: Chen et al. 2020, "Improved baselines with momentum contrastive learning", whose settings He et al.
+#   take for pre-training without labels; for a start from pre-trained weights they lower the rate to 0.003.
 # clip_fine_tune: B.2 of Geng et al.
 # small, fashion: this project's own, for embedded and CPU-sized data.
 # speedrun follows the design of airbench94 with Muon (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a
@@ -164,6 +169,7 @@ _ROWS: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
     "he_few_phase":    ({"epochs": 30},       ("adamw", 2e-3, 0.1,  512, "cosine",    0.0, 0, False)),
     "he_pretrain":     ({"epochs": 90},       ("adamw", 1e-4, 0.9,  512, "cosine",    0.0, 0, True)),
     "he_pretrain_wide": ({"epochs": 90},      ("sgd",   0.2,  1e-4, 512, "multistep", 0.0, 0, True)),
+    "moco_v2":         ({"epochs": 200},      ("sgd",  0.03, 1e-4, 256, "cosine",    0.0, 0, False)),
     "he_transfer":     ({"epochs": 200},      ("sgd",  3e-3,  5e-4, 128, "multistep", 0.0, 4, True)),
     "clip_fine_tune":  ({"epochs": 30},       ("adamw", 1e-5, 0.1,  512, "cosine",    0.0, 0, True)),
     "speedrun":        ({"epochs": 10},       ("muon", 0.24, 4e-5, 2000, "linear", 0.0, 2, "alternating")),

@@ -13,9 +13,7 @@ from mousterian.errors import InputError
 from mousterian.training.feed import DTYPES, Batch, Stream
 from mousterian.training.muon import Muon
 from mousterian.training.recipes import Recipe
-
-# float16 has no room for the small gradients of a mean loss; a fixed scale needs no look at the device.
-_FLOAT16_SCALE = 1024.0
+from mousterian.training.scaling import LossScale
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -106,7 +104,7 @@ class Update:
         self.optimiser = optimiser(learning, recipe, batch, captured=self.captured, models=models)
         self._learning = learning
         half = recipe.precision == "float16" and device.type != "cpu"
-        self._scale = _FLOAT16_SCALE if half else 1.0
+        self._scale = LossScale(device, dynamic=not models) if half else None
         self.good = torch.zeros((), dtype=torch.int64, device=device)
         self._sound = torch.ones((), dtype=torch.bool, device=device)
 
@@ -128,20 +126,28 @@ class Update:
         self._apply(batches)
 
     def _apply(self, batches: Sequence[Batch]) -> None:
-        total = torch.zeros((), device=self._device)
-        if self._parts == 1:
-            total = self._total(batches)
-            (total * self._scale if self._scale != 1 else total).backward()  # type: ignore[no-untyped-call]
-        else:
-            for part in self._cut(batches):
-                piece = self._total(part, [len(each[1]) for each in batches])
-                (piece * self._scale).backward()  # type: ignore[no-untyped-call]
-                total = total + piece.detach()
-        if self._scale != 1:
-            torch._foreach_div_([p.grad for p in self._learning if p.grad is not None], self._scale)
+        total = self._backward(batches)
+        if self._scale is not None:
+            self._scale.unscale([p.grad for p in self._learning if p.grad is not None])
         self.optimiser.step()
         self._sound.logical_and_(torch.isfinite(total.detach()))
         self.good.add_(self._sound)
+
+    def _backward(self, batches: Sequence[Batch]) -> Tensor:
+        """Add up the batches' gradients, scaled where there is a scale; return the loss as it is."""
+        if self._parts == 1:
+            whole = self._total(batches)
+            self._scaled(whole).backward()  # type: ignore[no-untyped-call]
+            return whole
+        total = torch.zeros((), device=self._device)
+        for part in self._cut(batches):
+            piece = self._total(part, [len(each[1]) for each in batches])
+            self._scaled(piece).backward()  # type: ignore[no-untyped-call]
+            total = total + piece.detach()
+        return total
+
+    def _scaled(self, loss: Tensor) -> Tensor:
+        return loss if self._scale is None else self._scale.scaled(loss)
 
     def _total(self, batches: Sequence[Batch], whole: Sequence[int] | None = None) -> Tensor:
         """Return the weighted sum of the streams' mean losses; of their shares in whole batches, if given."""
@@ -177,12 +183,13 @@ class Update:
 
     def state(self) -> dict[str, Any]:
         """Return all that the step changes, for a checkpoint."""
-        return {
+        state = {
             "modules": self.modules.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "good": self.good,
             "sound": self._sound,
         }
+        return state if self._scale is None else {**state, "scale": self._scale.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
@@ -190,6 +197,11 @@ class Update:
         self.optimiser.load_state_dict(state["optimiser"])
         self.good.copy_(state["good"])
         self._sound.copy_(state["sound"])
+        self._load_scale(state)
+
+    def _load_scale(self, state: dict[str, Any]) -> None:
+        if self._scale is not None and "scale" in state:
+            self._scale.load(state["scale"])
 
     def weights_finite(self) -> bool:
         """Tell whether all that was learnt is finite; waits for the device."""

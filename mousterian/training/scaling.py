@@ -1,0 +1,65 @@
+"""The loss scale of float16, which has no room for the small gradients of a mean loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+FIRST = 2.0**16
+FIXED = 2.0**10
+STEPS_TO_GROW = 2000  # without an overflow, until the scale is doubled
+
+
+class LossScale:
+    """A factor on the loss: halved when a gradient overflows, doubled when none has for long.
+
+    It lives on the device and is changed there, so that no host waits for it and a CUDA graph can hold it. A
+    step whose gradients overflowed is taken with gradients of zero.
+
+    Args:
+        device: where the gradients are.
+        dynamic: False for a fixed factor: several models in one step, of which one that overflows would
+            take the gradients of all others.
+    """
+
+    def __init__(self, device: torch.device, *, dynamic: bool = True) -> None:
+        self._dynamic = dynamic
+        self._value = torch.zeros((), device=device)
+        self._calm = torch.zeros((), dtype=torch.int32, device=device)  # steps since the last overflow
+        self._overflow = torch.zeros((), device=device)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, at the same addresses."""
+        self._value.fill_(FIRST if self._dynamic else FIXED)
+        self._calm.zero_()
+
+    def scaled(self, loss: Tensor) -> Tensor:
+        """Return the loss times the factor."""
+        return loss * self._value
+
+    @torch.no_grad()
+    def unscale(self, gradients: Sequence[Tensor]) -> None:
+        """Divide gradients by the factor, or clear them if one has overflowed; then adapt the factor."""
+        if not self._dynamic:
+            torch._foreach_div_(list(gradients), self._value)
+            return
+        self._overflow.zero_()
+        torch._amp_foreach_non_finite_check_and_unscale_(
+            list(gradients), self._overflow, self._value.reciprocal()
+        )
+        overflowed = self._overflow > 0
+        for gradient in gradients:
+            gradient.masked_fill_(overflowed, 0.0)
+        torch._amp_update_scale_(self._value, self._calm, self._overflow, 2.0, 0.5, STEPS_TO_GROW)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what a checkpoint keeps."""
+        return {"value": self._value, "calm": self._calm}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from a state."""
+        self._value.copy_(state["value"])
+        self._calm.copy_(state["calm"])
