@@ -174,7 +174,7 @@ class Contender:
     def _grid_trial(self, seed: int) -> trial.Trial:
         plugin = plugins.find("models", self.setting.model)
         return trial.Trial(
-            dataset=trial.Choice("npz", {"path": "data.npz"}),
+            dataset=trial.DatasetChoice("npz", {"path": "data.npz"}),
             imbalance=1.0,
             n_base=len(self.train),
             n_real_plus=0,

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mousterian import plugins
+from mousterian.errors import InputError, unknown_name
 from mousterian.images import TrialImages
+from mousterian.pools import BASE
 from mousterian.seeds import canonical
 from mousterian.supply import load_images
 
@@ -61,7 +63,30 @@ def check_evaluations(trial: Trial, data_dir: Path | None) -> None:
         if plugin.has_check:
             train, test = (load_images(trial.dataset, split, data_dir) for split in ("train", "test"))
             nothing = np.zeros(0, dtype=np.int64)
-            plugin.check(TrialImages(train, test, nothing, None, 0, 0, data_dir), each.options)
+            seen = TrialImages(train, test, nothing, None, 0, 0, data_dir, trial.dataset.unseen)
+            plugin.check(seen, each.options)
+
+
+def check_classes(trial: Trial, data_dir: Path | None) -> None:
+    """Refuse unseen classes that the dataset has not, too few on a side, and images of them from S_base.
+
+    Raises:
+        InputError: with the nearest right name, or the way out.
+    """
+    names = load_images(trial.dataset, "train", data_dir).class_names
+    unseen, generator = trial.dataset.unseen, trial.generator
+    for name in unseen:
+        if name not in names:
+            raise unknown_name("class", name, names, hint="unseen_classes names classes of the dataset")
+    if unseen and not 2 <= len(unseen) <= len(names) - 2:
+        raise InputError(
+            f"{len(unseen)} of {len(names)} classes are unseen: both sides of a split need two or more"
+        )
+    if unseen and generator and generator.trained_on == BASE:
+        raise InputError(
+            f"{generator.name} learns from S_base, which has no image of the unseen classes to draw",
+            hint='give trained_on = "upstream" with n_upstream, or a generator that was trained elsewhere',
+        )
 
 
 class _Untrained:

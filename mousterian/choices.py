@@ -12,7 +12,7 @@ from mousterian.errors import InputError, InputErrors, unknown_name
 from mousterian.gridfile import GridFile, Source
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.training.recipes import recipe
-from mousterian.trial import Choice, GeneratorChoice
+from mousterian.trial import Choice, DatasetChoice, GeneratorChoice
 
 T = TypeVar("T")
 _TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
@@ -78,6 +78,37 @@ def chosen(kind: str, entries: Sequence[Any], key: str, faults: Faults, data_dir
 
         found += faults.attempt((key, index), make) or []
     return found
+
+
+def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[DatasetChoice]:
+    """Return the datasets that a grid file names, one for each way that its classes are split."""
+    found: list[DatasetChoice] = []
+    for index, entry in enumerate(entries):
+
+        def make(entry: Any = entry) -> list[DatasetChoice]:
+            name, options = _split(entry)
+            splits = _class_splits(options.pop("unseen_classes", []))
+            plugin = plugins.find("datasets", name)
+            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
+            return [
+                DatasetChoice(name, each, plugin.stamp(data_dir, each), unseen)
+                for each in resolved
+                for unseen in splits
+            ]
+
+        found += faults.attempt(("dataset", index), make) or []
+    return found
+
+
+def _class_splits(given: Any) -> list[tuple[str, ...]]:
+    """Return the unseen classes of each split: a list of names is one split, a list of such lists several."""
+    splits = given if isinstance(given, list) and given and isinstance(given[0], list) else [given]
+    for names in splits:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(
+                f"unseen_classes is a list of class names, or a list of such lists, not {given!r}"
+            )
+    return [tuple(sorted(set(names))) for names in splits]
 
 
 def recipes(entries: Sequence[Any], faults: Faults) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mousterian import choices, gridfile
-from mousterian.checking import check_evaluations, check_strategy, what_matters
+from mousterian.checking import check_classes, check_evaluations, check_strategy, what_matters
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, unknown_name
 from mousterian.executors._failures import GivesUp
@@ -22,8 +22,8 @@ from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.rows import identity_columns
 from mousterian.store import DONE, STATUSES, Store
 from mousterian.subsets import check_balance
-from mousterian.supply import generator_indices, load_images
-from mousterian.trial import Choice, GeneratorChoice, Settings, Trial
+from mousterian.supply import generator_indices, load_images, unseen_labels
+from mousterian.trial import Choice, DatasetChoice, GeneratorChoice, Settings, Trial
 
 T = TypeVar("T")
 _TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
@@ -91,15 +91,16 @@ def trials_of(grid: GridFile, source: Source, data_dir: Path | None = None) -> l
     axes = {
         kind: choices.chosen(kind, getattr(grid, key), key, faults, folder) for key, kind in _KINDS.items()
     }
+    datasets = choices.datasets(grid.dataset, faults, folder)
     recipes = choices.recipes(grid.recipe, faults)
     generators = choices.generators(grid, faults, folder)
     faults.tell()
-    made = faults.attempt(("n_base",), lambda: list(_trials(grid, axes, recipes, generators)))
+    made = faults.attempt(("n_base",), lambda: list(_trials(grid, datasets, axes, recipes, generators)))
     faults.tell()
     return list({trial.key: trial for trial in made or ()}.values())
 
 
-_KINDS = {"dataset": "datasets", "model": "models", "strategy": "strategies", "evaluation": "evaluations"}
+_KINDS = {"model": "models", "strategy": "strategies", "evaluation": "evaluations"}
 
 
 def _cells(grid: GridFile) -> Iterator[tuple[int, int, int, Sequence[int]]]:
@@ -126,12 +127,13 @@ def _counts(ratios: Sequence[float], n_base: int) -> list[int]:
 
 def _trials(
     grid: GridFile,
+    datasets: Sequence[DatasetChoice],
     axes: Mapping[str, Sequence[Choice]],
     recipes: Sequence[Mapping[str, Any]],
     generators: Sequence[GeneratorChoice],
 ) -> Iterator[Trial]:
     combinations = product(
-        axes["datasets"], grid.imbalance, axes["models"], axes["strategies"], recipes, grid.subset_seeds
+        datasets, grid.imbalance, axes["models"], axes["strategies"], recipes, grid.subset_seeds
     )
     for (dataset, imbalance, model, strategy, chosen, subset_seed), cell in product(
         combinations, list(_cells(grid))
@@ -188,6 +190,8 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
     faults = choices.Faults(source)
     for dataset in {(trial.dataset.name, trial.dataset.json): trial.dataset for trial in trials}.values():
         faults.attempt(("dataset",), partial(_check_splits, dataset, data_dir))
+    for trial in {(t.dataset.text, t.generator and t.generator.text): t for t in trials}.values():
+        faults.attempt(("dataset",), partial(check_classes, trial, data_dir))
     faults.tell()
     seen = set()
     for trial in trials:
@@ -200,12 +204,8 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
 
         def check(trial: Trial = trial) -> None:
             train = load_images(trial.dataset, "train", data_dir)
-            classes = len(train.class_names)
-            if trial.n_base < classes:
-                raise InputError(
-                    f"n_base {trial.n_base} is less than one image for each of {classes} classes"
-                )
-            check_balance(train.labels, classes, trial.n_base, trial.n_real_plus, trial.imbalance)
+            sizes = (len(train.class_names), trial.n_base, trial.n_real_plus, trial.imbalance)
+            check_balance(train.labels, *sizes, unseen_labels(trial, train))
             generator_indices(trial, train)
 
         faults.attempt(("generator",) if upstream_size else ("n_base",), check)

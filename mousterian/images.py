@@ -90,6 +90,7 @@ class TrialImages:
         synthetic: a pool's images, of which the first `n_syn_plus` are added; None without a pool.
         n_base: how many of `real`, from the first, are S_base.
         data_dir: where other datasets are kept, for an evaluation on them; None for the default.
+        unseen: names of the classes that `real` has no image of, by the grid's word; none of them by default.
     """
 
     train: ImageSet
@@ -99,3 +100,4 @@ class TrialImages:
     n_syn_plus: int
     n_base: int
     data_dir: Path | None = None
+    unseen: tuple[str, ...] = ()

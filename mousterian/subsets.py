@@ -7,6 +7,8 @@ S_base(n) is inside S_base(m) for n < m, and base + real added is the continuati
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,20 +30,28 @@ def class_weights(classes: int, imbalance: float = 1.0) -> NDArray[np.float64]:
     return imbalance ** -(np.arange(classes) / max(classes - 1, 1))
 
 
-def ordering(labels: NDArray[np.int64], classes: int, subset_seed: int, imbalance: float = 1.0) -> Indices:
+def ordering(
+    labels: NDArray[np.int64],
+    classes: int,
+    subset_seed: int,
+    imbalance: float = 1.0,
+    unseen: Collection[int] = (),
+) -> Indices:
     """Return the order, (N,) int64, whose every prefix is a class-balanced or long-tailed subset.
 
     Each class is shuffled by its own seed; then the classes take turns in proportion to their weights
     (the j-th image of class k comes at (j + 1/2) / w_k: Sainte-Laguë's rule, which never takes an image
     away when the subset grows). Balanced prefixes are equal to within one image until a class runs out.
+    Classes that are `unseen` are left out; the images of the others come in the order that they have among
+    themselves in any case, if that is balanced.
     """
-    weights = class_weights(classes, imbalance)
+    seen = [label for label in range(classes) if label not in unseen]
     indices, turns, owners = [], [], []
-    for label in range(classes):
+    for label, weight in zip(seen, class_weights(len(seen), imbalance), strict=True):
         members = np.flatnonzero(labels == label)
         random = np.random.default_rng(seed_for("subset", subset_seed, label))
         indices.append(random.permutation(members))
-        turns.append((np.arange(len(members)) + 0.5) / weights[label])
+        turns.append((np.arange(len(members)) + 0.5) / weight)
         owners.append(np.full(len(members), label))
     order = np.lexsort((np.concatenate(owners), np.concatenate(turns)))
     return np.concatenate(indices)[order].astype(np.int64)
@@ -56,24 +66,32 @@ def base_and_real(order: Indices, n_base: int, n_real_plus: int) -> tuple[Indice
     return order[:n_base], order[n_base : n_base + n_real_plus]
 
 
-def check_balance(
-    labels: NDArray[np.int64], classes: int, n_base: int, n_real_plus: int, imbalance: float = 1.0
+def check_balance(  # noqa: PLR0917 (as `ordering`, with the sizes between)
+    labels: NDArray[np.int64],
+    classes: int,
+    n_base: int,
+    n_real_plus: int,
+    imbalance: float = 1.0,
+    unseen: Collection[int] = (),
 ) -> None:
     """Refuse sizes for which a class runs out, so that the rule cannot be kept, or has no base image.
 
     Raises:
         InputError: with the largest n_base + n_real_plus, or the smallest n_base, that can be had.
     """
-    weights = class_weights(classes, imbalance)
+    seen = np.array([label for label in range(classes) if label not in unseen])
+    if n_base < len(seen):
+        raise InputError(f"n_base {n_base} is less than one image for each of {len(seen)} classes")
+    weights = class_weights(len(seen), imbalance)
     share = weights / weights.sum()
-    there = np.bincount(labels, minlength=classes)
+    there = np.bincount(labels, minlength=classes)[seen]
     # In a prefix of n images a class has n·share to within one, as in Sainte-Laguë's rule.
     most = int(np.min((there + 0.5) / share))
     if n_base + n_real_plus > most:
         short = int(np.argmin((there + 0.5) / share))
         raise InputError(
             f"n_base {n_base} + n_real_plus {n_real_plus} cannot be had with the classes in proportion: class"
-            f" {short} has only {there[short]} images",
+            f" {seen[short]} has only {there[short]} images",
             hint=f"the largest n_base + n_real_plus is {most}",
         )
     least = int(np.ceil(0.5 / share.min()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from mousterian.filtering import Filtered, Sight
 from mousterian.generators._sampler import Progress, silent
 from mousterian.images import ImageSet, TrialImages
 from mousterian.pools import UPSTREAM, Pool
+from mousterian.seeds import canonical
 
 if TYPE_CHECKING:
     import torch
@@ -32,12 +34,18 @@ def _load(name: str, options: str, split: str, data_dir: Path | None) -> ImageSe
 
 def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
     """Return the training or test images of a dataset; kept in memory for the next call."""
-    return _load(dataset.name, dataset.json, split, data_dir)
+    return _load(dataset.name, canonical(dict(dataset.options)), split, data_dir)
+
+
+def unseen_labels(trial: Trial, images: ImageSet) -> tuple[int, ...]:
+    """Return the labels of the trial's unseen classes, in label order."""
+    return tuple(label for label, name in enumerate(images.class_names) if name in trial.dataset.unseen)
 
 
 def real_indices(trial: Trial, train: ImageSet) -> tuple[subsets.Indices, subsets.Indices]:
-    """Return the indices of the trial's S_base and of its real additions."""
-    order = subsets.ordering(train.labels, len(train.class_names), trial.subset_seed, trial.imbalance)
+    """Return the indices of the trial's S_base and of its real additions: none of an unseen class."""
+    classes, unseen = len(train.class_names), unseen_labels(trial, train)
+    order = subsets.ordering(train.labels, classes, trial.subset_seed, trial.imbalance, unseen)
     return subsets.base_and_real(order, trial.n_base, trial.n_real_plus)
 
 
@@ -68,6 +76,8 @@ def pool_of(trial: Trial, settings: Settings) -> Pool | None:
 def make_pool(trial: Trial, count: int, settings: Settings, progress: Progress = silent) -> Filtered | None:
     """Make the first `count` images of the trial's pool, or so many that its filters keep `count`.
 
+    Where the trial has unseen classes, `count` are of these; the pool has images of all classes.
+
     Returns:
         The filtered pool; None where there are no filters.
     """
@@ -76,6 +86,7 @@ def make_pool(trial: Trial, count: int, settings: Settings, progress: Progress =
         return None
     device = device_named(settings.device)
     train = load_images(trial.dataset, "train", settings.data_dir)
+    count = _with_all_classes(trial, train, count)
 
     def test() -> ImageSet:
         return load_images(trial.dataset, "test", settings.data_dir)
@@ -100,22 +111,36 @@ def images_of(trial: Trial, settings: Settings) -> TrialImages:
     synthetic = _synthetic(trial, settings) if trial.n_syn_plus else None
     base, real_plus = real_indices(trial, train)
     real = np.concatenate([base, real_plus])
-    return TrialImages(train, test, real, synthetic, trial.n_syn_plus, trial.n_base, settings.data_dir)
+    sizes = (trial.n_syn_plus, trial.n_base)
+    return TrialImages(train, test, real, synthetic, *sizes, settings.data_dir, trial.dataset.unseen)
 
 
-_held: dict[tuple[Path, str], ImageSet] = {}
+def _with_all_classes(trial: Trial, train: ImageSet, count: int) -> int:
+    """Return how many images of a pool, its classes taking turns, hold `count` that the trial uses."""
+    unseen, classes = len(trial.dataset.unseen), len(train.class_names)
+    return math.ceil(count / unseen) * classes if unseen else count
+
+
+_held: dict[tuple[Path, str, tuple[str, ...]], ImageSet] = {}
 
 
 def _synthetic(trial: Trial, settings: Settings) -> ImageSet | None:
-    """Return at least the trial's synthetic images; those of the last pool stay in memory."""
+    """Return at least the trial's synthetic images; those of the last pool stay in memory.
+
+    Where it has unseen classes these are of them alone (main paper, 3.3.2): the pool in its order, the other
+    classes left out.
+    """
     pool = pool_of(trial, settings)
     if pool is None:
         return None
-    key = (pool.folder, trial.source_key)
+    key = (pool.folder, trial.source_key, trial.dataset.unseen)
     held = _held.get(key)
     if held is None or len(held) < trial.n_syn_plus:
         filtered = make_pool(trial, trial.n_syn_plus, settings)
-        held = (filtered or pool).read(trial.n_syn_plus)
+        train = load_images(trial.dataset, "train", settings.data_dir)
+        held = (filtered or pool).read(_with_all_classes(trial, train, trial.n_syn_plus))
+        if unseen := unseen_labels(trial, train):
+            held = held.take(np.flatnonzero(np.isin(held.labels, unseen)))
         _held.clear()
         _held[key] = held
     return held

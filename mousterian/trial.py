@@ -44,6 +44,26 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class DatasetChoice(Choice):
+    """A dataset, and the classes that no real image of a mixture is of, sorted by name."""
+
+    unseen: tuple[str, ...] = ()
+
+    def _with_unseen(self, values: Mapping[str, Any]) -> str:
+        return canonical({**values, "unseen_classes": list(self.unseen)} if self.unseen else dict(values))
+
+    @cached_property
+    def text(self) -> str:
+        """Which one it is and its unseen classes, as JSON text; `describe` and so pools know of no split."""
+        return self._with_unseen(self.describe())
+
+    @cached_property
+    def json(self) -> str:
+        """The options, the unseen classes among them where there are any, as JSON text."""
+        return self._with_unseen(self.options)
+
+
+@dataclass(frozen=True)
 class GeneratorChoice(Choice):
     """A generator, what it is trained on, its seed, and the filters that all images used have passed."""
 
@@ -111,7 +131,7 @@ class Settings:
 class Trial:
     """One training run of one cell with one seed: all that decides its result."""
 
-    dataset: Choice
+    dataset: DatasetChoice
     imbalance: float
     n_base: int
     n_real_plus: int
@@ -155,6 +175,8 @@ class Trial:
             "imbalance": self.imbalance,
             "n_base": self.n_base,
         }
+        if self.dataset.unseen:
+            base["unseen_classes"] = list(self.dataset.unseen)
         filters = self.generator.filters if self.generator else ()
         return tuple(Sieve(each.name, each.options, each.stamp, base) for each in filters)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, nearest
@@ -110,3 +112,17 @@ def _hint(name: str, class_names: tuple[str, ...]) -> str:
     return (
         f"{near}Classes are matched by name: give both sets the same, for folders with the option `classes`"
     )
+
+
+class Limited(nn.Module):
+    """A classifier that never answers with a class that is not allowed."""
+
+    def __init__(self, model: nn.Module, allowed: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.allowed = allowed
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (N, classes), -inf for classes that are not allowed."""
+        logits: Tensor = self.model(images)
+        return logits.masked_fill(~self.allowed, -torch.inf)

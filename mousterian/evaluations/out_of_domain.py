@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mousterian.evaluations._calling import named, score
-from mousterian.evaluations._sets import elsewhere, in_classes, stamp_of, text_of
+from mousterian.evaluations._sets import Limited, elsewhere, in_classes, stamp_of, text_of
 from mousterian.images import ImageSet, TrialImages
 from mousterian.training.loop import Normalised
 
@@ -49,7 +49,7 @@ def evaluate_trial(
             classifier's.
     """
     asked = in_classes(elsewhere(dataset, split, images), images.train.class_names)
-    limited = _Limited(model, _allowed(asked).to(device))
+    limited = Limited(model, _allowed(asked).to(device))
     plugin, options = named(evaluation)
     found = score(plugin, options, limited, replace(images, test=asked), device)
     return {"evaluation_set": f"{text_of(dataset)}/{split}", **found}
@@ -82,17 +82,3 @@ def _allowed(asked: ImageSet) -> Tensor:
     """Return (classes,) bool: which classes the set has images of."""
     counts = np.bincount(asked.labels, minlength=len(asked.class_names))
     return torch.from_numpy(counts > 0)
-
-
-class _Limited(nn.Module):
-    """A classifier that never answers with a class that is not allowed."""
-
-    def __init__(self, model: nn.Module, allowed: Tensor) -> None:
-        super().__init__()
-        self.model = model
-        self.allowed = allowed
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes), -inf for classes that are not allowed."""
-        logits: Tensor = self.model(images)
-        return logits.masked_fill(~self.allowed, -torch.inf)
