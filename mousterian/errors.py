@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # What one plug-in of a kind is called, where that is not the kind's name without its s.
 _ONE = {"strategies": "strategy", "quality": "quality measure", "features": "feature space"}
@@ -38,15 +38,29 @@ class InputErrors(InputError):  # noqa: N818 (several of them)
 
 
 def one(kind: str) -> str:
-    """Return what one plug-in of a kind is called in a message: a dataset, a strategy."""
+    """Return what one plug-in of a kind is called in a message.
+
+    >>> one("datasets"), one("strategies")
+    ('dataset', 'strategy')
+    """
     return _ONE.get(kind, kind.removesuffix("s"))
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the known name that looks most like `name`, or None if none comes near."""
+    """Return the known name that looks most like `name`, or None if none comes near.
+
+    >>> nearest("digit", ["cifar10", "digits"])
+    'digits'
+    """
     known = {candidate.lower(): candidate for candidate in names}
     matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return known[matches[0]] if matches else None
+
+
+def first_of(names: Sequence[str], most: int = 5) -> str:
+    """Return the first of many names for a message, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def unknown_name(

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mousterian import plugins
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_of
 from mousterian.generators._sampler import Progress, silent
 from mousterian.images import ImageSet
 from mousterian.locks import held
@@ -143,11 +143,10 @@ class Filtered:
     def _falls_short(self, wanted: NDArray[np.int64], kept: NDArray[np.int64]) -> InputError:
         names = self.pool.class_names
         short = [f"{names[k]} ({kept[k]} of {wanted[k]})" for k in np.flatnonzero(kept < wanted)]
-        more = f" and {len(short) - 5} more classes" if len(short) > 5 else ""
         filters = ", ".join(sieve.name for sieve in self.sieves)
         return InputError(
             f"too few images of the pool {self.pool.identity.label} pass its filters ({filters}):"
-            f" {', '.join(short[:5])}{more}, of {len(self._kept)} that were looked at",
+            f" {first_of(short)}, of {len(self._kept)} that were looked at",
             where=str(self.pool.folder),
             hint="make the filter less strict, r_syn or n_syn_plus smaller, or use a better generator",
         )

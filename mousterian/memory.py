@@ -9,6 +9,7 @@ import gc
 import logging
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,29 +37,44 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
-def in_halves(count: int, make: Callable[[slice], NDArray[Any]]) -> NDArray[Any]:
-    """Return what `make` gives for rows 0 to `count`, one after the other in halves where memory runs out.
+@dataclass
+class Portions:
+    """Makes rows one after the other, in halves where memory runs out, and remembers how many it holds.
 
-    Raises:
-        InputError: it does not suffice for one row.
+    Attributes:
+        most: rows that are made at once; fewer from the moment that memory ran out for so many.
     """
 
-    def made(first: int, end: int) -> NDArray[Any]:
-        try:
-            return make(slice(first, end))
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = str(error).partition("\n")[0]
-        # Out here, so that what the error's traceback held is free.
-        free()
-        if end - first < 2:
+    most: int = sys.maxsize
+
+    def made(self, count: int, make: Callable[[slice], NDArray[Any]]) -> NDArray[Any]:
+        """Return what `make` gives for rows 0 to `count`.
+
+        Raises:
+            InputError: memory does not suffice for one row.
+        """
+        parts: list[NDArray[Any]] = []
+        first = 0
+        while first < count:
+            end = min(first + self.most, count)
+            try:
+                parts.append(make(slice(first, end)))
+                first = end
+                continue
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = str(error).partition("\n")[0]
+            # Out here, so that what the error's traceback held is free.
+            free()
+            self._fewer(end - first, reason)
+        return np.concatenate(parts)
+
+    def _fewer(self, tried: int, reason: str) -> None:
+        if tried < 2:
             raise InputError(
                 f"memory does not suffice to generate one image at a time ({reason})",
                 hint="use another device, or a smaller generator",
             )
-        middle = (first + end) // 2
-        _log.warning("memory ran out for %d images at once; going on with %d", end - first, middle - first)
-        return np.concatenate([made(first, middle), made(middle, end)])
-
-    return made(0, count)
+        self.most = tried // 2
+        _log.warning("memory ran out for %d images at once; going on with %d", tried, self.most)

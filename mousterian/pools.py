@@ -23,7 +23,7 @@ from mousterian.errors import InputError
 from mousterian.generators._sampler import Context, Progress, asked, silent
 from mousterian.images import ImageSet, concatenate
 from mousterian.locks import held
-from mousterian.memory import in_halves
+from mousterian.memory import Portions
 from mousterian.seeds import canonical, digest
 from mousterian.shards import DAMAGE, Arrays
 from mousterian.store import write_atomically
@@ -111,6 +111,7 @@ class Pool:
         self.class_names = class_names
         self.folder = pools / identity.key
         self.shard_size = shards.size(len(class_names))
+        self._portions = Portions()
 
     def _missing(self, count: int) -> list[int]:
         wanted = range(math.ceil(count / self.shard_size))
@@ -180,7 +181,7 @@ class Pool:
 
     def _batch(self, first: int, end: int, sampler: Any, shape: tuple[int, int, int]) -> Arrays:
         labels, indices, seeds = asked(np.arange(first, end), len(self.class_names), self.identity.seed)
-        images = in_halves(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        images = self._portions.made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
             raise InputError(
                 f"the generator gave {images.dtype} {images.shape} for {len(labels)} images of {shape}",
@@ -236,6 +237,14 @@ class Pool:
             if len(found) < count:
                 found += [str(text) for text in self._arrays(path).get("prompts", ())]
         return found[:count]
+
+    def classes(self) -> int:
+        """Return of how many classes its images are, by the first shard; 0 if there is none that is sound."""
+        try:
+            labels = shards.column(shards.path(self.folder, 0), "labels")
+        except DAMAGE:
+            return 0
+        return 0 if labels is None or not len(labels) else int(labels.max()) + 1
 
     def set_damaged_aside(self) -> Sequence[Path]:
         """Take every damaged shard out of the pool, for `ensure` to make anew; return their new names."""

@@ -96,6 +96,12 @@ def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subjec
         identity, pool = _made_elsewhere(place, dataset, train, count)
         return Subject(identity, pool, (), dataset, train, test, None)
     own = Pool(place.parent, identity, train.class_names)
+    if 0 < own.classes() != len(train.class_names):
+        raise InputError(
+            f"its images are of {own.classes()} classes, those of {dataset.name} of {len(train.class_names)}",
+            where=str(place),
+            hint=f"give --real a dataset of the pool's classes; its own is {identity.dataset['name']}",
+        )
     pool = own.read(count or _images_in(own))
     if pool.shape != train.shape:
         raise InputError(

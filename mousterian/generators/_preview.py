@@ -12,7 +12,7 @@ from torch import nn
 from mousterian.errors import InputError
 from mousterian.generators._sampler import Context, Sampler, asked
 from mousterian.images import ImageSet
-from mousterian.memory import in_halves
+from mousterian.memory import Portions
 from mousterian.sheets import CLASSES, COLUMNS, sheet
 from mousterian.store import write_atomically
 
@@ -60,5 +60,5 @@ class Preview:
         positions = np.arange(columns * classes)
         labels, indices, seeds = asked(positions[positions % classes < CLASSES], classes, context.seed)
         sampler = self._sampler_of(network)
-        images = in_halves(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        images = Portions().made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         return ImageSet(images, labels, context.class_names, np.ones(len(labels), dtype=bool))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mousterian import plugins
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_of
 from mousterian.generators._sampler import Context
 from mousterian.store import write_atomically
 
@@ -35,7 +35,7 @@ def written(
     prompts = _made(given, names, context.seed)
     without = [name for name, texts in zip(names, prompts, strict=True) if not texts]
     if without:
-        raise InputError(f"no prompts were written for {', '.join(without[:5])}", where=f"prompts {given}")
+        raise InputError(f"no prompts were written for {first_of(without)}", where=f"prompts {given}")
     context.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(_path(context), json.dumps(prompts, indent=1, ensure_ascii=False).encode())
     return prompts

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.decoding import SUFFIXES, decode
-from mousterian.errors import InputError, nearest
+from mousterian.errors import InputError, first_of, nearest
 from mousterian.generators._sampler import Context
 from mousterian.seeds import file_stamp
 
@@ -83,6 +83,13 @@ def load(context: Context, *, path: str, synthetic_folder: str = "") -> _Sampler
             where=str(where),
         )
     by_class = [np.flatnonzero(labels == label) for label in range(len(context.class_names))]
+    without = [name for name, rows in zip(context.class_names, by_class, strict=True) if not len(rows)]
+    if without:
+        raise InputError(
+            f"there is no image of {first_of(without)}",
+            where=str(where),
+            hint="a pool has images of every class: add them, or use a dataset of the classes that are there",
+        )
     return _Sampler(sources, by_class, context, str(where))
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mousterian import clip as clip_models
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_of
 from mousterian.generators._captioned import Captioned, Columns, Place, captions, pictures
 from mousterian.generators._sampler import Context
 from mousterian.resizing import cropped, to_array, to_tensor, with_channels
@@ -191,9 +191,8 @@ def _check(class_names: Sequence[str], labels: Sequence[int], source: Path, what
     counts = Counter(labels)
     without = [name for label, name in enumerate(class_names) if not counts[label]]
     if without:
-        more = f" and {len(without) - 5} more" if len(without) > 5 else ""
         raise InputError(
-            f"no image of {', '.join(without[:5])}{more} {what}",
+            f"no image of {first_of(without)} {what}",
             where=str(source),
             hint=f"give a larger upstream pool, or {way_out}",
         )
