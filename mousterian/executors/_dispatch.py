@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from mousterian import trial
 from mousterian.errors import InputError
@@ -105,6 +105,31 @@ class Stop:
             raise KeyboardInterrupt
         self.wanted = True
         self._listener.stopping()
+
+
+class Driver(Protocol):
+    """What keeps a cluster busy."""
+
+    def run(self, stop: Stop) -> None:
+        """Run until nothing is left, or until what runs is done when a stop is wanted."""
+
+    def close(self) -> None:
+        """Stop what still runs."""
+
+
+def drive(driver: Driver, listener: Listener) -> None:
+    """Let a driver run, and leave nothing running however that ends.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed once, and what ran has ended, or twice.
+    """
+    with Stop(listener) as stop:
+        try:
+            driver.run(stop)
+        finally:
+            driver.close()
+    if stop.wanted:
+        raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)

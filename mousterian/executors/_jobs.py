@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
+from mousterian.devices import devices_asked
 from mousterian.locks import TakenError
 from mousterian.rows import failed_row
 from mousterian.store import Store
@@ -29,6 +30,10 @@ class PoolJob:
         """Make what is missing of the pool; of two processes that want it, one waits for the other."""
         with Store(settings.store).in_use():
             make_pool(self.trial, self.count, settings)
+
+    def devices(self, settings: Settings) -> int:
+        """Return how many devices the job takes at once."""
+        return 1
 
     def keep_failure(self, settings: Settings, error: str) -> None:
         """Keep nothing: the trials that need the pool keep the error."""
@@ -66,6 +71,10 @@ class TrialJob:
         with store.claimed(self.key, wait=wait):
             if self.again or not store.outcome(self.key):
                 run_and_keep(self.trial, settings)
+
+    def devices(self, settings: Settings) -> int:
+        """Return how many devices train the trial together."""
+        return devices_asked(self.trial, settings)
 
     def keep_failure(self, settings: Settings, error: str) -> None:
         """Write a row that says what went wrong, unless another grid has brought the trial to an end."""

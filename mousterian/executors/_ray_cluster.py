@@ -39,6 +39,12 @@ class Room(NamedTuple):
             fits.append(floor(resources.get("GPU", 0) / self.gpus + 1e-9))
         return min(fits)
 
+    def times(self, devices: int) -> Room:
+        """Return the room of a trial that several devices train: whole ones, where they are accelerators."""
+        if devices == 1:
+            return self
+        return Room(self.cpus * devices, devices * float(ceil(self.gpus)))
+
 
 def package() -> ModuleType:
     """Import Ray.
@@ -165,21 +171,30 @@ def _connect(ray: ModuleType, address: str) -> None:
         ) from error
 
 
-def room_for(ray: ModuleType, device: str, cpus: float, gpus: float | None) -> Room:
+def room_for(ray: ModuleType, device: str, cpus: float, gpus: float | None, most: int = 1) -> Room:
     """Return what a trial reserves: by default one device where trials want one.
 
+    Args:
+        ray: the package, connected.
+        device: that the grid asks for.
+        cpus: cores that a trial reserves.
+        gpus: devices that a trial reserves, None for the default.
+        most: devices that the largest trial is trained on.
+
     Raises:
-        InputError: no trial fits into the cluster.
+        InputError: no trial fits into the cluster, or the largest does not.
     """
     resources: Mapping[str, float] = ray.cluster_resources()
     if gpus is None:
         wanted = device.startswith("cuda") or (device == "auto" and resources.get("GPU", 0) > 0)
         gpus = 1.0 if wanted else 0.0
     room = Room(cpus, gpus)
-    if room.slots(resources) < 1:
+    largest = room.times(most)
+    if largest.slots(resources) < 1:
         raise InputError(
-            f"no trial fits into the cluster: each reserves {cpus:g} cores and {gpus:g} devices, and there"
-            f" are {resources.get('CPU', 0):g} and {resources.get('GPU', 0):g}",
+            f"{'no trial fits' if most == 1 else f'a trial of {most} devices does not fit'} into the cluster:"
+            f" {'each' if most == 1 else 'it'} reserves {largest.cpus:g} cores and {largest.gpus:g} devices,"
+            f" and there are {resources.get('CPU', 0):g} and {resources.get('GPU', 0):g}",
             hint="--executor-option cpus_per_trial=... and gpus_per_trial=... say what a trial reserves",
         )
     return room

@@ -98,6 +98,65 @@ class Outlook:
         return sum(SECONDS_UNKNOWN if each is None else each for each in seconds)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What each job wants of the cluster, as the executor's options name it."""
+
+    partition: str
+    account: str
+    cpus_per_task: int
+    gpus_per_task: int
+    memory_gb: float
+    directives: Sequence[str]
+    setup: Sequence[str]
+
+    def of(self, grid: str, at_a_time: int) -> dict[str, Any]:
+        """Return submitit's parameters for the jobs of a grid, those that were not given left out.
+
+        Raises:
+            InputError: a directive has no name or no value.
+        """
+        parameters = {
+            "name": f"mousterian-{grid}",
+            "cpus_per_task": self.cpus_per_task,
+            "mem_gb": self.memory_gb,
+            "slurm_partition": self.partition,
+            "slurm_account": self.account,
+            "slurm_gpus_per_task": self.gpus_per_task,
+            "slurm_array_parallelism": at_a_time,
+            "slurm_setup": [*(f"export {name}={value}" for name, value in THREADS.items()), *self.setup],
+            "slurm_additional_parameters": dict(map(_pair, self.directives)),
+        }
+        return {name: value for name, value in parameters.items() if value}
+
+
+def _pair(directive: str) -> tuple[str, str]:
+    """Return the name and the value of one of sbatch's directives."""
+    name, equals, value = directive.lstrip("-").partition("=")
+    if not (name and equals and value):
+        raise InputError(
+            f"a directive is NAME=VALUE, as in directives='[\"qos=long\"]', not {directive!r}",
+            where="--executor-option",
+        )
+    return name, value
+
+
+def check_devices(jobs: Sequence[Job], settings: Settings, cpus: int, gpus: int) -> None:
+    """Refuse trials whose recipe asks for more devices than a job has: devices, or on CPU cores.
+
+    Raises:
+        InputError: there is such a trial.
+    """
+    asked = max(job.devices(settings) for job in jobs)
+    option, there = ("gpus_per_task", gpus) if gpus else ("cpus_per_task", cpus)
+    if asked > there:
+        raise InputError(
+            f"a recipe asks for {asked} devices, and a job has {option}={there}",
+            where="--executor-option",
+            hint=f"--executor-option {option}={asked}",
+        )
+
+
 class Submitter:
     """Submits batches as arrays.
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mousterian.devices import devices_asked
 from mousterian.errors import InputError
 from mousterian.executors._jobs import Job, Listener, TrialJob
 from mousterian.executors._measure import device_name, trainings_an_hour
@@ -102,7 +101,7 @@ def choose_way(jobs: Sequence[Job], settings: Settings, listener: Listener, aske
     if together != "auto":
         return Way(together, workers or suits, at_once or _AT_ONCE)
     # One that several devices train together is not what shares a device.
-    trials = [job for job in jobs if isinstance(job, TrialJob) and devices_asked(job.trial, settings) == 1]
+    trials = [job for job in jobs if isinstance(job, TrialJob) and job.devices(settings) == 1]
     if workers or at_once or len(trials) < WORTH_MEASURING or not is_accelerated(settings.device):
         return Way(PROCESSES, workers or at_once or suits)
     way = measured_way(trials, settings, listener)

@@ -11,7 +11,6 @@ from multiprocessing.context import ForkServerProcess
 from types import FrameType
 from typing import Literal
 
-from mousterian.devices import devices_asked
 from mousterian.errors import InputError
 from mousterian.executors._jobs import POOL_FAILED, Job, Listener, PoolJob, TrialJob
 from mousterian.executors._processes import STARTS, start
@@ -93,16 +92,13 @@ class _Supervisor:
         self._successes = 0
         self._settings, self._listener, self._way = settings, listener, way
         self._there = accelerators()
-        most = min(way.processes, sum(self._places(job) for job in jobs))
+        most = min(way.processes, sum(job.devices(settings) for job in jobs))
         self._slots = [Slot(number, *self._start(number)) for number in range(most)]
         self.stopping = False
 
     def _start(self, number: int) -> tuple[ForkServerProcess, Connection]:
         device = device_of(number, self._settings.device, self._there)
         return start(work, replace(self._settings, device=device))
-
-    def _places(self, job: Job) -> int:
-        return devices_asked(job.trial, self._settings) if isinstance(job, TrialJob) else 1
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Stop after the running jobs; at the second call stop now."""
@@ -139,7 +135,7 @@ class _Supervisor:
             job = self._next()
             if job is None:
                 return
-            places = side_by_side(slot, self._slots, self._places(job), self._there)
+            places = side_by_side(slot, self._slots, job.devices(self._settings), self._there)
             if not places:  # until more have ended; those after it wait, too, or it would for ever
                 self._waiting.insert(0, job)
                 return
@@ -163,7 +159,7 @@ class _Supervisor:
         """Take the waiting trials that train at once with one; what its worker died of runs alone."""
         if self._way.at_once < 2 or not isinstance(job, TrialJob) or job.key in self._deaths:
             return []
-        if self._places(job) > 1:
+        if job.devices(self._settings) > 1:
             return []
         shape = self._shape(job)
         found = [

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mousterian.errors import InputError
-from mousterian.executors._dispatch import JobQueue, Outcome, Place, Stop
+from mousterian.executors._dispatch import JobQueue, Outcome, Place, Stop, drive
 from mousterian.executors._jobs import Job, Listener, TrialJob
 from mousterian.executors._ray_cluster import Room, alive_nodes, cluster, room_for
 from mousterian.seeds import digest
@@ -49,7 +49,8 @@ def run(
         address: of an existing cluster; empty: RAY_ADDRESS, else a cluster of its own on 127.0.0.1.
         cpus_per_trial: cores that a trial reserves; may be a fraction.
         gpus_per_trial: devices that a trial reserves, 0.25 for four trials a device; default: one if the
-            device is cuda (or auto, and the cluster has some), else none.
+            device is cuda (or auto, and the cluster has some), else none. 2 or more train each trial
+            together. A trial whose recipe asks for several reserves so many times as much.
         max_retries: how often a trial whose worker or node was lost runs again.
         shared_store: whether every node sees the store's folder; if not, rows come back to this process,
             which writes them, and pools are made where they are needed.
@@ -61,17 +62,17 @@ def run(
     if not jobs:
         return
     _check(settings.device, cpus_per_trial, gpus_per_trial, max_retries)
-    with cluster(address, workers, cpus_per_trial) as ray, Stop(listener) as stop:
-        room = room_for(ray, settings.device, cpus_per_trial, gpus_per_trial)
+    most = max(job.devices(settings) for job in jobs)
+    if gpus_per_trial and gpus_per_trial > 1:  # reserved as told, whatever recipes ask for
+        settings, most = replace(settings, devices=int(gpus_per_trial)), 1
+    with cluster(address, workers * most, cpus_per_trial) as ray:
+        room = room_for(ray, settings.device, cpus_per_trial, gpus_per_trial, most)
         place = _place(settings, room, shared_store, scratch)
         queue = JobQueue(jobs, settings, listener)
-        driver = _Driver(ray, queue, place, room=room, workers=workers, max_retries=max_retries)
-        try:
-            driver.run(stop, Store(settings.store))
-        finally:
-            driver.close()
-    if stop.wanted:
-        raise KeyboardInterrupt
+        driver = _Driver(
+            ray, queue, place, Store(settings.store), room=room, workers=workers, max_retries=max_retries
+        )
+        drive(driver, listener)
 
 
 def _check(device: str, cpus: float, gpus: float | None, max_retries: int) -> None:
@@ -81,6 +82,8 @@ def _check(device: str, cpus: float, gpus: float | None, max_retries: int) -> No
             "cpus_per_trial must be more than 0, gpus_per_trial and max_retries 0 or more",
             where="--executor-option",
         )
+    if (gpus or 0) > 1 and gpus != int(gpus or 0):
+        raise InputError(f"gpus_per_trial above 1 is a whole number, not {gpus:g}", where="--executor-option")
     if ":" in device:
         raise InputError(f"Ray deals out the devices itself: --device cuda, not {device}", where="--device")
 
@@ -102,15 +105,14 @@ class _Driver:
         ray: ModuleType,
         queue: JobQueue,
         place: Place,
+        store: Store,
         *,
         room: Room,
         workers: int,
         max_retries: int,
     ) -> None:
-        self._ray, self._queue, self._place = ray, queue, place
+        self._ray, self._queue, self._place, self._store = ray, queue, place, store
         self._room, self._workers, self._max_retries = room, workers, max_retries
-        # Trials are run again by this class, which knows what is finished; so never by Ray.
-        self._reserves = {"num_cpus": room.cpus, "num_gpus": room.gpus, "max_retries": 0}
         self._task = ray.remote(_perform)
         self._where = ray.put(place)
         self._running: dict[Any, list[Job]] = {}
@@ -121,7 +123,7 @@ class _Driver:
         self._slots = 1
         self._next_look = 0.0
 
-    def run(self, stop: Stop, store: Store) -> None:
+    def run(self, stop: Stop) -> None:
         """Run until nothing is left, or until the running tasks are done when stopping."""
         while True:
             if not stop.wanted:
@@ -133,7 +135,7 @@ class _Driver:
             if some:
                 ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
                 for ref in ready:
-                    self._receive(ref, store)
+                    self._receive(ref)
 
     def _submit(self) -> None:
         if time.monotonic() > self._next_look:
@@ -144,12 +146,17 @@ class _Driver:
         while self._queue and len(self._running) < self._slots:
             batch = self._queue.take(self._batch_size(), one_pool=self._place.returns_rows)
             # What may have brought down its worker goes alone, so that it takes nothing with it.
-            alone = [job for job in batch if job.key in self._suspects]
-            rest = [job for job in batch if job.key not in self._suspects]
+            alone = [job for job in batch if job.key in self._suspects or self._devices(job) > 1]
+            rest = [job for job in batch if job not in alone]
             for part in [*([job] for job in alone), *([rest] if rest else [])]:
                 self._running[self._start(part)] = part
                 for job in part:
                     self._queue.listener.started(job)
+
+    def _devices(self, job: Job) -> int:
+        """Return how many times a trial's room a job takes."""
+        settings = self._place.settings
+        return 1 if settings.devices else job.devices(settings)
 
     def _batch_size(self) -> int:
         """Return how many trials fill a task's time, and leave some for every slot."""
@@ -161,7 +168,11 @@ class _Driver:
         """Hand a batch to the cluster; without a shared store to its pool's node, if that is idle."""
         pool = batch[0].needs or (batch[0].key if not isinstance(batch[0], TrialJob) else "")
         strategy = self._home(pool) if pool and self._place.returns_rows else "DEFAULT"
-        task = self._task.options(**self._reserves, scheduling_strategy=strategy)
+        room = self._room.times(self._devices(batch[0]))
+        # Trials are run again by this class, which knows what is finished; so never by Ray.
+        task = self._task.options(
+            num_cpus=room.cpus, num_gpus=room.gpus, max_retries=0, scheduling_strategy=strategy
+        )
         return task.remote(self._where, batch)
 
     def _home(self, pool: str) -> Any:
@@ -174,7 +185,7 @@ class _Driver:
             self._homes[pool] = nodes[len(self._homes) % len(nodes)]
         return NodeAffinitySchedulingStrategy(self._homes[pool], soft=True, _spill_on_unavailable=True)
 
-    def _receive(self, ref: Any, store: Store) -> None:
+    def _receive(self, ref: Any) -> None:
         batch = self._running.pop(ref)
         problem, outcomes = self._outcomes(ref)
         if problem:
@@ -182,7 +193,7 @@ class _Driver:
                 self._again(job, problem, alone=len(batch) == 1)
             return
         for job, outcome in zip(batch, outcomes, strict=True):
-            outcome.conclude(job, self._queue, store)
+            outcome.conclude(job, self._queue, self._store)
             if isinstance(job, TrialJob):
                 self._seconds_a_job += 0.2 * (outcome.seconds - self._seconds_a_job)
 

@@ -6,12 +6,13 @@ import os
 import time as clock
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from mousterian.errors import InputError
-from mousterian.executors._dispatch import JobQueue, Outcome, Place, Stop
+from mousterian.executors._dispatch import JobQueue, Outcome, Place, Stop, drive
 from mousterian.executors._jobs import Job, Listener, TrialJob
-from mousterian.executors._slurm_jobs import THREADS, Batch, Outlook, Submitter
+from mousterian.executors._slurm_jobs import Batch, Outlook, Submitter, Wanted, check_devices
 from mousterian.store import Store
 from mousterian.trial import Settings
 
@@ -57,7 +58,7 @@ def run(
         safety: factor on the estimated time.
         trials_per_job: trials that one job runs one after another; 0: half an hour of them, by the estimate.
         cpus_per_task: Slurm's --cpus-per-task.
-        gpus_per_task: Slurm's --gpus-per-task.
+        gpus_per_task: Slurm's --gpus-per-task; more than one train each trial together.
         memory_gb: Slurm's --mem, GB; 0: the cluster's default.
         max_retries: how often a trial whose job was lost is submitted again.
         directives: further ones of sbatch, such as ["qos=long", "constraint=a100"].
@@ -71,30 +72,16 @@ def run(
     _check(cpus_per_task, safety, (time, trials_per_job, gpus_per_task, memory_gb, max_retries))
     local = cluster == "local"
     at_a_time = workers or (len(os.sched_getaffinity(0)) if local else JOBS_AT_A_TIME)
-    parameters = {
-        "name": f"mousterian-{settings.grid}",
-        "cpus_per_task": cpus_per_task,
-        "mem_gb": memory_gb,
-        "slurm_partition": partition,
-        "slurm_account": account,
-        "slurm_gpus_per_task": gpus_per_task,
-        "slurm_array_parallelism": at_a_time,
-        "slurm_setup": [*(f"export {name}={value}" for name, value in THREADS.items()), *setup],
-        "slurm_additional_parameters": _pairs(directives),
-    }
-    given = {name: value for name, value in parameters.items() if value}
+    settings = replace(settings, devices=gpus_per_task if gpus_per_task > 1 else settings.devices)
+    check_devices(jobs, settings, cpus_per_task, gpus_per_task)
     place = Place.of(settings, accelerated=gpus_per_task > 0)
-    submitter = Submitter(cluster, place.settings.store / "slurm", given)
+    wanted = Wanted(partition, account, cpus_per_task, gpus_per_task, memory_gb, directives, setup)
+    submitter = Submitter(cluster, place.settings.store / "slurm", wanted.of(settings.grid, at_a_time))
     outlook = Outlook.of(jobs, settings, minutes=time, safety=safety, trials=trials_per_job)
     queue = JobQueue(jobs, settings, listener)
-    driver = _Driver(queue, place, submitter, outlook, at_once=at_a_time if local else JOBS_IN_AN_ARRAY)
-    with Stop(listener) as stop:
-        try:
-            driver.run(stop, max_retries)
-        finally:
-            driver.close()
-    if stop.wanted:
-        raise KeyboardInterrupt
+    at_once = at_a_time if local else JOBS_IN_AN_ARRAY
+    driver = _Driver(queue, place, submitter, outlook, at_once=at_once, max_retries=max_retries)
+    drive(driver, listener)
 
 
 def _check(cpus: int, safety: float, others: Sequence[float]) -> None:
@@ -106,33 +93,26 @@ def _check(cpus: int, safety: float, others: Sequence[float]) -> None:
         )
 
 
-def _pairs(directives: Sequence[str]) -> dict[str, str]:
-    """Return sbatch directives by name."""
-    pairs = {}
-    for text in directives:
-        name, equals, value = text.lstrip("-").partition("=")
-        if not (name and equals and value):
-            raise InputError(
-                f"a directive is NAME=VALUE, as in directives='[\"qos=long\"]', not {text!r}",
-                where="--executor-option",
-            )
-        pairs[name] = value
-    return pairs
-
-
 class _Driver:
     """Submits what can run, collects what is done, and submits again what was lost."""
 
     def __init__(
-        self, queue: JobQueue, place: Place, submitter: Submitter, outlook: Outlook, *, at_once: int
+        self,
+        queue: JobQueue,
+        place: Place,
+        submitter: Submitter,
+        outlook: Outlook,
+        *,
+        at_once: int,
+        max_retries: int,
     ) -> None:
         self._queue, self._place, self._submitter, self._outlook = queue, place, submitter, outlook
-        self._at_once = at_once
+        self._at_once, self._max_retries = at_once, max_retries
         self._store = Store(place.settings.store)
         self._running: dict[Any, list[Job]] = {}
         self._lost: Counter[str] = Counter()
 
-    def run(self, stop: Stop, max_retries: int) -> None:
+    def run(self, stop: Stop) -> None:
         """Run until nothing is left, or until the running jobs are done when stopping."""
         while True:
             if stop.wanted:
@@ -142,7 +122,7 @@ class _Driver:
             if not self._running:
                 return
             for handle in [each for each in self._running if each.done()]:
-                self._receive(handle, max_retries)
+                self._receive(handle)
             clock.sleep(SECONDS_BETWEEN_LOOKS)
 
     def _submit(self) -> None:
@@ -160,11 +140,11 @@ class _Driver:
             for job in batch:
                 self._queue.listener.started(job)
 
-    def _receive(self, handle: Any, max_retries: int) -> None:
+    def _receive(self, handle: Any) -> None:
         batch = self._running.pop(handle)
         problem, outcomes = self._outcomes(handle)
         if problem:
-            self._again(batch, problem, max_retries)
+            self._again(batch, problem)
             return
         for job, outcome in zip(batch, outcomes, strict=True):
             outcome.conclude(job, self._queue, self._store)
@@ -190,7 +170,7 @@ class _Driver:
                 hint="every node must see this Python environment, this folder and the store",
             ) from error
 
-    def _again(self, batch: Sequence[Job], problem: str, max_retries: int) -> None:
+    def _again(self, batch: Sequence[Job], problem: str) -> None:
         """Queue again what a lost job has not finished; that at which it was lost has only so many tries."""
         left = []
         for job in batch:
@@ -200,7 +180,7 @@ class _Driver:
                 left.append(job)
         for position, job in enumerate(left):
             self._lost[job.key] += position == 0
-            if self._lost[job.key] > max_retries:
+            if self._lost[job.key] > self._max_retries:
                 self._queue.failed(job, f"{problem}, {self._lost[job.key]} times")
             else:
                 self._queue.put_back(job)
