@@ -1,4 +1,4 @@
-"""Before a grid runs, strategies look at what they would be asked to train, and refuse what cannot be."""
+"""Before a grid runs, its plug-ins look at what they would be asked to do, and refuse what cannot be."""
 
 from __future__ import annotations
 
@@ -50,6 +50,17 @@ def check_strategy(trial: Trial, data_dir: Path | None) -> None:
         network=lambda: _network(_Untrained(trial.model), len(train.class_names), train.shape),
     )
     plugin.check(proposal, trial.strategy.options)
+
+
+def check_model(trial: Trial, data_dir: Path | None) -> None:
+    """Let the trial's model look at the size of the images that it would be given.
+
+    Raises:
+        InputError: it refuses.
+    """
+    plugin = plugins.find("models", trial.model.name)
+    if plugin.has_check:
+        plugin.check(load_images(trial.dataset, "train", data_dir).shape, trial.model.options)
 
 
 def check_evaluations(trial: Trial, data_dir: Path | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mousterian import choices, gridfile
-from mousterian.checking import check_classes, check_evaluations, check_strategy, what_matters
+from mousterian.checking import check_classes, check_evaluations, check_model, check_strategy, what_matters
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, unknown_name
 from mousterian.executors._failures import GivesUp
@@ -209,6 +209,9 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
             generator_indices(trial, train)
 
         faults.attempt(("generator",) if upstream_size else ("n_base",), check)
+    faults.tell()
+    for trial in {(trial.model.text, trial.dataset.text): trial for trial in trials}.values():
+        faults.attempt(("model",), partial(check_model, trial, data_dir))
     faults.tell()
     for trial in {what_matters(trial): trial for trial in trials}.values():
         faults.attempt(("strategy",), partial(check_strategy, trial, data_dir))

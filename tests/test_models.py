@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -59,3 +61,51 @@ def test_a_depth_that_the_family_does_not_have_is_refused() -> None:
 
     with pytest.raises(InputError, match="no CIFAR ResNet"):
         cifar(10, (32, 32, 3), name="resnet33")
+
+
+def test_dropout_and_stochastic_depth_are_of_training_alone() -> None:
+    options = {"small_stem": False, "drop_rate": 0.25, "drop_path_rate": 0.5}
+    network = build("test_vit", 7, (32, 32, 3), **options)
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(network.eval()(images), network(images))
+    network.train()
+    assert not torch.equal(network(images), network(images))
+    rates = [layer.drop_prob for layer in network.modules() if type(layer).__name__ == "DropPath"]
+    assert rates and max(rates) == 0.5 and network.head_drop.p == 0.25
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"name": "vgg11", "drop_path_rate": 0.1}, "leave out drop_path_rate"),
+        ({"name": "resnet18", "drop_rate": 1.0}, "0 to less than 1, not 1.0"),
+        ({"name": "resnet18", "pretrained": "none.safetensors"}, "no file of weights none.safetensors"),
+    ],
+)
+def test_what_a_timm_model_cannot_do_is_refused(options: dict[str, object], told: str) -> None:
+    from mousterian.models import timm
+
+    with pytest.raises(InputError, match=told):
+        timm.check((32, 32, 3), **options)
+
+
+def test_weights_come_from_a_file_and_images_keep_the_statistics_that_they_were_learnt_with(
+    tmp_path: Path,
+) -> None:
+    from safetensors.torch import save_file
+
+    from mousterian.models import timm
+
+    learnt = build("test_resnet", 1000, (32, 32, 3), small_stem=False)
+    file = tmp_path / "weights.safetensors"
+    save_file(learnt.state_dict(), file)
+    options = {"pretrained": str(file), "small_stem": False}
+    network = build("test_resnet", 7, (32, 32, 3), **options)
+    same = {
+        name for name, value in network.state_dict().items() if torch.equal(value, learnt.state_dict()[name])
+    }
+    assert same == set(learnt.state_dict()) - {"fc.weight", "fc.bias"}
+    assert [each.flatten().tolist() for each in network.statistics] == [[0.5] * 3] * 2
+    stamp = timm.stamp(tmp_path, pretrained=str(file))
+    file.write_bytes(b"other weights")
+    assert stamp and stamp != timm.stamp(tmp_path, pretrained=str(file))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mousterian.seeds import weights_stamp
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,3 +33,8 @@ def build(
     from mousterian.models._clip import ClipClassifier
 
     return ClipClassifier(clip.load(model, weights, "cpu"), classes, shape[2])
+
+
+def stamp(data_dir: Path, *, model: str = "ViT-B-16", weights: str = "openai") -> str:
+    """Return what tells the content of the weights, if they lie on this machine."""
+    return weights_stamp(model, weights)
