@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mousterian import plugins, supply, trial
+from mousterian import plugins, supply
 from mousterian.generators._sampler import Context
 from mousterian.seeds import digest
 from mousterian.store import DONE, Store
@@ -21,6 +21,10 @@ from mousterian.trial import Settings, Trial
 
 PILOT_STEPS = (2, 10)
 PILOT_IMAGES = 16
+# On a CPU the time goes with the images: batches made for accelerators would keep a pilot for minutes.
+CPU_BATCH = 64
+CPU_GENERATOR_BATCH = 8
+ENOUGH = 20.0  # seconds; steps that take longer are not run again to time them more exactly
 
 
 @dataclass(frozen=True)
@@ -80,18 +84,32 @@ def _seconds_an_image(known: Mapping[str, Trial], store: Store) -> dict[str, flo
 
 def _pilot(one: Trial, settings: Settings) -> float:
     """Return seconds per image seen of a few steps of a trial on its base images alone."""
+    import torch
+
+    from mousterian.attempt import task_of, trained
+    from mousterian.training.loop import Diverged
+
+    batch = min(int(one.recipe["batch_size"]), one.n_base)
+    device = torch.device(supply.device_named(settings.device))
+    if device.type == "cpu":
+        batch = min(batch, CPU_BATCH)
 
     def seconds(steps: int) -> float:
-        short = {**one.recipe, "epochs": None, "iterations": steps}
+        length = {"epochs": None, "iterations_by_size": (), "iterations": steps}
+        short = {**one.recipe, **length, "batch_size": batch}
         alone = replace(one, n_real_plus=0, n_syn_plus=0, generator=None, recipe=short)
-        return float(trial.run(alone, settings)[0]["train_seconds"])
+        images = supply.images_of(alone, settings)
+        _, cost = trained(alone, images, task_of(alone, images, device, settings.acceleration))
+        return (cost.cost if isinstance(cost, Diverged) else cost).seconds
 
-    return _per_step(seconds) / min(int(one.recipe["batch_size"]), one.n_base)
+    return _per_step(seconds) / batch
 
 
 def _per_step(seconds: Callable[[int], float]) -> float:
     few, many = PILOT_STEPS
-    seconds(few)  # the first run pays for what is loaded once
+    first = seconds(few)  # pays for what is loaded once, too
+    if first > ENOUGH:
+        return first / few
     return max(1e-6, (seconds(many) - seconds(few)) / (many - few))
 
 
@@ -106,25 +124,28 @@ def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
     size_for = getattr(importlib.import_module(plugin.module), "size_for", None)
     if size_for is None or "steps" not in one.generator.options:
         return None
+    options = one.generator.options
     train = supply.load_images(one.dataset, "train", settings.data_dir)
     real = train.take(supply.generator_indices(one, train))
+    size = size_for(min(train.shape[:2]), options.get("preset", ""))
+    own = int(options.get("batch_size") or size.batch_size)
+    batch = min(own, CPU_GENERATOR_BATCH) if supply.device_named(settings.device) == "cpu" else own
     sampler: list[Any] = []
 
     def seconds(steps: int) -> float:
+        short = {**options, "steps": steps, "batch_size": batch}
         with tempfile.TemporaryDirectory() as folder:
             context = Context(train.class_names, train.shape, 0, settings.device, Path(folder))
             started = time.perf_counter()
-            sampler[:] = [plugin.load()(real, context, **{**one.generator.options, "steps": steps})]  # type: ignore[union-attr]
+            sampler[:] = [plugin.load()(real, context, **short)]
             return time.perf_counter() - started
 
-    per_step = _per_step(seconds)
-    positions = np.arange(PILOT_IMAGES, dtype=np.int64)
+    per_step = _per_step(seconds) * own / batch
+    positions = np.arange(min(PILOT_IMAGES, 2 * batch), dtype=np.int64)
     started = time.perf_counter()
     sampler[0].sample(positions % len(train.class_names), positions, positions)
-    per_image = (time.perf_counter() - started) / PILOT_IMAGES
-    options = one.generator.options
-    steps = options["steps"] or size_for(min(train.shape[:2]), options.get("preset", "")).steps
-    return per_step * float(steps), per_image
+    per_image = (time.perf_counter() - started) / len(positions)
+    return per_step * float(options["steps"] or size.steps), per_image
 
 
 def _missing_pools(new: Sequence[Trial], store: Path) -> dict[str, Trial]:

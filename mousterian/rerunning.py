@@ -155,7 +155,9 @@ def show(then: pd.DataFrame, now: pd.DataFrame, as_json: bool) -> int:
     rows = found.drop(columns="evaluation") if found["evaluation"].nunique() == 1 else found
     written = rows.assign(then=rows["then"].map(str), now=rows["now"].map(str))
     written["same"] = rows["same"].map({True: "yes", False: "NO"})
-    console().print(table(f"trial {then['trial'].iloc[0]}", written.to_dict("records"), keep=list(written)))
+    console().print(
+        table(f"trial {then['trial'].iloc[0]}", written.to_dict("records"), keep=list(written.columns))
+    )
     verdict = "the same, bit for bit" if same else "not the same"
     console().out("\n".join([*others, verdict]), highlight=False)
     return 0 if same else 3
