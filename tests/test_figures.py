@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import re
 import xml.etree.ElementTree as ET
 from functools import cache
@@ -9,15 +10,31 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure as Canvas
 
-from mousterian import plugins
+from mousterian import plugins, wording
 from mousterian.equivalence import Fit, fit
 from mousterian.errors import InputError
-from mousterian.figures import _rows, accuracy_curves, contour_map, equivalence_curve, improvement_ratio
-from mousterian.figures._figure import Figure
+from mousterian.figures import (
+    _rows,
+    accuracy_curves,
+    contour_map,
+    equation_audit,
+    equivalence_curve,
+    improvement_ratio,
+    isocost,
+    residuals,
+    surface_weights,
+)
+from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import ROLES, SERIES, thinned
+from mousterian.planning import plan
+from mousterian.published.equations import audit
 
-FIGURES = sorted(plugins.available("figures"))
+# Figures of a store's trials are in test_store_figures.py.
+OF_A_STORE = {"per_class_gains", "pool_quality", "device_time"}
+FIGURES = sorted(set(plugins.available("figures")) - OF_A_STORE)
+OPTIONS = {"equation_audit": {"against": "eq1"}}
 SIZES = ["n_base", "n_real_plus", "n_syn_plus"]
 
 
@@ -51,8 +68,18 @@ def fitted(gain: float = 1.0, *, spoilt: bool = False, without_synthetic: bool =
 
 
 @cache
+def weighed() -> Fit:
+    return fit(table(1.0), bootstrap=40)
+
+
+def draw(name: str) -> Figure:
+    made = weighed() if name == "surface_weights" else fitted()
+    return plugins.find("figures", name).load()(made, **OPTIONS.get(name, {}))
+
+
+@cache
 def drawn(name: str) -> Figure:
-    return plugins.find("figures", name).load()(fitted())
+    return draw(name)
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -70,7 +97,7 @@ def test_every_figure_has_what_a_reader_needs(name: str) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_same_fit_gives_the_same_bytes_whatever_the_users_settings(name: str) -> None:
     with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 20, "svg.fonttype": "path"}):
-        again = plugins.find("figures", name).load()(fitted())
+        again = draw(name)
     assert again.svg == drawn(name).svg
 
 
@@ -90,6 +117,71 @@ def test_two_figures_share_a_page_without_sharing_identifiers(name: str) -> None
     assert referred == set(identifiers)
     assert len(identifiers) == len(set(identifiers))
     assert not set(identifiers) & set(re.findall(r' id="([^"]*)"', two))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_is_pointed_at_lies_in_the_drawing_and_tells_numbers(name: str) -> None:
+    figure = drawn(name)
+    width, height = (float(end) for end in re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', figure.svg)[0])
+    assert figure.spots
+    for spot in figure.spots:
+        assert 0 < spot.x < width
+        assert 0 < spot.y < height
+        assert re.search(r"\d", spot.text)
+    assert figure.inline("x").count("<title>") == len(figure.spots)
+
+
+def test_a_spot_lies_on_the_mark_that_it_tells_of() -> None:
+    canvas = Canvas(figsize=(4, 3), layout="constrained")
+    axes = canvas.subplots()
+    axes.plot([1, 3], [10, 20], marker="o", gid="line")
+    axes.set_xlim(0, 4)
+    svg = to_svg(canvas)
+    first, last = spots(canvas, [(axes, 1, 10, "first"), (axes, 3, 20, "last"), (axes, 9, 10, "outside")])
+    line = svg[svg.index('id="line"') :]
+    marks = re.findall(r'<use xlink:href="#[^"]*" x="([\d.]+)" y="([\d.]+)"', line)[:2]
+    assert [(float(x), float(y)) for x, y in marks] == [
+        pytest.approx((spot.x, spot.y), abs=0.1) for spot in (first, last)
+    ]
+
+
+def test_surfaces_are_shown_with_their_weights_and_back_tests() -> None:
+    data = drawn("surface_weights").data.set_index("surface")
+    heaviest = weighed().surfaces[0]
+    assert data.index[0] == heaviest.name
+    assert data.loc[heaviest.name].to_list() == [heaviest.weight, heaviest.cv_rmse, *heaviest.foretold]
+    with pytest.raises(InputError, match="nothing to weigh"):
+        surface_weights.draw(fitted())
+
+
+def test_residuals_are_the_fits_and_their_normal_order_has_the_same_spread() -> None:
+    data = residuals.draw(fitted(spoilt=True)).data
+    kept = data[~data["outlier"]]
+    assert data["residual"].to_list() == fitted(spoilt=True).data["residual"].to_list()
+    assert data["outlier"].sum() == 1
+    assert data.loc[data["outlier"], "expected"].isna().all()
+    assert kept["expected"].std() == pytest.approx(kept["residual"].std(), rel=0.15)
+    assert kept.sort_values("expected")["residual"].is_monotonic_increasing
+
+
+def test_mixtures_of_an_isocost_picture_reach_the_target_and_the_cheapest_is_marked() -> None:
+    figure = isocost.draw(fitted(), n_base=200, target_accuracy=0.8, real_cost=1.0, syn_cost=0.1)
+    found = fitted().predict(200, figure.data["n_real_plus"], figure.data["n_syn_plus"]).estimate
+    assert found == pytest.approx(0.8, abs=1e-6)
+    made = plan(fitted(), n_base=200, target_accuracy=0.8, real_cost=1.0, syn_cost=0.1)
+    assert wording.counts(made.cost) in figure.alt
+    with pytest.raises(InputError, match="no mixture at 200 base images reaches"):
+        isocost.draw(fitted(0.01), n_base=200, target_accuracy=0.999)
+
+
+def test_an_audit_takes_the_tables_own_equation_or_the_one_named() -> None:
+    own = dataclasses.replace(fitted(), name="mousterian-table-3")
+    assert "Eq. 1" in equation_audit.draw(own).title
+    figure = equation_audit.draw(fitted(), against="eq2")
+    assert "Eq. 2" in figure.title
+    pd.testing.assert_frame_equal(figure.data, audit(fitted(), "eq2"))
+    with pytest.raises(InputError, match="name one with against=eq1"):
+        equation_audit.draw(fitted())
 
 
 def test_the_palette_is_seaborns_for_the_colour_blind() -> None:
@@ -173,7 +265,7 @@ def test_ratios_drawn_are_the_fits_own() -> None:
     pd.testing.assert_frame_equal(drawn("improvement_ratio").data, fitted().ratio().reset_index(drop=True))
 
 
-@pytest.mark.parametrize("figure", [contour_map, equivalence_curve, improvement_ratio])
+@pytest.mark.parametrize("figure", [contour_map, equivalence_curve, improvement_ratio, isocost])
 def test_without_synthetic_images_there_is_nothing_to_compare(figure: ModuleType) -> None:
     with pytest.raises(InputError, match="no trial adds synthetic images to a base"):
         figure.draw(fitted(without_synthetic=True))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from mousterian.figures._style import ROLES
@@ -27,6 +29,15 @@ _COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
 
 
 @dataclass(frozen=True)
+class Spot:
+    """A place in a drawing that tells its numbers when it is pointed at: points from its top left corner."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Figure:
     """One figure.
 
@@ -36,6 +47,7 @@ class Figure:
         caption: how to read it, in sentences.
         alt: what one would tell a person who cannot see it: its axes and its finding.
         data: the numbers drawn, one row a point; accuracies as fractions.
+        spots: what tells its numbers when it is pointed at.
     """
 
     svg: str
@@ -43,6 +55,7 @@ class Figure:
     caption: str
     alt: str
     data: pd.DataFrame
+    spots: tuple[Spot, ...] = ()
 
     def inline(self, prefix: str) -> str:
         """Return the drawing as an element of an HTML page.
@@ -64,9 +77,18 @@ class Figure:
         opening, _, rest = body.partition(">")
         view = re.search(r'viewBox="[^"]*"', opening)
         label = html.escape(self.alt, quote=True)
-        return (
-            f'<svg class="drawing" role="img" aria-label="{label}" {view[0] if view else ""}>{rest}'.strip()
+        start = f'<svg class="drawing" role="img" aria-label="{label}" {view[0] if view else ""}>'
+        drawn, _, end = rest.rpartition("</svg>")
+        return f"{start}{drawn}{self._spots()}</svg>{end}".strip()
+
+    def _spots(self) -> str:
+        """Return invisible circles whose titles a browser shows by itself, with or without scripts."""
+        circles = (
+            f'<circle cx="{spot.x:.1f}" cy="{spot.y:.1f}" r="6">'
+            f"<title>{html.escape(spot.text)}</title></circle>"
+            for spot in self.spots
         )
+        return f'<g class="spots" fill-opacity="0">{"".join(circles)}</g>' if self.spots else ""
 
 
 def _attributes(found: re.Match[str]) -> str:
@@ -95,6 +117,24 @@ def to_svg(canvas: Canvas) -> str:
     canvas.savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     return _COORDINATES.sub(lambda found: _LONG_NUMBER.sub(_hundredths, found[0]), svg)
+
+
+def spots(canvas: Canvas, marks: Iterable[tuple[Axes, float, float, str]]) -> tuple[Spot, ...]:
+    """Return the places of marks in a drawing that has been saved; those outside their panel are left out.
+
+    Args:
+        canvas: the drawing, after `to_svg`.
+        marks: panel, x and y in its data's units, and what is told there.
+    """
+    width, height = (72.0 * inches for inches in canvas.get_size_inches())
+    found = []
+    for axes, x, y, text in marks:
+        across, up = canvas.transFigure.inverted().transform(axes.transData.transform((x, y)))
+        frame = axes.get_position()
+        inside = frame.x0 - 0.01 <= across <= frame.x1 + 0.01 and frame.y0 - 0.01 <= up <= frame.y1 + 0.01
+        if np.isfinite([across, up]).all() and inside:
+            found.append(Spot(float(across) * width, (1.0 - float(up)) * height, text))
+    return tuple(found)
 
 
 def _hundredths(found: re.Match[str]) -> str:

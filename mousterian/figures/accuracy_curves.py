@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from mousterian.figures import _rows
-from mousterian.figures._figure import Figure, to_svg
+from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import (
     INK,
     MUTED,
@@ -67,8 +68,21 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         canvas.supxlabel("Images added to the base set, and their ratio to it", fontsize=8.5, color=INK)
         canvas.legend(handles=_legend(parts), loc="outside upper left", ncols=5, borderaxespad=0.1)
         svg = to_svg(canvas)
+        places = spots(
+            canvas, (mark for axis, part in zip(axes, parts, strict=True) for mark in _marks(axis, part))
+        )
     data = pd.concat(parts, ignore_index=True)
-    return Figure(svg, "Accuracy against added images", _caption(data), _alt(bases, data), data)
+    return Figure(svg, "Accuracy against added images", _caption(data), _alt(bases, data), data, places)
+
+
+def _marks(axis: Axes, part: pd.DataFrame) -> Iterator[tuple[Axes, float, float, str]]:
+    """Yield what each measured point says."""
+    for row in part[part["source"] != "surface"].to_dict("records"):
+        what = "base alone" if row["added"] == "nothing" else f"{number(row['images'])} {row['added']} added"
+        several = f", mean of {row['trials']} trials" if row["trials"] > 1 else ""
+        aside = ", set aside" if row["source"] == "outlier" else ""
+        said = f"{number(row['n_base'])} base images, {what}: {percent(row['accuracy'], 2)}{several}{aside}"
+        yield axis, row["images"], row["accuracy"], said
 
 
 def _panel_data(fit: Fit, n_base: float) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from mousterian.figures import _rows
-from mousterian.figures._figure import Figure, to_svg
+from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import INK, MUTED, PAPER, SERIES, WIDTH, Array, count_axis, steps, style
 from mousterian.wording import number, percent, times
 
@@ -65,14 +66,29 @@ def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
         axes.set_ylabel("r_syn: synthetic images added, for each base image")
         canvas.legend(handles=_legend(), loc="outside upper left", ncols=4, borderaxespad=0.1)
         svg = to_svg(canvas)
-    data = pd.concat([_at_measured(fit, base, real, synthetic), _as_ratios(fit, base, curve), trials])
+        data = pd.concat([_at_measured(fit, base, real, synthetic), _as_ratios(fit, base, curve), trials])
+        shown = data[data["drawn"] != "surface"].dropna(subset=["r_real", "r_syn"])
+        places = spots(canvas, ((axes, *_mark(row)) for row in shown.to_dict("records")))
     return Figure(
         svg,
         f"Accuracy over real and synthetic additions at {number(base)} base images",
         _caption(base),
         _alt(base, accuracy, curve),
         data.reset_index(drop=True)[_COLUMNS],
+        places,
     )
+
+
+def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
+    """Return where a cell or a point of the curve lies and what it says."""
+    added = f"{times(row['r_real'])} real, {times(row['r_syn'])} synthetic"
+    found = f"{added}: {percent(row['accuracy'], 2)}"
+    said = (
+        f"{found} measured"
+        if row["drawn"] == "trials"
+        else f"{added} are worth the same: {percent(row['accuracy'], 2)}"
+    )
+    return row["r_real"], row["r_syn"], said
 
 
 def _measured_ratios(fit: Fit, base: float) -> tuple[list[float], list[float]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,10 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from mousterian.figures import _rows
-from mousterian.figures._figure import Figure, to_svg
+from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import INK, SERIES, WIDTH, Array, log_ticks, panels, style
-from mousterian.wording import number
+from mousterian.fitting.interval import Interval
+from mousterian.wording import counts, number
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
@@ -55,9 +57,19 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         canvas.supxlabel("Real images added to the base set, and their ratio to it", fontsize=8.5, color=INK)
         canvas.legend(handles=_legend(data), loc="outside upper left", ncols=5, borderaxespad=0.1)
         svg = to_svg(canvas)
+        by_base = dict(zip(bases, axes, strict=True))
+        places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))
     return Figure(
-        svg, "Synthetic images worth a number of real ones", _caption(data), _alt(bases, data), data
+        svg, "Synthetic images worth a number of real ones", _caption(data), _alt(bases, data), data, places
     )
+
+
+def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
+    """Return where an equivalence lies and what it says."""
+    real = f"{number(row['n_base'])} base images: {number(row['n_real_plus'])} more real"
+    syn = Interval(row["n_syn_plus"], row["low"], row["high"])
+    trust = "" if row["trust"] == "inside" else f", {row['trust']}"
+    return row["n_real_plus"], row["n_syn_plus"], f"{real} are worth {counts(syn)} synthetic{trust}"
 
 
 def _measured(fit: Fit, base: float) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,9 +13,10 @@ from matplotlib.patches import Patch
 
 from mousterian.errors import InputError
 from mousterian.figures import _rows
-from mousterian.figures._figure import Figure, to_svg
+from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import INK, MUTED, PAPER, SERIES, WIDTH, log_ticks, panels, style
-from mousterian.wording import number, signed, times
+from mousterian.fitting.interval import Interval
+from mousterian.wording import number, ratios, signed, times
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
@@ -51,7 +53,16 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         canvas.supxlabel("r: images added, for each base image", fontsize=8.5, color=INK)
         canvas.legend(handles=_legend(data), loc="outside upper left", ncols=4, borderaxespad=0.1)
         svg = to_svg(canvas)
-    return Figure(svg, "Improvement ratio", _caption(data), _alt(bases, data), data)
+        by_base = dict(zip(bases, axes, strict=True))
+        places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))
+    return Figure(svg, "Improvement ratio", _caption(data), _alt(bases, data), data, places)
+
+
+def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
+    """Return where a ratio lies and what it says."""
+    ratio = ratios(Interval(row["ratio"], row["low"], row["high"]))
+    said = f"{number(row['n_base'])} base images, {times(row['r'])} added: {ratio} by the {row['source']}"
+    return row["r"], row["ratio"], said
 
 
 def _limits(data: pd.DataFrame) -> tuple[float, float]:
