@@ -1,31 +1,34 @@
-"""What `mousterian generate` does: makes, extends and filters pools, and looks at those that are there."""
+"""What `mousterian generate` does: makes, extends and filters pools."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.status import Status
 
-from mousterian import grid, pools
+from mousterian import grid, plugins
 from mousterian.console import console, table
-from mousterian.errors import InputError
+from mousterian.datasets._cache import data_directory
+from mousterian.errors import InputError, one
 from mousterian.executors._jobs import PoolJob
-from mousterian.filtering import Share, kept_by_filters
+from mousterian.filtering import Filtered, Share
+from mousterian.generators._sampler import Progress
+from mousterian.looking import draw
 from mousterian.pools import Pool, PoolIdentity
 from mousterian.progress import duration
-from mousterian.sheets import COLUMNS, sheet
-from mousterian.store import Store, write_atomically
-from mousterian.supply import load_images, make_pool, pool_of
+from mousterian.store import Store
+from mousterian.subjects import dataset_of, names, seen_indices
+from mousterian.supply import device_named, load_images, make_pool, pool_of
 from mousterian.trial import Choice, Settings, Trial
 
-EXIT_DONE, EXIT_FAULTS, EXIT_FAILED = 0, 2, 3
-SHEET = "sheet.png"
+EXIT_DONE, EXIT_FAILED = 0, 3
 CLASSES_SHOWN = 12
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -45,7 +48,8 @@ class Request:
         """Return the trials of the grid file, or those that meet the conditions, checked for their sizes."""
         if self.file is None:
             raise InputError(
-                "which pools?", hint="name a grid file; or --list, --verify or --sheet for what is there"
+                "which pools?",
+                hint="name a grid file, or --pool HASH; or --list, --verify or --sheet for what is there",
             )
         if self.count < 0:
             raise InputError(f"--count must be 0 or more, not {self.count}")
@@ -80,53 +84,129 @@ class _Told:
             self._out.print(text, highlight=False)
 
 
+@dataclass(frozen=True)
+class _Wish:
+    """A pool that is wanted, and how it is brought to `count` images, or so many that its filters keep."""
+
+    pool: Pool
+    label: str
+    count: int
+    filters: tuple[str, ...]
+    fill: Callable[[Progress], Filtered | None]
+
+
 def make(request: Request, as_json: bool) -> int:
     """Make every pool of a grid; one that cannot be made does not keep the others from it."""
-    out = console(stderr=as_json)
     settings = Settings(request.store, request.data_dir, request.device, "generate")
     jobs = [job for job in grid.jobs(request.trials(), settings) if isinstance(job, PoolJob)]
+    wishes = [(job.label, partial(_of_grid, job, max(job.count, request.count), settings)) for job in jobs]
+    return _make_all(wishes, request.store, as_json)
+
+
+def extend(request: Request, pools_named: Sequence[str], as_json: bool) -> int:
+    """Extend pools of the store, named by the first digits of their hashes, to so many images."""
+    if request.file is not None or request.only:
+        raise InputError("--pool takes no grid file and no --only", hint="name pools, or a grid file")
+    if request.count < 1:
+        raise InputError(f"--pool makes nothing with --count {request.count}", hint="give --count IMAGES")
+    return _make_all(
+        [(name, partial(_of_store, name, request)) for name in pools_named], request.store, as_json
+    )
+
+
+def _of_grid(job: PoolJob, count: int, settings: Settings) -> _Wish:
+    pool = pool_of(job.trial, settings)
+    if pool is None:
+        raise InputError("this trial uses no pool", where=job.label)
+    filters = tuple(sieve.name for sieve in job.trial.sieves)
+    return _Wish(pool, job.label, count, filters, lambda told: make_pool(job.trial, count, settings, told))
+
+
+def _of_store(name: str, request: Request) -> _Wish:
+    (folder,) = names([name], request.store)
+    identity, data_dir = PoolIdentity.at(folder), request.data_dir
+    dataset = dataset_of(identity)
+    _check_unchanged(identity, dataset, folder, data_dir)
+    train = load_images(dataset, "train", data_dir)
+    pool = Pool(folder.parent, identity, train.class_names)
+
+    def fill(told: Progress) -> None:
+        pool.ensure(
+            request.count,
+            train.shape,
+            lambda: train.take(seen_indices(identity, train)),
+            device_named(request.device),
+            progress=told,
+            test=lambda: load_images(dataset, "test", data_dir),
+        )
+
+    return _Wish(pool, identity.label, request.count, (), fill)
+
+
+def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data_dir: Path | None) -> None:
+    """Refuse to go on with a pool where other images would follow than those that it would have had.
+
+    Raises:
+        InputError: another version made it, or files that its dataset or generator reads have changed.
+    """
+    if identity.key != folder.name:
+        hint = "run its grid file: it makes a pool of its own"
+        raise InputError("this pool was made by another version of mousterian", where=str(folder), hint=hint)
+    place = data_directory(data_dir)
+    for kind, name, options, stamp in (
+        ("datasets", dataset.name, dataset.options, dataset.stamp),
+        ("generators", identity.generator, identity.options, identity.stamp),
+    ):
+        if plugins.find(kind, name).stamp(place, options) != stamp:
+            raise InputError(
+                f"files that the {one(kind)} {name} reads have changed since this pool was made, or are gone",
+                where=str(folder),
+                hint="put them back; or run the pool's grid file: with other files it makes another pool",
+            )
+
+
+def _make_all(wishes: Sequence[tuple[str, Callable[[], _Wish]]], store: Path, as_json: bool) -> int:
+    out = console(stderr=as_json)
     made: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
-    for job in jobs:
+    for label, wish in wishes:
         try:
-            made.append(_make(job, max(job.count, request.count), settings, out))
+            made.append(_make(wish(), store, out))
         except InputError as error:
-            failed.append({"pool": job.label, "error": str(error)})
-            out.print(f"failed: {job.label}\n  {error}", style="red", highlight=False)
+            failed.append({"pool": label, "error": str(error)})
+            out.print(f"failed: {label}\n  {error}", style="red", highlight=False)
     if as_json:
         print(json.dumps({"pools": made, "failed": failed}, indent=2))  # noqa: T201
     return EXIT_FAILED if failed else EXIT_DONE
 
 
-def _make(job: PoolJob, count: int, settings: Settings, out: Console) -> dict[str, Any]:
+def _make(wish: _Wish, store: Path, out: Console) -> dict[str, Any]:
     started = time.perf_counter()
-    pool = pool_of(job.trial, settings)
-    if pool is None:
-        raise InputError("this trial uses no pool", where=job.label)
+    pool = wish.pool
     damaged = pool.set_damaged_aside() if pool.folder.exists() else []
     for path in damaged:
         out.print(f"{path}: was damaged; set aside, and made anew", highlight=False)
     before = pool.count()
-    with Store(settings.store).in_use(), out.status("") as status:
-        filtered = make_pool(job.trial, count, settings, _Told(job.label, out, status))
+    with Store(store).in_use(), out.status("") as status:
+        filtered = wish.fill(_Told(wish.label, out, status))
     shares = filtered.shares() if filtered else []
     seconds = time.perf_counter() - started
     there = pool.count()
-    _draw(pool)
+    draw(pool)
     out.print(
-        f"{job.label} ({pool.identity.key[:8]}): {there:,} images, {there - before:,} of them new, in"
-        f" {duration(seconds)}",
+        f"{wish.label} ({pool.identity.key[:8]}): {there:,} images, {there - before:,} of them new, in"
+        f" {duration(seconds)}" + ("; its generator has no more" if there < wish.count else ""),
         highlight=False,
     )
     if shares:
         _tell_shares(shares, out)
     return {
         "pool": pool.identity.key,
-        "label": job.label,
+        "label": wish.label,
         "images": there,
         "new": there - before,
         "remade": [str(path) for path in damaged],
-        "filters": [sieve.name for sieve in job.trial.sieves],
+        "filters": list(wish.filters),
         "classes": [vars(share) for share in shares],
         "seconds": round(seconds, 1),
     }
@@ -143,87 +223,3 @@ def _tell_shares(shares: Sequence[Share], out: Console) -> None:
     out.print(table("", rows, keep=("class", "images", "kept", "lost %")))
     more = f"; of {len(shares)} classes the {len(worst)} that lose most" if len(worst) < len(shares) else ""
     out.print(f"filters keep {kept:,} of {looked:,} images{more}", highlight=False)
-
-
-def _draw(pool: Pool) -> None:
-    """Draw the sample sheet of what is there, if anything is."""
-    images = min(pool.count(), COLUMNS * len(pool.class_names))
-    if images:
-        write_atomically(pool.folder / SHEET, sheet(pool.read(images)))
-
-
-@dataclass(frozen=True)
-class Look:
-    """What is wanted of the pools that are there."""
-
-    listed: bool
-    verified: bool
-    drawn: bool
-
-
-def look(request: Request, wanted: Look, as_json: bool) -> int:
-    """List, verify or draw the pools of a store and return the exit code."""
-    if request.file is not None:
-        raise InputError("--list, --verify and --sheet take no grid file", hint=f"leave out {request.file}")
-    store, data_dir = request.store, request.data_dir
-    folders = sorted(path.parent for path in (store / "pools").glob(f"*/{pools.DESCRIPTION}"))
-    answer: dict[str, Any] = {}
-    if wanted.listed:
-        answer["pools"] = [_row(folder) for folder in folders]
-    if wanted.verified:
-        answer["faults"] = [{"file": str(p), "fault": f} for p, f in pools.verify(store / "pools")]
-    if wanted.drawn:
-        answer["sheets"] = [str(folder / SHEET) for folder in folders if _drawn(folder, data_dir)]
-    if as_json:
-        print(json.dumps(answer, indent=2))  # noqa: T201
-    else:
-        _tell(answer, store)
-    return EXIT_FAULTS if answer.get("faults") else EXIT_DONE
-
-
-def _drawn(folder: Path, data_dir: Path | None) -> bool:
-    identity = PoolIdentity.at(folder)
-    own = identity.dataset
-    classes = load_images(Choice(own["name"], own["options"]), "train", data_dir).class_names
-    _draw(Pool(folder.parent, identity, classes))
-    return (folder / SHEET).exists()
-
-
-def _row(folder: Path) -> dict[str, Any]:
-    identity = PoolIdentity.at(folder)
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {
-        "pool": identity.key,
-        "made by": identity.label,
-        "seed": identity.seed,
-        "images": pools.images_in(folder),
-        "training": _trained(folder),
-        "filters keep": kept_by_filters(folder),
-        "MiB": round(sum(path.stat().st_size for path in files) / 2**20, 1),
-    }
-
-
-def _trained(folder: Path) -> str:
-    """Return how far a generator's training is, e.g. "400 steps, loss 0.21"; empty if there was none."""
-    try:
-        step, loss = (folder / "training.csv").read_text(encoding="utf-8").splitlines()[-1].split(",")
-    except (OSError, ValueError):
-        return ""
-    going = " (not over)" if (folder / "training.checkpoint").exists() else ""
-    return f"{step} steps, loss {loss}{going}"
-
-
-def _tell(answer: dict[str, Any], store: Path) -> None:
-    out = console()
-    if rows := answer.get("pools"):
-        shown = [{**row, "filters keep": ", ".join(row["filters keep"])} for row in rows]
-        out.print(table("", shown, keep=tuple(shown[0])))
-    elif "pools" in answer:
-        out.print(f"no pools in {store}", highlight=False)
-    if "faults" in answer:
-        for fault in answer["faults"]:
-            out.print(f"{fault['file']}: {fault['fault']}", highlight=False, soft_wrap=True)
-        more = "; `mousterian generate` with their grid file makes these anew" if answer["faults"] else ""
-        out.print(f"{len(answer['faults'])} faults in {store}{more}", highlight=False)
-    for path in answer.get("sheets", ()):
-        out.print(path, highlight=False, soft_wrap=True)

@@ -108,7 +108,8 @@ def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subjec
             f"its images are {pool.shape}, those of {dataset.name} {train.shape}", where=str(place)
         )
     same = dict(identity.dataset) == dataset.describe()
-    seen = _seen(identity, train) if same else None
+    learned = seen_indices(identity, train) if same else ()
+    seen = train.take(learned) if len(learned) else None
     return Subject(identity, pool, tuple(own.prompts(len(pool))), dataset, train, test, seen)
 
 
@@ -124,6 +125,11 @@ def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Pa
             where=str(place),
             hint="name the real images: --real DATASET",
         )
+    return dataset_of(identity)
+
+
+def dataset_of(identity: PoolIdentity) -> Choice:
+    """Return the dataset that a pool was made for."""
     own = identity.dataset
     return Choice(own["name"], own["options"], own.get("stamp", ""))
 
@@ -135,15 +141,15 @@ def _images_in(pool: Pool) -> int:
     return count
 
 
-def _seen(identity: PoolIdentity, train: ImageSet) -> ImageSet | None:
-    """Return the real images that a generator trained here has seen."""
+def seen_indices(identity: PoolIdentity, train: ImageSet) -> subsets.Indices:
+    """Return which training images a generator has seen; none where it was made elsewhere."""
     labels, classes, seed = train.labels, len(train.class_names), identity.subset_seed
+    nothing = np.zeros(0, dtype=np.int64)
     if identity.trained_on == ELSEWHERE:
-        return None
+        return nothing
     if identity.trained_on == UPSTREAM:
-        nothing = np.zeros(0, dtype=np.int64)
-        return train.take(subsets.upstream(labels, classes, seed, identity.n_upstream, nothing))
-    return train.take(subsets.ordering(labels, classes, seed, identity.imbalance)[: identity.n_base])
+        return subsets.upstream(labels, classes, seed, identity.n_upstream, nothing)
+    return subsets.ordering(labels, classes, seed, identity.imbalance)[: identity.n_base]
 
 
 def _made_elsewhere(

@@ -74,6 +74,38 @@ def test_pools_are_made_extended_listed_and_drawn(
         assert page.size == (160 + 12 * 66, 10 * 66)
 
 
+def test_a_pool_is_extended_by_its_hash_without_a_grid_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (600, 8, 8, 1), dtype=np.uint8)
+    source, store = tmp_path / "pool.npz", tmp_path / "store"
+    np.savez(source, images=images, labels=np.arange(600) % 10)
+    file = tmp_path / "grid.toml"
+    file.write_text(GRID.partition("[[")[0] + f"[[generator]]\nname = 'precomputed'\npath = '{source}'\n")
+    (made,) = run(capsys, file, "--store", store)["pools"]
+    (more,) = run(capsys, "--store", store, "--pool", made["pool"][:6], "--count", 300)["pools"]
+    assert (more["pool"], more["images"], more["new"]) == (made["pool"], 520, 260)
+    assert np.array_equal(only_pool(store).read(520).images, images[:520])
+    np.savez(source, images=255 - images, labels=np.arange(600) % 10)
+    (failed,) = run(capsys, "--store", store, "--pool", made["pool"], "--count", 600, code=3)["failed"]
+    assert "files that the generator precomputed reads have changed" in failed["error"]
+    assert only_pool(store).count() == 520
+    (failed,) = run(capsys, "--store", store, "--pool", "nothing", "--count", 600, code=3)["failed"]
+    assert "unknown pool 'nothing'" in failed["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--pool", "9f"], "give --count"), (["grid.toml", "--pool", "9f"], "no grid file")],
+)
+def test_what_extends_no_pool_is_told(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["generate", *arguments])
+    assert left.value.code == 2 and said in capsys.readouterr().err
+
+
 def test_a_damaged_shard_is_named_and_made_anew(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,6 +14,7 @@ def generate(
     store: Path = STORE,
     count: int = 0,
     only: Sequence[str] = (),
+    pool: Sequence[str] = (),
     device: str = "auto",
     data_dir: Path | None = None,
     list: bool = False,
@@ -21,20 +22,22 @@ def generate(
     sheet: bool = False,
     json: bool = False,
 ) -> int:
-    """Make, extend and filter the pools of a grid file without training on them; list and verify pools.
+    """Make, extend and filter pools without training on them; list and verify them.
 
     Killed and run again, it goes on where it was; damaged shards are set aside and made anew.
 
     Parameters
     ----------
     file
-        The grid file (TOML); none with --list, --verify or --sheet, which look at the pools of the store.
+        The grid file (TOML); none with --pool, --list, --verify or --sheet, which go to the store's pools.
     store
         Folder of the store; pools lie in it.
     count
         Make so many images of each pool, where the grid asks for fewer.
     only
         COLUMN=VALUE: only the pools of trials with that value, e.g. n_base=300; may be repeated.
+    pool
+        Extend this pool of the store to --count images; the first digits of its hash; may be repeated.
     device
         cpu, cuda, cuda:1, or auto.
     data_dir
@@ -48,9 +51,9 @@ def generate(
     json
         Print as JSON.
     """
-    from mousterian import generating
+    from mousterian import generating, looking
 
-    request = generating.Request(file, store, count, tuple(only), device, data_dir)
     if list or verify or sheet:
-        return generating.look(request, generating.Look(list, verify, sheet), json)
-    return generating.make(request, json)
+        return looking.look(looking.Look(file, store, data_dir, list, verify, sheet), json)
+    request = generating.Request(file, store, count, tuple(only), device, data_dir)
+    return generating.extend(request, pool, json) if pool else generating.make(request, json)
