@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint types install constraints clean
+.PHONY: demo test docs lint types install constraints clean
 
 demo: $(INSTALLED)
 	$(BIN)/mousterian grid grids/quickstart.toml
@@ -12,6 +12,10 @@ demo: $(INSTALLED)
 
 test: lint types
 	$(BIN)/pytest
+
+# The documentation site, in docs/build; a warning is an error.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/build
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

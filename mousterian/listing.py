@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mousterian import plugins
-from mousterian.console import console, table
+from mousterian.console import console, differences, table
 from mousterian.errors import unknown_name
 from mousterian.options import given_as_text
+from mousterian.schema import COLUMNS
 from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.training import recipes
+
+# Whose options tell cells apart that have the same names.
+_KINDS_OF_OPTIONS = ("dataset", "model", "strategy", "recipe", "generator", "evaluation")
 
 
 def print_json(value: Any) -> int:
@@ -26,8 +31,11 @@ def plugins_of(kind: str, as_json: bool) -> int:
     if kind == "recipes":
         rows = [recipes.recipe(name).model_dump(mode="json", exclude_none=True) for name in recipes.names()]
         return print_json(rows) if as_json else _show_recipes(rows)
+    if kind == "columns":
+        columns = [asdict(column) for column in COLUMNS]
+        return print_json(columns) if as_json else _show_columns(columns)
     if kind and kind not in plugins.KINDS:
-        raise unknown_name("kind", kind, [*plugins.KINDS, "recipes"])
+        raise unknown_name("kind", kind, [*plugins.KINDS, "recipes", "columns"])
     found = [
         plugin for each in ([kind] if kind else plugins.KINDS) for plugin in plugins.available(each).values()
     ]
@@ -67,6 +75,11 @@ def _show_recipes(rows: list[dict[str, Any]]) -> int:
     return 0
 
 
+def _show_columns(columns: list[dict[str, str]]) -> int:
+    console().print(table("", columns, keep=("name", "type", "group", "meaning")))
+    return 0
+
+
 def dataset(name: str, options: Sequence[str], data_dir: Path | None, as_json: bool) -> int:
     """Fetch and verify a dataset and show what and where it is."""
     from mousterian.datasets._cache import data_directory
@@ -99,7 +112,10 @@ def cells(folder: Path, as_json: bool) -> int:
     for status in STATUSES:
         frame[status] = frame["status"] == status
     frame["top1"] = frame["top1"].where(frame[DONE])
-    grouped = frame.groupby([*keys, "cell", "evaluation"], sort=True)
+    for kind in _KINDS_OF_OPTIONS:
+        frame[f"{kind}_options"] = differences(list(zip(frame[kind], frame[f"{kind}_options"], strict=True)))
+    options = [f"{kind}_options" for kind in _KINDS_OF_OPTIONS if frame[f"{kind}_options"].any()]
+    grouped = frame.groupby([*keys, *options, "cell", "evaluation"], sort=True)
     rows = (
         grouped.agg(
             done=(DONE, "sum"),

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from mousterian import grid
-from mousterian.console import console, table
+from mousterian.console import console, differences, table
 from mousterian.errors import InputError
 from mousterian.executors._failures import GaveUpError
 from mousterian.executors._options import choose
@@ -108,14 +109,38 @@ def dry_run(request: Request, as_json: bool) -> int:
 
 def _cells(plan: Plan) -> list[dict[str, Any]]:
     """Return the grid's cells in order, each with its counts of new, done, diverged and failed trials."""
-    cells: dict[str, dict[str, Any]] = {}
+    firsts: dict[str, Trial] = {}
+    counts: dict[str, dict[str, int]] = {}
     for key, trial in plan.trials.items():
         text = trial.cell_text
-        cell = cells.get(text)
-        if cell is None:
-            cell = cells[text] = _shown(trial) | dict.fromkeys(("new", *STATUSES), 0)
-        cell[plan.status.get(key, "new")] += 1
-    return list(cells.values())
+        if text not in firsts:
+            firsts[text], counts[text] = trial, dict.fromkeys(("new", *STATUSES), 0)
+        counts[text][plan.status.get(key, "new")] += 1
+    options = _options(list(firsts.values()))
+    return [
+        _shown(trial) | differing | counts[text]
+        for (text, trial), differing in zip(firsts.items(), options, strict=True)
+    ]
+
+
+def _options(cells: list[Trial]) -> list[dict[str, str]]:
+    """Return the options in which cells differ that have plug-ins of the same names."""
+    choices: dict[str, Callable[[Trial], tuple[str, str]]] = {
+        "dataset": lambda cell: (cell.dataset.name, cell.dataset.json),
+        "model": lambda cell: (cell.model.name, cell.model.json),
+        "strategy": lambda cell: (cell.strategy.name, cell.strategy.json),
+        "recipe": lambda cell: (cell.recipe["name"], cell.recipe_text),
+        "generator": lambda cell: (
+            (cell.generator.name, cell.generator.json) if cell.generator else ("", "{}")
+        ),
+    }
+    found: list[dict[str, str]] = [{} for _ in cells]
+    for kind, choice in choices.items():
+        told = differences([choice(cell) for cell in cells])
+        if any(told):
+            for each, text in zip(found, told, strict=True):
+                each[f"{kind}_options"] = text
+    return found
 
 
 def _shown(trial: Trial) -> dict[str, Any]:

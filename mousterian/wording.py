@@ -71,7 +71,13 @@ def percents(interval: Interval, digits: int = 1) -> str:
 
 
 def counts(interval: Interval) -> str:
-    """Write an estimated count with its interval, as short as tells the three apart: 1,200 (800–2,100)."""
+    """Write an estimated count with its interval, as short as tells the three apart.
+
+    >>> counts(Interval(1234.5, 811.0, 2140.0))
+    '1,200 (810–2,100)'
+    >>> counts(Interval(1613.0, 1069.0, math.inf))
+    '1,600 (at least 1,100)'
+    """
     return _told_apart(interval, _whole)
 
 

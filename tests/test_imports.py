@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "options": {"plugins", *SMALL},
     "subjects": {
         "features",
+        "filtering",
         "generators",
         "pools",
         "supply",
@@ -186,7 +187,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"executors"},
     "estimate": {"supply", "trial", "plugins", "store", "training", "generators", *SMALL},
     "sweep": {"console", "grid", "progress", "estimate", "trial", "store", "executors", *SMALL},
-    "listing": {"console", "options", "plugins", "store", "datasets", "training", *SMALL},
+    "listing": {"console", "options", "plugins", "schema", "store", "datasets", "training", *SMALL},
     "surfaces": {"fitting", *SMALL},
     "fitting": {"surfaces", "plugins", "store", *SMALL},
     "published": SMALL,

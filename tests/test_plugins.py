@@ -10,7 +10,7 @@ import pytest
 from mousterian import plugins
 from mousterian.errors import InputError
 
-# The README's "add your own", one file of each kind that a grid or a fit can name.
+# What docs/howto/own-plugin.md tells, one file of each kind that a grid or a fit can name.
 FILES = {
     "datasets": (
         "stripes",

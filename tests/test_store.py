@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
 
 from mousterian import grid, schema
 from mousterian import store as store_module
@@ -179,12 +178,6 @@ def test_a_file_of_this_version_that_lacks_a_column_is_not_sound(tmp_path: Path)
 def test_no_store_is_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no trials here"):
         Store(tmp_path / "nowhere").read()
-
-
-def test_readme_documents_every_column() -> None:
-    text = (ROOT / "README.md").read_text()
-    missing = [c.name for c in COLUMNS if f"| `{c.name}` | {c.type} | {c.meaning} |" not in text]
-    assert not missing
 
 
 def test_a_trials_hash_is_that_of_its_identity_as_one_json_value(tiny_grid: Path) -> None:

@@ -9,7 +9,7 @@ def list_(kind: str = "", *, json: bool = False) -> int:
     Parameters
     ----------
     kind
-        Kind of plug-in, or `recipes`; without it, all kinds.
+        Kind of plug-in, or `recipes`, or `columns` (of the store); without it, all kinds of plug-ins.
     json
         Print as JSON.
     """
