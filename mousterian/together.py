@@ -19,7 +19,7 @@ from mousterian import plugins
 from mousterian.images import TrialImages
 from mousterian.memory import free, is_out_of_memory
 from mousterian.rows import rows_of
-from mousterian.seeds import canonical
+from mousterian.seeds import canonical, digest
 from mousterian.store import Store
 from mousterian.supply import device_named, images_of, make_pool
 from mousterian.trial import Settings, Trial, checkpoint_file
@@ -137,12 +137,17 @@ class _Group:
 
     def _fused(self, members: Sequence[_Member]) -> list[Outcome | Exception]:
         from mousterian.attempt import model_of, task_of
+        from mousterian.training.checkpoint import Checkpoint
 
         train = _trainer(members[0].trial)
         if train is None:
             return [self._alone(member) for member in members]
         mode = self._settings.acceleration
         tasks = [task_of(each.trial, each.images, self._device, mode) for each in members]
+        # One checkpoint for all, in the place of the first: a group of other trials ignores it.
+        keys = digest([each.trial.key for each in members])
+        kept = Checkpoint(checkpoint_file(members[0].trial, self._settings), keys)
+        tasks[0] = replace(tasks[0], checkpoint=kept)
         models = [model_of(each.trial, each.images, task) for each, task in zip(members, tasks, strict=True)]
         costs = train(models, tasks)
         return [

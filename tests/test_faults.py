@@ -189,6 +189,20 @@ def test_a_file_system_without_locks_is_said_and_used(
     assert "without locks" in listener.notices[0]
 
 
+def test_two_hosts_that_run_one_trial_leave_one_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Neither sees the other's locks, so both run it and both write it, one while the other compacts.
+    monkeypatch.setattr(fcntl, "fcntl", lambda *arguments: None)
+    here, there = Store(tmp_path), Store(tmp_path)
+    with here.claimed("a" * 16, wait=False), there.claimed("a" * 16, wait=False):
+        here.write([row("a" * 16)])
+        here.compact()
+        there.write([row("a" * 16)])
+    assert there.status() == {"a" * 16: DONE}
+    assert len(there.read()) == len(here.read()) == 1
+    here.compact()
+    assert len(here.read()) == 1 and not list(here.verify())
+
+
 def test_clocks_that_jump_decide_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write([row("a" * 16, FAILED, finished_at="2099-01-01T00:00:00+00:00")])

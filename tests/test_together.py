@@ -19,6 +19,7 @@ from mousterian.executors._together import Asked, Way, choose_way, measured_way
 from mousterian.executors.local import run
 from mousterian.store import DIVERGED, DONE, Store
 from mousterian.training import fused
+from mousterian.training.update import Update
 
 GRID = """
 dataset = "digits"
@@ -124,6 +125,36 @@ def test_out_of_memory_halves_the_group(
     keys = [each.key for each in three]
     expected = alone[alone["trial"].isin(keys)].reset_index(drop=True)
     same(by_trial([row for rows in found for row in rows]), expected)
+
+
+def test_a_group_that_is_cut_off_goes_on_from_its_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CutError(BaseException):
+        """The power went off."""
+
+    two = [each for each in trials_of(tmp_path) if not each.n_real_plus][:2]
+    settings, whole = settings_of(tmp_path, "fused"), settings_of(tmp_path / "whole", "fused")
+    assert together.run_and_keep_together(two, whole) == [None, None]
+    monkeypatch.setattr("mousterian.training.checkpoint.EVERY", 0.0)
+    step, taken = Update.step, iter(range(5))
+
+    def cut(self: Any, batches: Any) -> None:
+        if next(taken, None) is None:
+            raise CutError
+        step(self, batches)
+
+    monkeypatch.setattr(Update, "step", cut)
+    with pytest.raises(CutError):
+        together.run_and_keep_together(two, settings)
+    kept = trial.checkpoint_file(two[0], settings)
+    assert kept.exists()
+    taken = iter(range(7))  # of the 12 steps five have been taken
+    assert together.run_and_keep_together(two, settings) == [None, None]
+    assert not kept.exists()
+    columns = ["trial", "status", "top1", "loss", "steps", "images_seen"]
+    found, expected = (by_trial(Store(each.store).read().to_dict("records")) for each in (settings, whole))
+    assert found[columns].equals(expected[columns])
 
 
 def test_what_cannot_train_together_trains_alone_bit_for_bit(

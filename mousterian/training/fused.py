@@ -21,8 +21,10 @@ from torch.nn import functional
 from mousterian.errors import InputError
 from mousterian.seeds import seed_for
 from mousterian.training.acceleration import update_for
+from mousterian.training.checkpoint import Checkpoint
 from mousterian.training.feed import Batch, Feed, Look, Stream
 from mousterian.training.loop import Cost, Diverged, Normalised, Task
+from mousterian.training.update import Update
 
 
 class Ensemble(nn.Module):
@@ -83,23 +85,38 @@ class _Feeds:
     """The batches of all models, stacked."""
 
     def __init__(self, models: Sequence[Normalised], tasks: Sequence[Task]) -> None:
-        self._feeds = [_feed(model, task) for model, task in zip(models, tasks, strict=True)]
+        self._generators = [
+            torch.Generator().manual_seed(seed_for("augmentation", task.training_seed)) for task in tasks
+        ]
+        self._feeds = list(map(_feed, models, tasks, self._generators))
+
+    def state(self) -> list[Tensor]:
+        """Return the augmentation's random states, for a checkpoint."""
+        return [generator.get_state() for generator in self._generators]
+
+    def load(self, state: Sequence[Tensor], steps: int) -> None:
+        """Go on as if so many batches had been drawn; to be called before the first is."""
+        for feed, generator, own in zip(self._feeds, self._generators, state, strict=True):
+            feed.skip(steps)
+            generator.set_state(own)
 
     def next(self) -> Batch:
+        """Return the next batch of every model."""
         images, targets = zip(*(feed.next() for feed in self._feeds), strict=True)
         return torch.stack(images), torch.stack(targets)
 
 
-def _feed(model: Normalised, task: Task) -> Feed:
+def _feed(model: Normalised, task: Task, generator: torch.Generator) -> Feed:
     seed = task.training_seed
     look = Look(model.get_buffer("mean"), model.get_buffer("std"), task.recipe)
-    generator = torch.Generator().manual_seed(seed_for("augmentation", seed))
     stream = Stream(task.mixture, task.recipe.batch_size)
     return Feed(stream, look, lambda purpose: seed_for(purpose, seed, 0), generator)
 
 
 def train_together(models: Sequence[Normalised], tasks: Sequence[Task]) -> list[Cost | Diverged]:
     """Train models in place, each jointly on the mixture of its own task; the recipe is the same.
+
+    The first task's checkpoint is that of all of them.
 
     Returns:
         Each model's cost (a K-th of the time), or that it diverged. One that diverges harms no other.
@@ -128,17 +145,41 @@ def train_together(models: Sequence[Normalised], tasks: Sequence[Task]) -> list[
     update = update_for(
         [ensemble], [stream], recipe, task.device, parts=1, mode=task.acceleration, key=key, models=True
     )
-    feeds = _Feeds(models, tasks)
     steps = recipe.steps(len(task.mixture))
-    for step in range(steps):
-        update.rates(step, steps)
-        update.step([feeds.next()])
+    before = _train(update, _Feeds(models, tasks), steps, task.checkpoint)
     update.finish()
     ensemble.give_back(models)
     for model in models:
         model.eval()
-    seconds = (time.perf_counter() - started) / count
+    seconds = (before + time.perf_counter() - started) / count
     return _results(models, Cost(steps, steps * stream.batch, seconds), ensemble.get_buffer("#good").tolist())
+
+
+def _train(update: Update, feeds: _Feeds, steps: int, kept: Checkpoint | None) -> float:
+    """Take the steps that a checkpoint does not have; return the seconds that it tells of."""
+    state, started = None, time.perf_counter()
+    if kept is not None:
+        kept.enter()
+        state = kept.state()
+    first, before = (state["step"], state["seconds"]) if state else (0, 0.0)
+    if state:
+        update.load(state["update"])
+        feeds.load(state["feeds"], first)
+        torch.set_rng_state(state["random"])
+    for step in range(first, steps):
+        update.rates(step, steps)
+        update.step([feeds.next()])
+        if kept is not None and step + 1 < steps and kept.due():
+            kept.write(
+                {
+                    "step": step + 1,
+                    "seconds": before + time.perf_counter() - started,
+                    "update": update.state(),
+                    "feeds": feeds.state(),
+                    "random": torch.get_rng_state(),
+                }
+            )
+    return float(before)
 
 
 def _results(models: Sequence[nn.Module], cost: Cost, good: Sequence[int]) -> list[Cost | Diverged]:
