@@ -7,67 +7,24 @@ smaller filtered pool is the beginning of a larger one too.
 
 from __future__ import annotations
 
-import io
-import json
-import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mousterian import plugins
+from mousterian import plugins, scorefiles
 from mousterian.errors import InputError, first_of
 from mousterian.generators._sampler import Progress, silent
 from mousterian.images import ImageSet
 from mousterian.locks import held
 from mousterian.pools import Pool
-from mousterian.seeds import canonical, digest
-from mousterian.store import write_atomically
+from mousterian.scorefiles import Keep, Sieve
 
-FILTER_VERSION = 1  # raised whenever the same filter would keep other images
 MOST = 20  # times as many images as are asked for are made at most, before a filter is told to be too strict
-Keep = NDArray[np.bool_]
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Sieve:
-    """All that decides what a filter says of a pool's images.
-
-    Attributes:
-        name: filter plug-in.
-        options: all its options.
-        stamp: of the files that they name.
-        real: what tells which real images it is given, JSON-like.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    stamp: str
-    real: Mapping[str, Any]
-
-    @cached_property
-    def text(self) -> str:
-        """Its identity as JSON text."""
-        parts = {
-            "name": self.name,
-            "options": dict(self.options),
-            "stamp": self.stamp,
-            "real": dict(self.real),
-        }
-        return canonical({"version": FILTER_VERSION, **parts})
-
-    @cached_property
-    def key(self) -> str:
-        """The name of its scores: 16 hexadecimal digits."""
-        return digest(self.text)
 
 
 @dataclass(frozen=True)
@@ -159,15 +116,15 @@ class Filtered:
         return both
 
     def _one(self, sieve: Sieve, count: int, sight: Sight, progress: Progress) -> Keep:
-        folder = self.pool.folder / "filters"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{sieve.key}.parquet"
-        with held(folder / f"{sieve.key}.lock"):
-            table = _read(path, sieve)
+        folder = self.pool.folder
+        path = scorefiles.file_of(folder, sieve)
+        path.parent.mkdir(exist_ok=True)
+        with held(path.with_suffix(".lock")):
+            table = scorefiles.read(folder, sieve)
             if len(table) < count:
                 progress(f"filter {sieve.name}", len(table), count, "")
                 table = self._extended(table, sieve, count, sight)
-                _write(path, table)
+                scorefiles.write(folder, sieve, table)
         keep: Keep = table["keep"].to_numpy()
         return keep
 
@@ -191,59 +148,34 @@ class Filtered:
                 f"the filter gave {keep.shape} marks and {score.shape} scores for {len(new)} images",
                 where=f"filter {sieve.name}",
             )
-        return pa.concat_tables([table.slice(0, done), _table(np.arange(done, end), keep, score, sieve)])
+        return pa.concat_tables(
+            [table.slice(0, done), scorefiles.as_table(np.arange(done, end), keep, score, sieve)]
+        )
+
+    @classmethod
+    def as_scored(cls, pool: Pool, sieves: Sequence[Sieve]) -> Filtered:
+        """Return what the scores that are there keep, of the images that every filter has looked at."""
+        marks = [scorefiles.read(pool.folder, each)["keep"].to_numpy() for each in sieves]
+        length = min(map(len, marks))
+        return cls(pool, sieves, np.all([each[:length] for each in marks], axis=0))
+
+    def positions(self, count: int = 0) -> NDArray[np.int64]:
+        """Return where in the pool its first `count` kept images are; 0: until the first class runs out."""
+        classes = len(self.pool.class_names)
+        kept = np.flatnonzero(self._kept)
+        turns = np.empty(len(kept), dtype=np.int64)
+        for label in range(classes):
+            mine = kept % classes == label
+            turns[mine] = np.arange(mine.sum())
+        limit = np.min(self._by_class(self._kept) * classes + np.arange(classes))
+        return kept[np.lexsort((kept % classes, turns))][: count or int(limit)]
 
     def read(self, count: int) -> ImageSet:
         """Return the first `count` images that are kept; `ensure` has made and scored them."""
-        classes = len(self.pool.class_names)
-        positions = np.flatnonzero(self._kept)
-        turns = np.empty(len(positions), dtype=np.int64)
-        for label in range(classes):
-            mine = positions % classes == label
-            turns[mine] = np.arange(mine.sum())
-        chosen = positions[np.lexsort((positions % classes, turns))][:count]
+        chosen = self.positions(count)
         return self.pool.read(int(chosen.max(initial=0)) + 1).take(chosen)
 
     def shares(self) -> list[Share]:
         """Return, for each class, how many of the images looked at are kept."""
         seen, kept = self._by_class(np.ones(len(self._kept), dtype=bool)), self._by_class(self._kept)
         return [Share(*row) for row in zip(self.pool.class_names, seen.tolist(), kept.tolist(), strict=True)]
-
-
-def kept_by_filters(folder: Path) -> list[str]:
-    """Return what each filter that has scored a pool keeps, e.g. "duplicates 240/256"."""
-    found = []
-    for path in sorted((folder / "filters").glob("*.parquet")):
-        try:
-            table = pq.read_table(path)
-            name = json.loads((table.schema.metadata or {})[b"filter"])["name"]
-            found.append(f"{name} {int(table['keep'].to_numpy().sum())}/{len(table)}")
-        except (pa.ArrowException, OSError, KeyError, ValueError):
-            found.append(f"{path.name} cannot be read")
-    return found
-
-
-def _table(positions: NDArray[np.int64], keep: Keep, score: NDArray[Any], sieve: Sieve) -> pa.Table:
-    columns = {"position": positions, "score": score.astype(np.float64), "keep": keep.astype(bool)}
-    return pa.table(columns).replace_schema_metadata({"filter": sieve.text})
-
-
-def _read(path: Path, sieve: Sieve) -> pa.Table:
-    """Return the scores that are there; none if there is no file of this filter's that can be read."""
-    none = np.zeros(0)
-    try:
-        table = pq.read_table(path)
-        if (table.schema.metadata or {}).get(b"filter", b"").decode() == sieve.text:
-            return table
-        _log.warning("%s: scores of another filter are made anew", path)
-    except FileNotFoundError:
-        pass
-    except (pa.ArrowException, OSError) as error:
-        _log.warning("%s: cannot be read (%s); the scores are made anew", path, error)
-    return _table(none.astype(np.int64), none.astype(bool), none, sieve)
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    write_atomically(path, buffer.getvalue())

@@ -10,8 +10,8 @@ from typing import Any
 from mousterian import pools
 from mousterian.console import console, table
 from mousterian.errors import InputError
-from mousterian.filtering import kept_by_filters
 from mousterian.pools import Pool, PoolIdentity
+from mousterian.scorefiles import kept_by_filters
 from mousterian.sheets import COLUMNS, sheet
 from mousterian.store import write_atomically
 from mousterian.subjects import dataset_of

@@ -37,6 +37,7 @@ class Request:
     real: str
     features: str
     measures: tuple[str, ...]
+    filters: tuple[str, ...]
     options: tuple[str, ...]
     images: int
     seed: int
@@ -76,7 +77,7 @@ def run(request: Request, as_json: bool) -> int:
     with console(stderr=True).status("") as status:  # silent where nobody watches
         for place in names(request.pools, request.store):
             try:
-                each = subject(place, request.real, request.images, request.data_dir)
+                each = subject(place, request.real, request.images, request.data_dir, request.filters)
             except InputError as error:
                 # One that is named is wanted; of all pools of the store, some may just be in the making.
                 if request.pools:
@@ -168,7 +169,11 @@ def _identity_columns(each: Subject, measure: Measure, request: Request) -> dict
         "features_stamp": _stamp(features, request.data_dir) if features else "",
         "seed": request.seed,
     }
-    return {"measurement": digest({**columns, "dataset_stamp": each.dataset.stamp}), **columns}
+    filters = canonical([json.loads(sieve.text) for sieve in each.sieves]) if each.sieves else ""
+    # Left out where there are none, so that older measurements of whole pools keep their names.
+    named = {"filters": filters} if filters else {}
+    measurement = digest({**columns, **named, "dataset_stamp": each.dataset.stamp})
+    return {"measurement": measurement, **columns, "filters": filters}
 
 
 @cache
@@ -234,4 +239,6 @@ def _beside(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def _heading(row: Mapping[str, Any]) -> str:
     size = row["n_base"] or row["n_upstream"]
-    return " ".join([row["generator"], row["trained_on"], *([str(size)] if size else []), row["pool"][:8]])
+    filters = [each["name"] for each in json.loads(row["filters"] or "[]")]
+    sizes = [str(size)] if size else []
+    return " ".join([row["generator"], row["trained_on"], *sizes, row["pool"][:8], *filters])

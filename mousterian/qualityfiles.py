@@ -26,6 +26,7 @@ COLUMNS = (
     ("quality_version", "int32", "version of this table of columns and of the measures"),
     ("pool", "string", "hash of the pool, as in the trials' column `pool`"),
     ("images", "int64", "synthetic images measured: the pool's first"),
+    ("filters", "string", "filters whose kept images were measured, a JSON list; empty: all images"),
     ("dataset", "string", "dataset whose real images the pool is held against"),
     ("dataset_options", "string", "its options, JSON"),
     ("measure", "string", "quality measure plug-in"),
@@ -127,14 +128,14 @@ class QualityTable:
 
 
 def wide(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each pool, to be joined with trials on `pool`.
+    """Return one row for each pool, to be joined with trials on `pool`; none of images that filters keep.
 
     Of values that were measured several times, those of the most images count, and of these the latest.
 
     A column is named by quantity and feature space, e.g. "fid [classifier:digits]", so that values of
     different spaces are never mixed up; only "fid [inception]" is the FID of the literature.
     """
-    latest = frame.sort_values(["images", "finished_at"])
+    latest = frame[frame["filters"] == ""].sort_values(["images", "finished_at"])
     labels = latest["quantity"].where(
         latest["features"] == "", latest["quantity"] + " [" + latest["features"] + "]"
     )
@@ -166,7 +167,10 @@ def _read(path: Path) -> pa.Table:
                     where=str(path),
                     hint="update mousterian",
                 )
-            return file.read().cast(arrow_schema())
+            table = file.read()
+            if "filters" not in table.column_names:  # written before pools were measured through filters
+                table = table.add_column(4, "filters", pa.array([""] * len(table)))
+            return table.cast(arrow_schema())
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:

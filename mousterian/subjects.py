@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mousterian import subsets
 from mousterian.errors import InputError, unknown_name
 from mousterian.features import dataset_named, dataset_text
+from mousterian.filtering import Filtered
 from mousterian.images import ImageSet
 from mousterian.pools import ELSEWHERE, UPSTREAM, Pool, PoolIdentity
+from mousterian.scorefiles import Sieve, sieve_named
 from mousterian.seeds import file_stamp
 from mousterian.supply import load_images
 from mousterian.trial import Choice
@@ -31,6 +34,7 @@ class Subject:
         dataset: whose real images they are held against.
         real, test: these.
         seen: what the generator was trained on; None where that is not known or another dataset.
+        sieves: filters that keep these images; none: they are the pool's first.
     """
 
     identity: PoolIdentity
@@ -40,6 +44,7 @@ class Subject:
     real: ImageSet
     test: ImageSet
     seen: ImageSet | None
+    sieves: tuple[Sieve, ...] = ()
 
     @property
     def label(self) -> str:
@@ -77,7 +82,9 @@ def _place(name: str, there: dict[str, Path]) -> Path:
     raise unknown_name("pool", name, there, hint=_HINT)
 
 
-def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subject:
+def subject(
+    place: Path, real: str, count: int, data_dir: Path | None, filters: Sequence[str] = ()
+) -> Subject:
     """Return a pool with the real images that it is held against.
 
     Args:
@@ -85,14 +92,19 @@ def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subjec
         real: dataset of the real images; empty: the pool's own.
         count: images of the pool; 0: all that are there.
         data_dir: folder of the datasets.
+        filters: filters that have scored the pool, by name or hash: only images that all of them keep.
 
     Raises:
-        InputError: the pool cannot be read, or does not fit the dataset.
+        InputError: the pool cannot be read, has no scores of a filter, or does not fit the dataset.
     """
     identity = PoolIdentity.at(place) if (place / "pool.json").exists() else None
     dataset = _dataset(real, identity, place, data_dir)
     train, test = (load_images(dataset, split, data_dir) for split in ("train", "test"))
     if identity is None:
+        if filters:
+            raise InputError(
+                "images made elsewhere have no filters", where=str(place), hint="leave out --filter"
+            )
         identity, pool = _made_elsewhere(place, dataset, train, count)
         return Subject(identity, pool, (), dataset, train, test, None)
     own = Pool(place.parent, identity, train.class_names)
@@ -102,7 +114,9 @@ def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subjec
             where=str(place),
             hint=f"give --real a dataset of the pool's classes; its own is {identity.dataset['name']}",
         )
-    pool = own.read(count or _images_in(own))
+    sieves = tuple(sieve_named(place, name) for name in filters)
+    positions = _kept(own, sieves, count) if sieves else np.arange(count or _images_in(own))
+    pool = own.read(int(positions.max()) + 1).take(positions)
     if pool.shape != train.shape:
         raise InputError(
             f"its images are {pool.shape}, those of {dataset.name} {train.shape}", where=str(place)
@@ -110,7 +124,21 @@ def subject(place: Path, real: str, count: int, data_dir: Path | None) -> Subjec
     same = dict(identity.dataset) == dataset.describe()
     learned = seen_indices(identity, train) if same else ()
     seen = train.take(learned) if len(learned) else None
-    return Subject(identity, pool, tuple(own.prompts(len(pool))), dataset, train, test, seen)
+    texts = own.prompts(int(positions.max()) + 1)
+    prompts = tuple(texts[position] for position in positions) if texts else ()
+    return Subject(identity, pool, prompts, dataset, train, test, seen, sieves)
+
+
+def _kept(pool: Pool, sieves: Sequence[Sieve], count: int) -> NDArray[np.int64]:
+    """Return the positions of the first `count` images that all filters keep, 0: of all of them."""
+    positions = Filtered.as_scored(pool, sieves).positions(count)
+    if not len(positions) or len(positions) < count:
+        raise InputError(
+            f"the filters keep {len(positions)} images, not {count or 'one of every class'}",
+            where=str(pool.folder),
+            hint="ask for fewer --images, or run a grid file with this filter and more images",
+        )
+    return positions
 
 
 def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Path | None) -> Choice:

@@ -9,9 +9,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-from mousterian.filtering import Sieve
 from mousterian.pools import BASE, ELSEWHERE, PoolIdentity
 from mousterian.rows import rows_of
+from mousterian.scorefiles import Sieve
 from mousterian.seeds import canonical, digest, text_digest
 from mousterian.store import Store
 from mousterian.supply import images_of, make_pool

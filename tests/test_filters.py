@@ -13,12 +13,13 @@ import tiny
 
 from mousterian import filtering, grid, supply
 from mousterian.errors import InputError, InputErrors
-from mousterian.filtering import Filtered, Sieve, Sight
+from mousterian.filtering import Filtered, Sight
 from mousterian.filters import clip_confidence, duplicates, real_features
 from mousterian.filters._scores import Context, all_but_lowest
 from mousterian.images import ImageSet
 from mousterian.pools import Pool, PoolIdentity
 from mousterian.rows import identity_columns
+from mousterian.scorefiles import Sieve
 from mousterian.store import Store
 from mousterian.trial import Settings
 

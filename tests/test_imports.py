@@ -32,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "subjects": {
         "features",
         "filtering",
+        "scorefiles",
         "generators",
         "pools",
         "supply",
@@ -83,7 +84,18 @@ ALLOWED: dict[str, set[str]] = {
     "evaluations": {"features", "clip", "resizing", "plugins", "datasets", "training", "images", *SMALL},
     "pools": {"shards", "memory", "locks", "plugins", "images", "store", "generators", *SMALL},
     "filters": {"features", "clip", "images", *SMALL},
-    "filtering": {"filters", "generators", "pools", "plugins", "images", "locks", "store", *SMALL},
+    "scorefiles": {"store", *SMALL},
+    "filtering": {
+        "scorefiles",
+        "filters",
+        "generators",
+        "pools",
+        "plugins",
+        "images",
+        "locks",
+        "store",
+        *SMALL,
+    },
     "supply": {
         "filtering",
         "generators",
@@ -100,6 +112,7 @@ ALLOWED: dict[str, set[str]] = {
     "trial": {
         "supply",
         "filtering",
+        "scorefiles",
         "attempt",
         "devices",
         "rows",
@@ -158,6 +171,7 @@ ALLOWED: dict[str, set[str]] = {
     "looking": {
         "console",
         "filtering",
+        "scorefiles",
         "pools",
         "sheets",
         "store",

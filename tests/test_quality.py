@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,18 @@ from mousterian import measuring, plugins, qualityfiles, subsets
 from mousterian.__main__ import main
 from mousterian.datasets import digits
 from mousterian.errors import InputError
+from mousterian.filtering import Filtered, Sight
 from mousterian.images import ImageSet
 from mousterian.measuring import Request
 from mousterian.pools import Pool, PoolIdentity
 from mousterian.quality import memorisation
 from mousterian.qualityfiles import COLUMNS, QualityTable, wide
+from mousterian.scorefiles import Sieve
 from mousterian.seeds import canonical
 from mousterian.subjects import names, subject
 from mousterian.training.recipes import recipe
 
-QUICK = Request((), Path(), "", "pixels", ("fid",), (), 0, 0, "cpu", None, False)
+QUICK = Request((), Path(), "", "pixels", ("fid",), (), (), 0, 0, "cpu", None, False)
 
 
 def identity(**changes: Any) -> PoolIdentity:
@@ -187,6 +190,56 @@ def test_a_pool_in_the_making_spoils_no_other(store: Path, tmp_path: Path, train
         measuring.run(replace(QUICK, store=tmp_path, pools=(making.key,)), False)
 
 
+def test_what_filters_keep_of_a_pool_is_a_measurement_of_its_own(
+    copy: Path, tmp_path: Path, train: ImageSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pool = Pool(tmp_path / "own" / "pools", identity(), train.class_names)
+    shutil.copytree(copy / "pools" / identity().key, pool.folder)
+    sieve = Sieve("real_features", {"features": "pixels", "margin": 0.0, "drop": 0.2}, "", {"n_base": 30})
+    sight = Sight(lambda: train.take(np.arange(100)), lambda: train, "cpu", None)
+    Filtered(pool, [sieve]).ensure(100, lambda images: None, sight)
+    asked = (identity().key, "--store", str(tmp_path / "own"), "--features", "pixels", "--measure", "kid")
+    code, out, _ = run(capsys, *asked, "--json")
+    whole = json.loads(out)["measured"][0]
+    code, out, _ = run(capsys, *asked, "--filter", "real_features", "--json")
+    assert code == 0
+    part = json.loads(out)["measured"][0]
+    assert json.loads(part["filters"])[0]["name"] == "real_features" and whole["filters"] == ""
+    assert part["images"] < whole["images"] and part["measurement"] != whole["measurement"]
+    seen = subject(pool.folder, "", 0, None, [sieve.key[:6]])
+    kept = pool.read(260).take(
+        np.flatnonzero(pq.read_table(next(pool.folder.glob("filters/*.parquet")))["keep"])
+    )
+    for label in range(10):
+        mine = seen.pool.images[seen.pool.labels == label]
+        assert np.array_equal(mine, kept.images[kept.labels == label][: len(mine)])
+    assert np.array_equal(seen.pool.labels, np.arange(len(seen.pool)) % 10)
+    code, _, err = run(capsys, *asked, "--filter", "duplicate")
+    assert code == 2 and "unknown filter of this pool 'duplicate'" in err and "real_features" in err
+    code, _, err = run(capsys, *asked, "--filter", "real_features", "--images", "259")
+    assert code == 2 and "the filters keep" in err
+
+
+def test_rows_from_before_there_were_filters_are_read(copy: Path) -> None:
+    request = replace(QUICK, store=copy, pools=(identity().key,))
+    measuring.run(request, False)
+    [file] = (copy / "quality").glob("*.parquet")
+    pq.write_table(pq.read_table(file).drop_columns("filters"), file)
+    assert set(QualityTable(copy).read()["filters"]) == {""}
+
+
+def test_another_number_of_classes_is_named(
+    copy: Path, tmp_path: Path, train: ImageSet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays = {"train_images": train.images[:40], "train_labels": np.arange(40) % 4}
+    np.savez(tmp_path / "four.npz", **arrays, test_images=train.images[:8], test_labels=np.arange(8) % 4)
+    real = f'{{name = "npz", path = "{tmp_path / "four.npz"}"}}'
+    code, _, err = run(capsys, identity().key, "--store", str(copy), "--real", real, "--measure", "kid")
+    assert (
+        code == 2 and "its images are of 10 classes, those of npz of 4" in err and "its own is digits" in err
+    )
+
+
 def test_points_of_the_picture_are_kept(copy: Path) -> None:
     measuring.run(replace(QUICK, store=copy, pools=(identity().key,), measures=("subspace",)), False)
     table = QualityTable(copy)
@@ -231,12 +284,14 @@ def test_no_pools_an_ambiguous_name_and_a_damaged_description(store: Path, tmp_p
 
 def test_wide_keeps_feature_spaces_apart_and_the_latest_value() -> None:
     common = {"pool": "p", "dataset": "digits", "dataset_options": "{}"}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"quantity": "fid", "features": "pixels", "value": 3.0, "images": 100, "finished_at": "2"},
         {"quantity": "fid", "features": "pixels", "value": 2.0, "images": 200, "finished_at": "1"},
         {"quantity": "fid", "features": "inception", "value": 9.0, "images": 100, "finished_at": "1"},
         {"quantity": "domain_accuracy", "features": "", "value": 0.9, "images": 100, "finished_at": "1"},
     ]
+    rows = [{**row, "filters": ""} for row in rows]
+    rows.append({**rows[1], "value": 1.0, "filters": "[{}]", "finished_at": "3"})  # of part of the pool
     [row] = wide(pd.DataFrame([common | row for row in rows])).to_dict("records")
     assert row == common | {"fid [pixels]": 2.0, "fid [inception]": 9.0, "domain_accuracy": 0.9}
 

@@ -89,7 +89,7 @@ def opened(model: str, rendering: Rendering, device: str) -> Any:
 
         pipeline = diffusers.DiffusionPipeline.from_pretrained(
             str(path) if path.is_dir() else model,
-            torch_dtype=rendering.torch_dtype(device),
+            dtype=rendering.torch_dtype(device),
             use_safetensors=True,
         )
     except ImportError as error:

@@ -14,6 +14,7 @@ def quality(
     real: str = "",
     features: str = "",
     measure: Sequence[str] = (),
+    filter: Sequence[str] = (),
     option: Sequence[str] = (),
     images: int = 0,
     seed: int = 0,
@@ -38,6 +39,9 @@ def quality(
         default: classifier:DATASET for all measures that do not choose themselves.
     measure
         Quality measure; may be repeated. None: all that need no option. `mousterian list quality` shows them.
+    filter
+        Measure only what this filter keeps of the pool, as trials see it: its name, or the first digits of
+        its scores' hash; a grid file made these; may be repeated.
     option
         MEASURE.KEY=VALUE: an option of a measure, e.g. domain_gap.patches=0; may be repeated.
     images
@@ -56,6 +60,17 @@ def quality(
     from mousterian import measuring
 
     request = measuring.Request(
-        pools, store, real, features, tuple(measure), tuple(option), images, seed, device, data_dir, again
+        tuple(pools),
+        store,
+        real,
+        features,
+        tuple(measure),
+        tuple(filter),
+        tuple(option),
+        images,
+        seed,
+        device,
+        data_dir,
+        again,
     )
     return measuring.run(request, json)
