@@ -86,7 +86,9 @@ class Group:
         if not bool((steps == step).all()):
             raise RuntimeError(f"the processes of one trial start from different steps: {steps.tolist()}")
         for value in modules.state_dict().values():
-            distributed.broadcast(value, 0)
+            sent = value.contiguous()  # NCCL takes no other layout
+            distributed.broadcast(sent, 0)
+            value.copy_(sent)
         if self.rank:
             torch.manual_seed(seed_for("device", seed, self.rank, step))
 
