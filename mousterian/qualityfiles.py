@@ -127,6 +127,11 @@ class QualityTable:
                 yield path, error.what
 
 
+def of_whole_pools(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that were measured on a pool's first images, not on those that filters keep."""
+    return frame[frame["filters"].fillna("") == ""]
+
+
 def wide(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row for each pool, to be joined with trials on `pool`; none of images that filters keep.
 
@@ -135,7 +140,7 @@ def wide(frame: pd.DataFrame) -> pd.DataFrame:
     A column is named by quantity and feature space, e.g. "fid [classifier:digits]", so that values of
     different spaces are never mixed up; only "fid [inception]" is the FID of the literature.
     """
-    latest = frame[frame["filters"] == ""].sort_values(["images", "finished_at"])
+    latest = of_whole_pools(frame).sort_values(["images", "finished_at"])
     labels = latest["quantity"].where(
         latest["features"] == "", latest["quantity"] + " [" + latest["features"] + "]"
     )
