@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from mousterian.errors import InputError, nearest, one, unknown_name
 
@@ -40,8 +40,13 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "executors": ("run",),
 }
 _log = logging.getLogger(__name__)
+# Types of options with a range, so that a grid file is told before anything is made.
+Positive = typing.Annotated[int, Field(ge=1)]
+AboveZero = typing.Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = typing.Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # Names that an option's annotation may use, beside Python's own.
-_TYPES = {**vars(typing), "Path": Path}
+_RANGES = {"Positive": Positive, "AboveZero": AboveZero, "NotNegative": NotNegative}
+_TYPES = {**vars(typing), "Path": Path, **_RANGES}
 
 
 @dataclass(frozen=True)
@@ -120,19 +125,26 @@ class Plugin:
         """
         if not self.has_stamp:
             return ""
-        stamp = importlib.import_module(self.module).stamp
-        values, asked = {**options, **self.preset}, inspect.signature(stamp).parameters
-        found: str = stamp(data_dir, **{name: value for name, value in values.items() if name in asked})
+        found: str = self._asked("stamp", data_dir, options)
         return found
 
     def check(self, proposal: object, options: Mapping[str, Any]) -> None:
         """Let the plug-in's function `check(proposal, *, ...)` look at what it would be asked to do.
 
+        It is given those of the options that it asks for.
+
         Raises:
             InputError: it refuses, and says the way out.
         """
         if self.has_check:
-            importlib.import_module(self.module).check(proposal, **options, **self.preset)
+            self._asked("check", proposal, options)
+
+    def _asked(self, function: str, about: object, options: Mapping[str, Any]) -> Any:
+        """Call another function of the plug-in's file with those of the options that it asks for."""
+        called = getattr(importlib.import_module(self.module), function)
+        wanted = inspect.signature(called).parameters
+        values = {**options, **self.preset}
+        return called(about, **{name: value for name, value in values.items() if name in wanted})
 
     def takes_list(self, option: str) -> bool:
         """Tell whether an option's value is a list by nature."""
@@ -186,9 +198,11 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
     if entry is None:
         return None
     options = _options(entry, name, path)
-    asked = functions["stamp"].args.kwonlyargs if "stamp" in functions else []
-    if stray := [each.arg for each in asked if each.arg not in options]:
-        raise InputError(f"stamp of plug-in {name!r} asks for {stray[0]!r}, no option of it", where=str(path))
+    for asking in functions.keys() & {"stamp", "check"}:
+        asked = [each.arg for each in functions[asking].args.kwonlyargs]
+        if stray := [each for each in asked if each not in options]:
+            said = f"{asking} of plug-in {name!r} asks for {stray[0]!r}, no option of it"
+            raise InputError(said, where=str(path))
     text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
     marks = ("members" in functions, "stamp" in functions)
     pretrained = any(ast.unparse(node) == "PRETRAINED = True" for node in tree.body)

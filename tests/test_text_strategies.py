@@ -80,6 +80,57 @@ def test_classifier_tuning_moves_the_head_alone_and_fine_tuning_the_encoder_too(
     assert changed(fine_tune, folder, head="fresh") >= head
 
 
+def test_a_share_of_the_encoder_learns_too_from_its_end(folder: Path) -> None:
+    network = build(3, (32, 32, 3), model=f"local-dir:{folder}", weights="")
+    names = [name for name, _ in network.named_parameters() if not name.startswith("head.")]
+    total = sum(each.numel() for each in network.parameters())
+    for share in (0.0, 0.1, 0.5, 1.0):
+        chosen = {id(each) for each in classifier_tuning.tuned(network, share)}
+        learnt = [name for name, each in network.named_parameters() if id(each) in chosen]
+        body = [name for name in learnt if not name.startswith("head.")]
+        assert body == names[len(names) - len(body) :] and {"head.weight", "head.bias"} <= set(learnt)
+        assert sum(network.get_parameter(name).numel() for name in body) <= share * total
+    assert body == names
+    assert changed(classifier_tuning, folder, share=0.5) > {"network.head.weight"}
+
+
+def test_without_a_real_batch_no_real_image_is_learnt_from(folder: Path) -> None:
+    model, task = prepared(folder)
+    cost = classifier_tuning.train(model, task, real_batch=0, syn_batch=4)
+    assert cost.images_seen == cost.steps * 4
+    other, task = prepared(folder)
+    blind = loop.replace(task, mixture=task.mixture.take(torch.arange(6, 12)))
+    classifier_tuning.train(other, blind, real_batch=0, syn_batch=4)
+    assert torch.equal(model.network.head.weight, other.network.head.weight)
+
+
+@pytest.mark.parametrize("first", ["synthetic", "real"])
+def test_phases_of_classifier_tuning_come_in_the_order_asked_for(
+    folder: Path, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[tuple[str, bool]] = []
+    run = loop.train
+
+    def noted(model: loop.Normalised, streams: Any, task: loop.Task, **named: Any) -> loop.Cost:
+        (only,) = streams
+        stages.append((named["stage"], bool(only.mixture.synthetic.all())))
+        return run(model, streams, task, **named)
+
+    monkeypatch.setattr(classifier_tuning, "run", noted)
+    model, task = prepared(folder)
+    classifier_tuning.train(model, task, first=first)
+    assert stages == sorted([("synthetic", True), ("real", False)], reverse=first == "synthetic")
+
+
+def test_fine_tuning_on_the_pool_alone_never_sees_a_real_image(folder: Path) -> None:
+    model, task = prepared(folder)
+    fine_tune.train(model, task, images="synthetic")
+    other, task = prepared(folder)
+    blind = loop.replace(task, mixture=task.mixture.take(torch.arange(6, 12)))
+    fine_tune.train(other, blind)
+    assert torch.equal(model.network.head.weight, other.network.head.weight)
+
+
 def test_soft_targets_give_the_papers_loss() -> None:
     # A.5 of He et al.: 0.5 · CE + 0.5 · SCE with T = 2. Scores 2 ln 3 and 0 soften to 3/4 and 1/4; logits
     # ln 4 and 0 are 4/5 and 1/5; the label is 1: 0.5 · ln 5 + 0.5 · (3/4 · ln(5/4) + 1/4 · ln 5).
@@ -102,5 +153,27 @@ def test_soft_targets_give_the_papers_loss() -> None:
 def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, told: str) -> None:
     proposal = Proposal(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
     with pytest.raises(InputError, match=told):
-        fine_tune.check(proposal, head="text", prompt=prompt)
-    fine_tune.check(proposal, head="fresh", prompt=prompt)
+        fine_tune.check(proposal, head="text", prompt=prompt, images="all")
+    fine_tune.check(proposal, head="fresh", prompt=prompt, images="all")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"share": 1.5}, "0 to 1, not 1.5"),
+        ({"real_batch": 0}, "synthetic images alone"),
+        ({"soft": 2}, "share"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(changes: dict[str, float], told: str) -> None:
+    proposal = Proposal(6, 0, NAMES, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
+    values = {
+        "soft": 0.0,
+        "temperature": 2.0,
+        "real_batch": 32,
+        "syn_batch": 512,
+        "weight": 1.0,
+        "share": 0.0,
+    }
+    with pytest.raises(InputError, match=told):
+        classifier_tuning.check(proposal, prompt="a {}", **{**values, **changes})

@@ -8,11 +8,12 @@ import torch
 
 from mousterian.evaluations._scores import columns, outputs
 from mousterian.images import ImageSet
+from mousterian.plugins import Positive
 from mousterian.training.loop import Normalised
 
 
 def evaluate(
-    model: Normalised, images: ImageSet, device: torch.device, *, batch_size: int = 1000
+    model: Normalised, images: ImageSet, device: torch.device, *, batch_size: Positive = 1000
 ) -> dict[str, Any]:
     """Score the classifier on labelled images.
 

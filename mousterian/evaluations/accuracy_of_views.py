@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from mousterian.evaluations._scores import columns, outputs
 from mousterian.images import ImageSet
+from mousterian.plugins import Positive
 from mousterian.training.loop import Normalised
 
 
@@ -21,7 +22,7 @@ def evaluate(
     device: torch.device,
     *,
     views: Literal["flip", "flip_translate"] = "flip_translate",
-    batch_size: int = 2000,
+    batch_size: Positive = 2000,
 ) -> dict[str, Any]:
     """Score the mean logits over each image's views; no test label is looked at to choose them.
 

@@ -7,14 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mousterian.errors import InputError
 from mousterian.evaluations._scores import columns, labels_of, outputs
 from mousterian.images import ImageSet
+from mousterian.plugins import Positive
 from mousterian.training.loop import Normalised
 
 
 def evaluate(
-    model: Normalised, images: ImageSet, device: torch.device, *, bins: int = 15, batch_size: int = 1000
+    model: Normalised,
+    images: ImageSet,
+    device: torch.device,
+    *,
+    bins: Positive = 15,
+    batch_size: Positive = 1000,
 ) -> dict[str, Any]:
     """Score the classifier's probabilities: negative log-likelihood and expected calibration error.
 
@@ -28,12 +33,7 @@ def evaluate(
     Returns:
         The columns that the evaluation `accuracy` gives, of which loss is the negative log-likelihood;
         confidence and ece (0 to 1). Confidence above top1 is overconfidence.
-
-    Raises:
-        InputError: no bins.
     """
-    if bins < 1:
-        raise InputError(f"bins must be 1 or more, not {bins}", where="calibration")
     labels = labels_of(images, device)
     scores = outputs(model, images, device, batch_size)
     confidences, answers = scores.softmax(1).max(1)

@@ -10,6 +10,7 @@ import torch
 from mousterian.errors import InputError
 from mousterian.evaluations._scores import columns, labels_of, outputs
 from mousterian.images import TrialImages
+from mousterian.plugins import Positive
 from mousterian.training.loop import Normalised
 
 
@@ -20,7 +21,7 @@ def evaluate_trial(
     *,
     many: int = 800,
     few: int = 300,
-    batch_size: int = 1000,
+    batch_size: Positive = 1000,
 ) -> dict[str, Any]:
     """Score the mean over classes, and over those with many, some and few real images in S_base.
 
@@ -38,16 +39,7 @@ def evaluate_trial(
     Returns:
         The columns that the evaluation `accuracy` gives; mean_per_class, many_shot, medium_shot and
         few_shot (0 to 1), each None where no class is in the group.
-
-    Raises:
-        InputError: few is more than many.
     """
-    if few > many:
-        raise InputError(
-            f"few = {few} is more than many = {many}",
-            where="class_groups",
-            hint="a class has many images above `many`, few below `few`",
-        )
     labels = labels_of(images.test, device)
     found = columns(outputs(model, images.test, device, batch_size), labels)
     accuracies = np.array(found["per_class"])
@@ -60,6 +52,15 @@ def evaluate_trial(
         "medium_shot": _mean(accuracies[(counts >= few) & (counts <= many)]),
         "few_shot": _mean(accuracies[counts < few]),
     }
+
+
+def check(images: TrialImages, *, many: int, few: int) -> None:
+    """Refuse groups that overlap."""
+    if few > many:
+        raise InputError(
+            f"few = {few} is more than many = {many}",
+            hint="a class has many images above `many`, few below `few`",
+        )
 
 
 def _mean(accuracies: np.ndarray) -> float | None:

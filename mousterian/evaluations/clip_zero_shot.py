@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from mousterian.clip import load
 from mousterian.errors import InputError
 from mousterian.evaluations._scores import columns, labels_of
-from mousterian.images import ImageSet
-from mousterian.seeds import file_stamp
+from mousterian.images import ImageSet, TrialImages
+from mousterian.seeds import weights_stamp
 
 
 def evaluate(
@@ -42,24 +42,23 @@ def evaluate(
         The columns of the evaluation `accuracy`.
 
     Raises:
-        InputError: a template without {}, or the model or its weights cannot be had.
+        InputError: the model or its weights cannot be had.
     """
+    return columns(_logits(images, weights, clip, templates, str(device)), labels_of(images, device))
+
+
+def stamp(data_dir: Path, *, weights: str, clip: str = "ViT-B-16") -> str:
+    """Return what tells the content of the weights, if they lie on this machine."""
+    return weights_stamp(clip, weights)
+
+
+def check(images: TrialImages, *, templates: tuple[str, ...]) -> None:
+    """Refuse a template without {}."""
     bad = [template for template in templates if "{}" not in template]
     if bad or not templates:
         raise InputError(
             f"template {bad[0]!r} has no {{}} for the class" if bad else "there are no templates",
-            where="clip_zero_shot",
         )
-    return columns(_logits(images, weights, clip, templates, str(device)), labels_of(images, device))
-
-
-def stamp(
-    data_dir: Path, *, weights: str, clip: str = "ViT-B-16", templates: tuple[str, ...] = ("a photo of a {}",)
-) -> str:
-    """Return what tells the content of the weights, if they lie on this machine; arguments as above."""
-    folder = clip.removeprefix("local-dir:")
-    path = Path(folder if folder != clip else weights).expanduser()
-    return file_stamp(path) if path.name else ""
 
 
 @lru_cache(maxsize=4)  # the same for every trial of a process

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mousterian.errors import InputError
 from mousterian.evaluations._scores import answers, frozen, labels_of
 from mousterian.evaluations._sets import known_and_asked, stamp_of
 from mousterian.images import TrialImages
+from mousterian.plugins import AboveZero, Positive
 from mousterian.training.loop import Normalised
 
 
@@ -22,9 +22,9 @@ def evaluate_trial(
     device: torch.device,
     *,
     dataset: str | dict[str, Any] = "",
-    neighbours: int = 20,
-    temperature: float = 0.07,
-    batch_size: int = 1000,
+    neighbours: Positive = 20,
+    temperature: AboveZero = 0.07,
+    batch_size: Positive = 1000,
 ) -> dict[str, Any]:
     """Score the votes of the nearest labelled images, by the cosine of penultimate features.
 
@@ -44,14 +44,8 @@ def evaluate_trial(
         The columns of the evaluation `accuracy` but loss; evaluation_set if `dataset` is given.
 
     Raises:
-        InputError: an option is out of range, or there is no such dataset.
+        InputError: there is no such dataset.
     """
-    if neighbours < 1 or temperature <= 0:
-        raise InputError(
-            f"neighbours is {neighbours} and temperature {temperature}",
-            where="knn",
-            hint="give at least 1 neighbour and a temperature above 0",
-        )
     known, asked, named = known_and_asked(images, dataset)
     bank, queries = (
         functional.normalize(frozen(model, each, device, batch_size), dim=1) for each in (known, asked)
@@ -62,16 +56,14 @@ def evaluate_trial(
     return {**answers(scores, labels_of(asked, device)), **named}
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    dataset: str | dict[str, Any] = "",
-    neighbours: int = 20,
-    temperature: float = 0.07,
-    batch_size: int = 1000,
-) -> str:
-    """Return what tells the content of the files that the dataset names; arguments as for the evaluation."""
+def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
+    """Return what tells the content of the files that the dataset names."""
     return stamp_of(dataset, data_dir)
+
+
+def check(images: TrialImages, *, dataset: str | dict[str, Any] = "") -> None:
+    """Refuse another dataset that cannot be had, before anything trains."""
+    known_and_asked(images, dataset)
 
 
 def votes(queries: Tensor, bank: Tensor, owners: Tensor, neighbours: int, temperature: float) -> Tensor:

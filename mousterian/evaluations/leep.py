@@ -11,6 +11,7 @@ from torch import Tensor
 from mousterian.evaluations._scores import labels_of, outputs
 from mousterian.evaluations._sets import known_and_asked, stamp_of
 from mousterian.images import TrialImages
+from mousterian.plugins import Positive
 from mousterian.training.loop import Normalised
 
 
@@ -20,7 +21,7 @@ def evaluate_trial(
     device: torch.device,
     *,
     dataset: str | dict[str, Any] = "",
-    batch_size: int = 1000,
+    batch_size: Positive = 1000,
 ) -> dict[str, Any]:
     """Log expected empirical prediction (Nguyen et al. 2020): transferability to labelled images.
 
@@ -48,9 +49,14 @@ def evaluate_trial(
     }
 
 
-def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "", batch_size: int = 1000) -> str:
-    """Return what tells the content of the files that the dataset names; arguments as for the evaluation."""
+def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
+    """Return what tells the content of the files that the dataset names."""
     return stamp_of(dataset, data_dir)
+
+
+def check(images: TrialImages, *, dataset: str | dict[str, Any] = "") -> None:
+    """Refuse another dataset that cannot be had, before anything trains."""
+    known_and_asked(images, dataset)
 
 
 def leep(probabilities: Tensor, labels: Tensor) -> float:

@@ -13,6 +13,7 @@ from mousterian.errors import InputError
 from mousterian.evaluations._scores import columns, frozen, labels_of
 from mousterian.evaluations._sets import known_and_asked, stamp_of
 from mousterian.images import TrialImages
+from mousterian.plugins import NotNegative, Positive
 from mousterian.training.loop import Normalised
 
 _HELD_OUT = 5  # one in so many of each class
@@ -24,9 +25,9 @@ def evaluate_trial(
     device: torch.device,
     *,
     dataset: str | dict[str, Any] = "",
-    decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
-    iterations: int = 200,
-    batch_size: int = 1000,
+    decays: tuple[NotNegative, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+    iterations: Positive = 200,
+    batch_size: Positive = 1000,
 ) -> dict[str, Any]:
     """Score a logistic regression on penultimate features, the network frozen.
 
@@ -49,14 +50,8 @@ def evaluate_trial(
         The columns of the evaluation `accuracy`; evaluation_set if `dataset` is given.
 
     Raises:
-        InputError: an option is out of range, or there is no such dataset.
+        InputError: there is no such dataset.
     """
-    if not decays or min(decays) < 0 or iterations < 1:
-        raise InputError(
-            f"decays are {decays} and iterations {iterations}",
-            where="linear_probe",
-            hint="give at least one decay, none below 0, and at least 1 iteration",
-        )
     known, asked, named = known_and_asked(images, dataset)
     features, questions = (frozen(model, each, device, batch_size) for each in (known, asked))
     mean, deviation = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
@@ -68,16 +63,18 @@ def evaluate_trial(
     return {**columns(questions @ weight.T + bias, labels_of(asked, device)), **named}
 
 
-def stamp(
-    data_dir: Path,
-    *,
-    dataset: str | dict[str, Any] = "",
-    decays: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
-    iterations: int = 200,
-    batch_size: int = 1000,
-) -> str:
-    """Return what tells the content of the files that the dataset names; arguments as for the evaluation."""
+def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
+    """Return what tells the content of the files that the dataset names."""
     return stamp_of(dataset, data_dir)
+
+
+def check(
+    images: TrialImages, *, decays: tuple[NotNegative, ...], dataset: str | dict[str, Any] = ""
+) -> None:
+    """Refuse an empty choice of decays and another dataset that cannot be had, before anything trains."""
+    if not decays:
+        raise InputError("there is no decay to choose", hint="give at least one")
+    known_and_asked(images, dataset)
 
 
 def fitted(

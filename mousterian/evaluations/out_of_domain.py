@@ -56,13 +56,9 @@ def evaluate_trial(
 
 
 def stamp(
-    data_dir: Path,
-    *,
-    dataset: str | dict[str, Any],
-    split: Literal["test", "train"] = "test",
-    evaluation: str | dict[str, Any] = "accuracy",
+    data_dir: Path, *, dataset: str | dict[str, Any], evaluation: str | dict[str, Any] = "accuracy"
 ) -> str:
-    """Return what tells the content of the files that the options name; arguments as for the evaluation."""
+    """Return what tells the content of the files that the options name."""
     plugin, options = named(evaluation)
     return stamp_of(dataset, data_dir) + plugin.stamp(data_dir, options)
 
@@ -75,7 +71,9 @@ def check(
     evaluation: str | dict[str, Any] = "accuracy",
 ) -> None:
     """Refuse a set that cannot be had or has other classes, before anything trains; arguments as above."""
-    in_classes(elsewhere(dataset, split, images), images.train.class_names)
+    asked = in_classes(elsewhere(dataset, split, images), images.train.class_names)
+    plugin, options = named(evaluation)
+    plugin.check(replace(images, test=asked), options)
 
 
 def _allowed(asked: ImageSet) -> Tensor:

@@ -55,8 +55,8 @@ def check(
     evaluation: str | dict[str, Any] = "accuracy",
 ) -> None:
     """Refuse trials without unseen classes before anything trains; arguments as above."""
-    _of_unseen(images)
-    named(evaluation)
+    plugin, options = named(evaluation)
+    plugin.check(replace(images, test=_of_unseen(images)), options)
 
 
 def _of_unseen(images: TrialImages) -> ImageSet:
