@@ -29,6 +29,23 @@ sampling_steps = 2
 """
 
 
+# One pool of one generator, whose table comes last, so that a line more is an option of it.
+POOL_GRID = """
+dataset = "digits"
+n_base = [30]
+r_syn = [2]
+model = {name = "small_cnn", width = 4}
+recipe = {name = "small", iterations = 2, batch_size = 16}
+training_seeds = [0]
+
+[[generator]]
+name = "edm"
+channels = 8
+steps = 2
+sampling_steps = 2
+"""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip slow tests unless `-m` asks for some tests by their marks."""
     if config.getoption("markexpr"):

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tiny
+from conftest import POOL_GRID
 
 from mousterian import filtering, grid, supply
 from mousterian.errors import InputError, InputErrors
@@ -209,25 +210,9 @@ def test_a_class_that_falls_short_is_named(
     assert "less strict" in caught.value.hint
 
 
-GRID = """
-dataset = "digits"
-n_base = [30]
-r_syn = [2]
-model = {name = "small_cnn", width = 4}
-recipe = {name = "small", iterations = 2, batch_size = 16}
-training_seeds = [0]
-
-[[generator]]
-name = "edm"
-channels = 8
-steps = 2
-sampling_steps = 2
-"""
-
-
 def trials_of(folder: Path, line: str) -> list[Any]:
     path = folder / "grid.toml"
-    path.write_text(GRID + line)
+    path.write_text(POOL_GRID + line)
     return [trial for trial in grid.read(path)[0] if trial.n_syn_plus]
 
 

@@ -14,33 +14,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import POOL_GRID
 from PIL import Image
 
 from mousterian import pools
 from mousterian.__main__ import main
 from mousterian.pools import Pool, PoolIdentity
 
-GRID = """
-dataset = "digits"
-n_base = [30]
-r_syn = [2]
-model = {name = "small_cnn", width = 4}
-recipe = {name = "small", iterations = 2, batch_size = 16}
-training_seeds = [0]
-
-[[generator]]
-name = "edm"
-channels = 8
-steps = 2
-sampling_steps = 2
-"""
 CLASSES = tuple(map(str, range(10)))
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "grid.toml"
-    path.write_text(GRID)
+    path.write_text(POOL_GRID)
     return path
 
 
@@ -81,7 +68,9 @@ def test_a_pool_is_extended_by_its_hash_without_a_grid_file(
     source, store = tmp_path / "pool.npz", tmp_path / "store"
     np.savez(source, images=images, labels=np.arange(600) % 10)
     file = tmp_path / "grid.toml"
-    file.write_text(GRID.partition("[[")[0] + f"[[generator]]\nname = 'precomputed'\npath = '{source}'\n")
+    file.write_text(
+        POOL_GRID.partition("[[")[0] + f"[[generator]]\nname = 'precomputed'\npath = '{source}'\n"
+    )
     (made,) = run(capsys, file, "--store", store)["pools"]
     (more,) = run(capsys, "--store", store, "--pool", made["pool"][:6], "--count", 300)["pools"]
     assert (more["pool"], more["images"], more["new"]) == (made["pool"], 520, 260)
@@ -128,7 +117,7 @@ def test_a_damaged_shard_is_named_and_made_anew(
 def test_what_each_class_loses_to_a_filter_is_told(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text(GRID + 'filter = {name = "real_features", drop = 0.3}\n')
+    file.write_text(POOL_GRID + 'filter = {name = "real_features", drop = 0.3}\n')
     (made,) = run(capsys, file, "--store", tmp_path / "store")["pools"]
     assert made["filters"] == ["real_features"]
     assert sum(each["kept"] for each in made["classes"]) == made["images"] - round(0.3 * 260) * (
@@ -163,7 +152,7 @@ def test_wrong_requests_are_refused(
 def test_a_pool_that_cannot_be_made_keeps_no_other_from_it(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file.write_text(GRID + '\n[[generator]]\nname = "precomputed"\npath = "nowhere"\n')
+    file.write_text(POOL_GRID + '\n[[generator]]\nname = "precomputed"\npath = "nowhere"\n')
     answer = run(capsys, file, "--store", tmp_path / "store", code=3)
     assert [each["label"] for each in answer["pools"]] == ["edm trained on base of 30"]
     assert "no such pool" in answer["failed"][0]["error"]
