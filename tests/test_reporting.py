@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -18,12 +20,13 @@ from mousterian import javascript, wording
 from mousterian.equivalence import Fit, fit
 from mousterian.errors import InputError
 from mousterian.fitting import surface
-from mousterian.reporting import render, write_report
+from mousterian.reporting import About, render, write_report
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
 # Elements and attributes by which a page asks for something or runs something.
 ACTIVE = {"img", "iframe", "object", "embed", "form", "base", "video", "audio"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
+ABOUT = About(provenance={"Grid": "grids/x.toml"})
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.S)
 
 
@@ -83,12 +86,12 @@ class Page(HTMLParser):
 
 @cache
 def html() -> str:
-    return render((fitted(1.0, "external"), fitted(0.01, HOSTILE, "base")), title=HOSTILE)
+    return render((fitted(1.0, "external"), fitted(0.01, HOSTILE, "base")), About(title=HOSTILE))
 
 
 @cache
 def alone() -> str:
-    return render((fitted(1.0, "external"),), provenance={"Grid": "grids/x.toml"})
+    return render((fitted(1.0, "external"),), ABOUT)
 
 
 @cache
@@ -129,13 +132,17 @@ def test_a_hostile_name_stays_text() -> None:
 
 def test_the_page_is_built_for_every_reader() -> None:
     assert page().named("html") == [{"lang": "en"}]
-    assert len(page().named("h1")) == len(page().named("title")) == len(page().named("main")) == 1
+    assert len(page().named("h1")) == len(page().named("main")) == 1
+    head, _, body = html().partition("</head>")
+    assert head.count("<title>") == 1
+    assert body.count("<title>") == body.count("<circle "), "only marks of figures have titles in the body"
     levels = [int(tag[1]) for tag, _ in page().elements if tag in {"h1", "h2", "h3", "h4"}]
     assert all(after - before <= 1 for before, after in pairwise(levels)), "a level of headings is skipped"
     assert all(cell.get("scope") in {"col", "row"} for cell in page().named("th"))
     assert len(page().named("table")) == len(page().named("caption"))
     drawings = page().named("svg")
-    assert len(drawings) == 8
+    # Seven figures of each arm (a single surface has no weights to show), and both arms side by side.
+    assert len(drawings) == 13
     assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in drawings)
 
 
@@ -143,15 +150,28 @@ def test_links_lead_somewhere_and_identifiers_are_unique() -> None:
     identifiers = [attributes["id"] for _, attributes in page().elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     links = {str(a["href"]) for a in page().named("a")}
-    assert links <= {f"#{identifier}" for identifier in identifiers}
+    inside = {link for link in links if link.startswith("#")}
+    assert inside <= {f"#{identifier}" for identifier in identifiers}
     assert {"#content", "#comparison", "#arm-1", "#arm-2", "#provenance"} <= links
+
+
+def test_every_figure_carries_its_numbers_as_csv() -> None:
+    downloads = {str(a["download"]): str(a["href"]) for a in page().named("a") if "download" in a}
+    assert len(downloads) == len(page().named("svg"))
+    start = "data:text/csv;charset=utf-8,"
+    found = pd.read_csv(io.StringIO(unquote(downloads["arm-1-improvement-ratio.csv"].removeprefix(start))))
+    pd.testing.assert_frame_equal(found, fitted(1.0, "external").ratio(), rtol=1e-6, check_dtype=False)
+
+
+def test_where_synthetic_images_stop_helping_is_said() -> None:
+    assert "Synthetic images alone still helped at the most that were tried, 200" in Page(alone()).text
 
 
 def test_answers_come_first_and_are_the_fits_own() -> None:
     text = page().text
     external = wording.answer(fitted(1.0, "external"), 50, 50)
     assert external.equivalence.reachable
-    assert text.index(external.text) < text.index("Side by side Synthetic images that")
+    assert text.index(external.text) < text.index("Side by side The arms side by side")
     assert "The answer lies inside the measured range." in text
     formula = fitted(1.0, "external").formula()
     assert formula
@@ -201,7 +221,7 @@ def test_arms_stand_side_by_side_and_say_whether_internal() -> None:
 def test_a_fit_fresh_or_saved_gives_the_same_bytes(tmp_path: Path) -> None:
     fitted(1.0, "external").save(tmp_path / "fit.json")
     saved = Fit.load(tmp_path / "fit.json")
-    path = write_report((saved,), tmp_path / "new" / "report.html", provenance={"Grid": "grids/x.toml"})
+    path = write_report((saved,), tmp_path / "new" / "report.html", ABOUT)
     assert path.read_bytes() == alone().encode()
     assert path.stat().st_size < 2_000_000
     assert "grids/x.toml" in Page(path.read_text()).text
@@ -212,7 +232,7 @@ def test_without_synthetic_images_the_report_says_so_and_answers_nothing() -> No
     real = fit(rows[rows["n_syn_plus"] == 0], surface="loglinear", bootstrap=20, name="real only")
     text = Page(render((real,))).text
     assert "nothing can be said yet: no trial adds synthetic images to a base." in text
-    assert "Not drawn: no trial adds synthetic images to a base." in text
+    assert "Contour map: no trial adds synthetic images to a base." in text
     assert "saturates" not in text
 
 

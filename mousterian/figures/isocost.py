@@ -106,7 +106,8 @@ def _draw_cost(axes: Axes, made: Plan) -> None:
 
 def _ticks(frontier: pd.DataFrame) -> list[float]:
     most = float(frontier["n_real_plus"].max())
-    return [float(f"{most * share:.1g}") for share in (0.01, 0.1)] + [most]
+    shares = (0.01, 0.1) if most >= 1000 else (0.25, 0.5, 0.75)
+    return [float(f"{most * share:.1g}") for share in shares] + [most]
 
 
 def _said(row: dict[str, float]) -> str:  # type: ignore[type-arg]

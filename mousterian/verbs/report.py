@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from mousterian.verbs import FITS, REPORTS
 
 
-def report(*fits: Path, out: Path = REPORTS / "report.html", title: str = "") -> int:
+def report(
+    *fits: Path,
+    store: Path | None = None,
+    out: Path = REPORTS / "report.html",
+    title: str = "",
+    against: str = "",
+) -> int:
     """Write fits as one HTML page that needs nothing else.
 
     Parameters
     ----------
     fits
         Saved fits; without any, all of results/fits.
+    store
+        The store that the fits are of: adds device time, per-class gains, quality and samples of the pools,
+        failures.
     out
         The page's file.
     title
         The page's title.
+    against
+        eq1 or eq2 of the main paper: audit that equation; default: the one made from the same table.
     """
-    from mousterian import answers
+    from mousterian import answers, samples
     from mousterian.equivalence import Fit
-    from mousterian.reporting import write_report
+    from mousterian.reporting import About, write_report
 
-    loaded = [Fit.load(path) for path in answers.find_fits(fits, FITS)]
-    print(f"report: {write_report(loaded, out, title=title)}")
+    paths = answers.find_fits(fits, FITS)
+    options = {"--store": str(store or ""), "--title": title, "--against": against}
+    given = [part for name, value in options.items() if value for part in (name, value)]
+    about = About(
+        title=title,
+        store=str(store or ""),
+        against=against,
+        provenance={"Command": shlex.join(["mousterian", "report", *map(str, paths), *given])},
+        sheets=samples.sheets_of(store) if store else (),
+    )
+    print(f"report: {write_report([Fit.load(path) for path in paths], out, about)}")
     return 0

@@ -1,0 +1,103 @@
+"""How good an arm's synthetic images are, as `mousterian quality` measured them."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from mousterian.errors import InputError
+from mousterian.figures._figure import Figure, spots, to_svg
+from mousterian.figures._stored import arm_rows
+from mousterian.figures._style import INK, PAPER, SERIES, WIDTH, style
+from mousterian.qualityfiles import QualityTable, of_whole_pools
+from mousterian.wording import number, scientific
+
+if TYPE_CHECKING:
+    from mousterian.equivalence import Fit
+
+_MOST, _COLUMNS = 9, 3
+_FIRST = ("fid", "kid", "inception_score", "precision", "recall")
+_SHOWN = ["pool", "quantity", "features", "trained_on", "n_base", "n_upstream", "images", "value", "place"]
+
+
+def draw(fit: Fit, *, store: str = "") -> Figure:
+    """Draw each measured quantity of the arm's pools, a panel for each (mousterian paper, Fig. 4).
+
+    Args:
+        fit: of an arm of the store.
+        store: folder of the store, with the measurements of `mousterian quality`.
+
+    Raises:
+        InputError: there is no store, or its pools have not been measured.
+    """
+    pools = set(arm_rows(fit, store)["pool"].dropna())
+    found = of_whole_pools(QualityTable(store).read())
+    found = found[found["pool"].isin(pools)].sort_values(["images", "finished_at"])
+    if found.empty:
+        raise InputError("the pools of this arm have not been measured; `mousterian quality` does")
+    found = found.drop_duplicates(["pool", "quantity", "features"], keep="last")
+    data = found.assign(place=[_place(row) for row in found.to_dict("records")])[_SHOWN].sort_values(
+        ["quantity", "features", "n_base", "pool"], ignore_index=True
+    )
+    panels = _panels(data)
+    with style():
+        rows = -(-len(panels) // _COLUMNS)
+        canvas = Canvas(figsize=(WIDTH, 0.2 + 1.9 * rows), layout="constrained")
+        axes = list(canvas.subplots(rows, _COLUMNS, squeeze=False).ravel())
+        marks = []
+        for axis, (quantity, features) in zip(axes, panels, strict=False):
+            part = data[(data["quantity"] == quantity) & (data["features"] == features)]
+            places = sorted(set(part["place"]), key=part["place"].to_list().index)
+            x = [float(places.index(place)) for place in part["place"]]
+            axis.plot(x, part["value"], linestyle="", marker="o", markersize=5, color=SERIES[0],
+                      markeredgecolor=PAPER)  # fmt: skip
+            axis.set_xticks(range(len(places)), places)
+            axis.set_xlim(-0.5, len(places) - 0.5)
+            axis.set_title(quantity.replace("_", " ") + (f"\nin {features}" if features else ""), color=INK)
+            marks += [
+                (axis, at, row["value"], _said(row))
+                for at, row in zip(x, part.to_dict("records"), strict=True)
+            ]
+        for unused in axes[len(panels) :]:
+            unused.remove()
+        svg = to_svg(canvas)
+        spotted = spots(canvas, marks)
+    return Figure(svg, "Quality of the synthetic images", _caption(data, panels), _alt(data), data, spotted)
+
+
+def _panels(data: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the quantities shown, the best known first, each in its feature space."""
+    every = set(zip(data["quantity"], data["features"], strict=True))
+    rank = {name: index for index, name in enumerate(_FIRST)}
+    return sorted(every, key=lambda each: (rank.get(each[0], len(rank)), each))[:_MOST]
+
+
+def _place(row: dict[Hashable, Any]) -> str:
+    """Return what the pool's generator was trained on, for an axis."""
+    size = {"base": row["n_base"], "upstream": row["n_upstream"]}.get(row["trained_on"])
+    return f"{number(size)}\n{row['trained_on']}" if size else f"trained\n{row['trained_on']}"
+
+
+def _said(row: dict[Hashable, Any]) -> str:
+    where = " ".join(row["place"].split())
+    return f"{row['quantity']} {scientific(row['value'], 4)}: {number(row['images'])} images, {where}"
+
+
+def _caption(data: pd.DataFrame, panels: list[tuple[str, str]]) -> str:
+    said = (
+        "What was measured of the pools, by what their generator was trained on. Distances hold in the "
+        "feature space that is named, and are compared in no other."
+    )
+    left = len(set(zip(data["quantity"], data["features"], strict=True))) - len(panels)
+    return said + (f" {left} more quantities are in the table." if left else "")
+
+
+def _alt(data: pd.DataFrame) -> str:
+    said = [
+        f"{quantity} from {scientific(part['value'].min())} to {scientific(part['value'].max())}"
+        for quantity, part in list(data.groupby("quantity", sort=True))[:4]
+    ]
+    return f"Dots of the quality of {data['pool'].nunique()} pools: {'; '.join(said)}."
