@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -38,7 +39,7 @@ class Note(TrialJob):
             os.kill(os.getpid(), signal.SIGKILL)
         store = Store(settings.store)
         if not store.holds(self.key):
-            time.sleep(0.3)
+            time.sleep(600 if self.label == "long" else 0.3)
             store.write([failed_row(self.trial, settings.grid, "") | {"status": DONE}])
 
 
@@ -102,8 +103,6 @@ class Interrupting(Recorder):
     def started(self, job: Job) -> None:
         super().started(job)
         if len(self.begun) == 6:
-            import threading
-
             threading.Thread(target=self._signal, daemon=True).start()
 
     def _signal(self) -> None:
@@ -141,6 +140,7 @@ cp "$1" "$FAKE_SLURM/$(ls "$FAKE_SLURM" | wc -l).sh"
 last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
 cp "$1" "$FAKE_SLURM.script"
 for task in $(seq 0 $last); do
+  grep -q "17_$task" "$FAKE_SLURM.cancelled" 2> /dev/null && continue
   SLURM_JOB_ID=17 SLURM_ARRAY_JOB_ID=17 SLURM_ARRAY_TASK_ID=$task SLURM_PROCID=0 SLURM_LOCALID=0 \\
     SLURM_NTASKS=1 SLURM_NODEID=0 SLURM_JOB_NUM_NODES=1 SLURM_JOB_NODELIST=localhost \\
     bash "$FAKE_SLURM.script" > "$FAKE_SLURM.$task.log" 2>&1
@@ -148,8 +148,13 @@ done > /dev/null 2>&1 &
 echo "Submitted batch job 17"
 """,
     "srun": '#!/bin/bash\n[ "$1" = --unbuffered ] && shift 5\nexec "$@"\n',
-    "sacct": '#!/bin/bash\necho "JobID|State|NodeList"\nfor i in 0 1 2; do echo "17_$i|RUNNING|x"; done\n',
-    "scancel": "#!/bin/bash\n",
+    "sacct": """#!/bin/bash
+echo "JobID|State|NodeList"
+for i in 0 1 2; do
+  [ -e "$FAKE_SLURM.$i.log" ] && echo "17_$i|RUNNING|x" || echo "17_$i|PENDING|x"
+done
+""",
+    "scancel": '#!/bin/bash\necho "$@" >> "$FAKE_SLURM.cancelled"\n',
 }
 
 
@@ -187,6 +192,74 @@ def test_options_become_directives_of_one_array(notes: list[Note], recorded: Pat
     assert wanted.items() <= directives.items()
     assert directives["signal"].startswith("USR2@")
     assert "export OMP_NUM_THREADS=1" in lines and "true" in lines
+
+
+class Stopping(Recorder):
+    """A listener that presses Ctrl-C when so many trials are kept in a store, again and again."""
+
+    def __init__(self, store: Path, trials: int, times: int = 1) -> None:
+        super().__init__()
+        self.store, self.trials, self.times = store, trials, times
+        self.told_to_stop = False
+
+    def started(self, job: Job) -> None:
+        super().started(job)
+        if len(self.begun) == 1:
+            threading.Thread(target=self._press, daemon=True).start()
+
+    def stopping(self) -> None:
+        self.told_to_stop = True
+
+    def _press(self) -> None:
+        deadline = time.monotonic() + 120
+        while len(list(self.store.glob("trials/*"))) < self.trials and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for _ in range(self.times):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+
+
+@installed
+def test_ctrl_c_takes_back_what_waits_and_lets_running_jobs_finish(
+    notes: list[Note], recorded: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    listener = Stopping(store, 1)
+    with pytest.raises(KeyboardInterrupt):
+        slurm.run(notes, settings(store), listener, workers=1, trials_per_job=2, time=9)
+    assert listener.told_to_stop
+    assert recorded.with_name("submitted.cancelled").read_text() == "--state=PENDING 17_1 17_2\n"
+    assert set(listener.done) == {job.key for job in notes[:2]} == set(Store(store).status())
+
+
+@installed
+@pytest.mark.parametrize(("times", "kept"), [(1, 2), (2, 0)])
+def test_ctrl_c_on_this_machine_lets_a_job_finish_and_a_second_ends_it(
+    times: int, kept: int, notes: list[Note], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    listener = Stopping(store, 0, times)
+    if times == 2:  # a trial that takes far longer than the test waits
+        notes = [Note(job.trial, job.key, "long") for job in notes]
+    with pytest.raises(KeyboardInterrupt):
+        slurm.run(notes, settings(store), listener, cluster="local", workers=1, trials_per_job=2, time=9)
+    assert len(listener.begun) == 2  # nothing was submitted after the first Ctrl-C
+    assert len(Store(store).status()) == kept == len(listener.done)
+    for mark in store.glob("*.[0-9]*"):
+        assert not running(int(mark.read_text()))
+
+
+def running(process: int) -> bool:
+    """Tell whether a process runs; within five seconds one that was killed does not."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                return False
+        except OSError:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 @installed

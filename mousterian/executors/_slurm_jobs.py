@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from mousterian.trial import Settings
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 SECONDS_TO_START = 300.0  # imports, and data from a cold network disk
+SECONDS_TO_END = 5.0  # for a process of this machine that was killed
 SECONDS_UNKNOWN = 4 * 3600.0  # for a pool whose generator cannot tell its time
 SECONDS_A_BATCH = 1800.0  # long beside the wait in the queue, short beside usual time limits
 TIME_OUTS = 10  # after which a job is not requeued any more
@@ -204,6 +206,22 @@ class Submitter:
             raise InputError(f"the jobs cannot be submitted: {told}", where="sbatch") from error
         return found
 
+    def take_back(self, handles: Sequence[Any], *, look: bool) -> list[Any]:
+        """Cancel those jobs that wait in the queue, and return them.
+
+        Args:
+            handles: of jobs.
+            look: ask Slurm how they are; submitit remembers its last answer for up to ten minutes.
+        """
+        if look and handles:
+            handles[0].get_info(mode="force")  # one question for all of them
+        waiting = [handle for handle in handles if handle.state == "PENDING"]
+        if waiting:
+            # One that begins just now is let run.
+            command = ["scancel", "--state=PENDING", *(handle.job_id for handle in waiting)]
+            subprocess.run(command, check=False, capture_output=True)
+        return waiting
+
     def cancel(self, handle: Any) -> None:
         """Cancel a job; on this machine by killing its processes, which ignore Ctrl-C."""
         if self._executor.cluster == "slurm":
@@ -214,7 +232,9 @@ class Submitter:
             children = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
             for process in [controller, *map(int, children)]:
                 os.kill(process, signal.SIGKILL)
-            handle.done()  # reaps it
+            deadline = time.monotonic() + SECONDS_TO_END
+            while not handle.done() and time.monotonic() < deadline:  # which reaps it
+                time.sleep(0.01)
 
     def tidy(self, handle: Any) -> None:
         """Delete the files of a job that is done."""

@@ -111,6 +111,7 @@ class _Driver:
         self._store = Store(place.settings.store)
         self._running: dict[Any, list[Job]] = {}
         self._lost: Counter[str] = Counter()
+        self._stopping = False
 
     def run(self, stop: Stop) -> None:
         """Run until nothing is left, or until the running jobs are done when stopping."""
@@ -186,9 +187,10 @@ class _Driver:
                 self._queue.put_back(job)
 
     def _take_back(self) -> None:
-        """Cancel the jobs that wait in Slurm's queue."""
-        for handle in [each for each in self._running if each.state == "PENDING"]:
-            self._submitter.cancel(handle)
+        """Cancel the jobs that wait in Slurm's queue; those that run go on."""
+        waiting = self._submitter.take_back(list(self._running), look=not self._stopping)
+        self._stopping = True
+        for handle in waiting:
             del self._running[handle]
 
     def close(self) -> None:
