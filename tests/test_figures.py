@@ -32,7 +32,7 @@ from mousterian.planning import plan
 from mousterian.published.equations import audit
 
 # Figures of a store's trials are in test_store_figures.py.
-OF_A_STORE = {"per_class_gains", "pool_quality", "device_time"}
+OF_A_STORE = {"per_class_gains", "pool_quality", "feature_subspace", "device_time"}
 FIGURES = sorted(set(plugins.available("figures")) - OF_A_STORE)
 OPTIONS = {"equation_audit": {"against": "eq1"}}
 SIZES = ["n_base", "n_real_plus", "n_syn_plus"]
