@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,9 @@ def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
         raise InputError("sentence encoders need the package transformers", hint=_HINT) from None
     pooling = _pooling(Path(place))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
-        network = AutoModel.from_pretrained(place, dtype=torch.float32).eval()
+        with _without_progress_bars():
+            tokenizer = AutoTokenizer.from_pretrained(place)
+            network = AutoModel.from_pretrained(place, dtype=torch.float32).eval()
     except Exception as error:  # folders, archives and hubs fail in many ways
         reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
         raise InputError(f"the encoder cannot be loaded ({reason})", where=encoder, hint=_HINT) from error
@@ -85,6 +87,20 @@ def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
     made: NDArray[np.float32] = functional.normalize(found, dim=1).numpy()
     made.flags.writeable = False  # the cache hands the same array to all
     return made
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Within, transformers shows none: a run has one of its own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @torch.inference_mode()

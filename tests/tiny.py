@@ -49,6 +49,29 @@ def language(folder: Path) -> Path:
     return folder
 
 
+def sentences(folder: Path, pooling: str) -> Path:
+    """Save a BERT of a few thousand weights to `folder` as sentence-transformers does.
+
+    Args:
+        folder: where to.
+        pooling: the switch that is on in its pooling's settings, e.g. "pooling_mode_mean_tokens".
+    """
+    import torch
+    from transformers import BertConfig, BertModel
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(BertConfig(vocab_size=len(WORDS), pad_token_id=0, **sizes)).save_pretrained(folder)
+    tokenizer(WORDS).save_pretrained(folder)
+    kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
+    listed = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({pooling: True}))
+    return folder
+
+
 def tokenizer(words: tuple[str, ...], **more: Any) -> Any:
     """Return a fast tokenizer whose tokens are whole words."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
