@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
 _SPREAD = 2.0  # standard deviations that an ellipse reaches to
-_KINDS = {"real": REAL, "synthetic": SYNTHETIC}
+# Colour, marker and the line of the ellipse.
+_LOOKS = {"real": (REAL, "o", "-"), "synthetic": (SYNTHETIC, "s", "--")}
 
 
 def draw(fit: Fit, *, store: str = "", n_base: float | None = None, points: int = 250) -> Figure:
@@ -56,8 +57,8 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None, points: int 
     with style():
         canvas = Canvas(figsize=(4.6, 4.2), layout="constrained")
         axes = canvas.subplots()
-        for kind, colour in _KINDS.items():
-            _draw(axes, data[data["kind"] == kind], kept[kept["kind"] == kind], kind, colour)
+        for kind in _LOOKS:
+            _draw(axes, data[data["kind"] == kind], kept[kept["kind"] == kind], kind)
         axes.set(xlabel="First principal component", ylabel="Second principal component")
         axes.set_aspect("equal", adjustable="datalim")
         canvas.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, borderaxespad=0.1)
@@ -79,20 +80,23 @@ def _points(store: str, measurement: str) -> pd.DataFrame:
         ) from error
 
 
-def _draw(axes: Axes, part: pd.DataFrame, kept: pd.DataFrame, kind: str, colour: str) -> None:
+def _draw(axes: Axes, part: pd.DataFrame, kept: pd.DataFrame, kind: str) -> None:
+    colour, marker, line = _LOOKS[kind]
     axes.plot(
-        part["x"], part["y"], linestyle="", marker="o", markersize=2.4, markeredgewidth=0,
+        part["x"], part["y"], linestyle="", marker=marker, markersize=2.6, markeredgewidth=0,
         color=colour, alpha=0.55, label=kind,
     )  # fmt: skip
     lengths, directions = np.linalg.eigh(np.cov(kept[["x", "y"]].to_numpy(dtype=float), rowvar=False))
     width, height = 2 * _SPREAD * np.sqrt(np.maximum(lengths[::-1], 0))
     turned = float(np.degrees(np.arctan2(directions[1, 1], directions[0, 1])))
     centre = (float(kept["x"].mean()), float(kept["y"].mean()))
-    outline = Ellipse(centre, width, height, angle=turned, fill=False, edgecolor=colour, linewidth=1.6)
+    outline = Ellipse(
+        centre, width, height, angle=turned, fill=False, edgecolor=colour, linewidth=1.6, linestyle=line
+    )
     axes.add_patch(outline)
 
 
-def _caption(latest: pd.Series[object], measured: pd.Series[float]) -> str:
+def _caption(latest: pd.Series[Any], measured: pd.Series[float]) -> str:
     own = measured["subspace_overlap"], measured["subspace_overlap_of_test"]
     return (
         "Each dot is an image on the first two principal components of real and synthetic features together,"
