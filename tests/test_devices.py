@@ -230,6 +230,17 @@ def test_a_trial_on_two_devices_has_the_row_that_it_has_on_one(tmp_path: Path) -
     assert row["top1"] == pytest.approx(alone["top1"], abs=2 / row["total"])
 
 
+def test_fewer_than_no_devices_are_refused(tmp_path: Path) -> None:
+    (several,) = trials_of(tmp_path, GRID)
+    jobs = [TrialJob(several, several.key, several.label)]
+    with pytest.raises(InputError, match="devices_per_trial is 0 or more, not -1"):
+        local.run(jobs, settings_of(tmp_path), Told(), devices_per_trial=-1)
+    with pytest.raises(InputError, match="recipe 'small': devices"):
+        recipe("small", {"devices": 0})
+    with pytest.raises(InputError, match="9 devices cannot share batches of 8"):
+        recipe("small", {"devices": 9, "batch_size": 8})
+
+
 ODD = """
 import os, signal, time
 from pathlib import Path

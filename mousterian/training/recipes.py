@@ -86,9 +86,11 @@ class Recipe(BaseModel):
         return values
 
     def model_post_init(self, context: Any) -> None:
-        """Refuse a recipe without exactly one length."""
+        """Refuse a recipe without exactly one length, or whose batches are too small for its devices."""
         if (self.epochs is not None) + (self.iterations is not None) + bool(self.iterations_by_size) != 1:
             raise ValueError("set exactly one of epochs and iterations (or iterations_by_size)")
+        if self.devices > self.batch_size:
+            raise ValueError(f"{self.devices} devices cannot share batches of {self.batch_size}")
         for sizes, steps in self.iterations_by_size:
             if sizes < 0 or steps < 1:
                 raise ValueError("iterations_by_size holds pairs of images (0 or more) and steps (1 or more)")
