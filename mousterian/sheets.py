@@ -14,14 +14,15 @@ _GAP, _TITLE = 2, 160
 
 
 def sheet(images: ImageSet) -> bytes:
-    """Return a PNG of the first images of each class: a row, with its name, for each of the first 40."""
+    """Return a PNG of the first 12 images of each class: a row, with its name, for each of the first 40."""
     from PIL import Image, ImageDraw
 
     height, width, _ = images.shape
     factor = max(1, _CELL // max(height, width))
     high, wide = height * factor + _GAP, width * factor + _GAP
     shown = min(CLASSES, len(images.class_names))
-    page = Image.new("RGB", (_TITLE + COLUMNS * wide, shown * high), "white")
+    most = np.bincount(images.labels, minlength=shown)[:shown].max(initial=0)
+    page = Image.new("RGB", (_TITLE + min(COLUMNS, int(most)) * wide, shown * high), "white")
     pen = ImageDraw.Draw(page)
     for label, name in enumerate(images.class_names[:shown]):
         pen.text((4, label * high + high // 2 - 6), name[:24], fill="black")
