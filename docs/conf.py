@@ -20,5 +20,6 @@ html_title = "mousterian"
 html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sourcelink = False
+html_show_copyright = False
 # Console blocks are checked by tests/test_docs.py; colours there would only distract.
 highlight_language = "none"

@@ -118,14 +118,14 @@ def _with_names(function: Callable[..., int]) -> Callable[..., int]:
     """Return a copy of a verb's function in which names of plug-ins are choices, for completion."""
     from mousterian import plugins
 
-    copied = types.FunctionType(function.__code__, function.__globals__, function.__name__)  # type: ignore[attr-defined]
-    copied.__defaults__, copied.__kwdefaults__ = function.__defaults__, function.__kwdefaults__  # type: ignore[attr-defined]
+    copied = types.FunctionType(function.__code__, function.__globals__, function.__name__)
+    copied.__defaults__, copied.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
     copied.__doc__, copied.__module__ = function.__doc__, function.__module__
     copied.__annotations__ = inspect.get_annotations(function, eval_str=True)
     for name, meaning in meanings(function).items():
         kind = _LISTED.search(meaning)
         if kind and kind[1] in plugins.KINDS:
-            choice: Any = Literal[tuple(sorted(plugins.working(kind[1])))]  # type: ignore[valid-type]
+            choice: Any = Literal[tuple(sorted(plugins.working(kind[1])))]
             many = str(copied.__annotations__[name]).startswith("collections.abc.Sequence")
             copied.__annotations__[name] = list[choice] if many else choice
     return copied

@@ -139,17 +139,19 @@ def _regrid(canvas: Canvas, columns: int) -> int:
         return 0
     rows = math.ceil(len(canvas.axes) / columns)
     grid = GridSpec(rows, columns, figure=canvas)
-    label = canvas.axes[0].get_ylabel()
+    first = canvas.axes[0]
+    label = first.get_ylabel()
     for index, panel in enumerate(canvas.axes):
         panel.set_subplotspec(grid[index // columns, index % columns])
-        _mark_edge(panel, first=index % columns == 0, label=label)
+        if panel.get_shared_y_axes().joined(panel, first):
+            _mark_edge(panel, first=index % columns == 0, label=label)
     return rows
 
 
 def _mark_edge(panel: Axes, *, first: bool, label: str) -> None:
     """Name the axis that a row of panels shares at its first panel only."""
     panel.tick_params(axis="y", labelleft=first)
-    panel.set_ylabel(label if first else "")
+    panel.set_ylabel((panel.get_ylabel() or label) if first else "")
 
 
 def _rewrap(canvas: Canvas, legend: Legend, renderer: RendererBase) -> None:

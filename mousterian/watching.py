@@ -259,7 +259,7 @@ def plot(made: Fit, n_base: float) -> str:
     grid = [[" "] * _COLUMNS for _ in range(_ROWS)]
     for mark, means in {"o": pd.concat([start, marks["o"]]), "s": marks["s"]}.items():
         for added, accuracy in means.items():
-            column = int(np.searchsorted(places, float(added)) * (_COLUMNS - 1) / max(len(places) - 1, 1))  # type: ignore[arg-type]
+            column = int(np.searchsorted(places, float(added)) * (_COLUMNS - 1) / max(len(places) - 1, 1))
             row = round((high - accuracy) / max(high - low, 1e-9) * (_ROWS - 1))
             grid[row][column] = mark if grid[row][column] in {" ", mark} else "*"
     edge = {0: percent(high), _ROWS - 1: percent(low)}

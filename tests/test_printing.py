@@ -20,7 +20,7 @@ from mousterian.figures._figure import Figure, drawings
 from mousterian.figures._style import style
 
 TABLE_3 = ROOT / "fits" / "mousterian-table-3.json"
-PANELS = ("accuracy_curves", "equivalence_curve", "improvement_ratio")
+SHARED = ("accuracy_curves", "equivalence_curve", "improvement_ratio")
 
 
 @cache
@@ -54,7 +54,7 @@ def test_a_pdf_holds_its_fonts_as_journals_want_them(tmp_path: Path) -> None:
     assert b"/Type3" not in content and b"/FontFile2" in content
 
 
-@pytest.mark.parametrize("name", [*PANELS, "contour_map"])
+@pytest.mark.parametrize("name", [*SHARED, "contour_map", "isocost"])
 @pytest.mark.parametrize("width", [3.25, 6.75])
 def test_in_a_column_nothing_is_cut_off_and_no_labels_touch(name: str, width: float) -> None:
     with drawings() as drawn:
@@ -71,6 +71,17 @@ def test_in_a_column_nothing_is_cut_off_and_no_labels_touch(name: str, width: fl
             assert span.height <= panel.bbox.height + 2
             boxes = [label.get_window_extent(renderer) for label in panel.get_xticklabels()]
             assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_below_each_other_every_panel_says_what_it_shows() -> None:
+    for name, labels in (("improvement_ratio", {"Improvement ratio"}), ("residuals", None)):
+        with drawings() as drawn:
+            plugins.find("figures", name).load()(fit())
+        own = {panel.get_ylabel() for panel in drawn[0].axes} - {""}
+        with style():
+            printing._refit(drawn[0], 3.25)
+        told = [" ".join(panel.get_ylabel().split()) for panel in drawn[0].axes]
+        assert "" not in told and set(told) == (labels or own)
 
 
 def test_panels_that_would_be_too_narrow_go_below_each_other(tmp_path: Path) -> None:
