@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,14 @@ import torch
 
 from mousterian import plugins
 from mousterian.errors import InputError
-from mousterian.evaluations._calling import score
+from mousterian.evaluations._calling import observer, score
 from mousterian.images import TrialImages
 from mousterian.memory import free, is_out_of_memory
 from mousterian.seeds import canonical, seed_for
 from mousterian.training import acceleration
 from mousterian.training.checkpoint import Checkpoint
 from mousterian.training.loop import Cost, Diverged, Mixture, Normalised, Task, prepare
+from mousterian.training.observing import Observer
 from mousterian.training.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -116,8 +117,22 @@ def model_of(trial: Trial, images: TrialImages, task: Task) -> Normalised:
 
 def once(trial: Trial, images: TrialImages, task: Task) -> Outcome:
     """Train and evaluate a trial, whatever is raised."""
-    model, cost = trained(trial, images, task)
-    return outcome_of(trial, model, images, cost)
+    observers = observers_of(trial, images, task.device)
+    model, cost = trained(trial, images, observed(task, observers))
+    return outcome_of(trial, model, images, cost, observers)
+
+
+def observed(task: Task, observers: Sequence[Observer | None]) -> Task:
+    """Return the task with those that look on while it trains."""
+    return replace(task, observers=tuple(each for each in observers if each is not None))
+
+
+def observers_of(trial: Trial, images: TrialImages, device: torch.device) -> list[Observer | None]:
+    """Return who looks on for each evaluation while the trial trains: None for those that come after it."""
+    return [
+        observer(plugins.find("evaluations", each.name), each.options, images, device)
+        for each in trial.evaluations
+    ]
 
 
 def trained(trial: Trial, images: TrialImages, task: Task) -> tuple[Normalised, Cost | Diverged]:
@@ -130,19 +145,24 @@ def trained(trial: Trial, images: TrialImages, task: Task) -> tuple[Normalised, 
     return model, cost
 
 
-def outcome_of(trial: Trial, model: Normalised, images: TrialImages, cost: Cost | Diverged) -> Outcome:
-    """Return what became of a trial whose model was trained: its scores, unless it diverged."""
-    if isinstance(cost, Diverged):
-        return Outcome(cost.cost, [{} for _ in trial.evaluations], diverged=True, note=str(cost))
-    return _evaluated(trial, model, images, model.get_buffer("mean").device, cost)
-
-
-def _evaluated(
-    trial: Trial, model: Normalised, images: TrialImages, device: torch.device, cost: Cost
+def outcome_of(
+    trial: Trial,
+    model: Normalised,
+    images: TrialImages,
+    cost: Cost | Diverged,
+    observers: Sequence[Observer | None] = (),
 ) -> Outcome:
+    """Return what became of a trial whose model was trained: its scores, unless it diverged."""
+    looked_on = list(observers) or [None] * len(trial.evaluations)
+    if isinstance(cost, Diverged):
+        seen = [each.columns() if each is not None else {} for each in looked_on]
+        return Outcome(cost.cost, seen, diverged=True, note=str(cost))
+    device = model.get_buffer("mean").device
     scores = [
-        score(plugins.find("evaluations", each.name), each.options, model, images, device)
-        for each in trial.evaluations
+        seen.columns()
+        if seen is not None
+        else score(plugins.find("evaluations", each.name), each.options, model, images, device)
+        for each, seen in zip(trial.evaluations, looked_on, strict=True)
     ]
     bad = [found for found in scores if not math.isfinite(found.get("loss") or 0.0)]
     for found in bad:

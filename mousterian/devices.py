@@ -182,7 +182,7 @@ def _train(part: _Part) -> Outcome | None:
     """Train one process's share; the first process evaluates."""
     import torch
 
-    from mousterian.attempt import outcome_of, task_of, trained
+    from mousterian.attempt import observed, observers_of, outcome_of, task_of, trained
     from mousterian.training.checkpoint import Checkpoint
     from mousterian.training.distributed import joined
 
@@ -196,8 +196,9 @@ def _train(part: _Part) -> Outcome | None:
         images = images_of(part.trial, part.settings)
         task = task_of(part.trial, images, device, "eager")
         task = replace(task, checkpoint=kept, parts=part.parts, group=group)
-        model, cost = trained(part.trial, images, task)
-        return None if part.rank else outcome_of(part.trial, model, images, cost)
+        observers = [] if part.rank else observers_of(part.trial, images, task.device)
+        model, cost = trained(part.trial, images, observed(task, observers))
+        return None if part.rank else outcome_of(part.trial, model, images, cost, observers)
 
 
 def serve() -> None:

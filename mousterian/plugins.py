@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import inspect
 import logging
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -20,9 +19,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-
 from mousterian.errors import InputError, nearest, one, unknown_name
+from mousterian.optiontypes import Option
 
 # What each kind of plug-in is called by: its folder, and the function(s) one of which its file must have.
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -32,7 +30,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "filters": ("score",),
     "models": ("build",),
     "strategies": ("train",),
-    "evaluations": ("evaluate", "evaluate_trial"),
+    "evaluations": ("evaluate", "evaluate_trial", "observe"),
     "quality": ("measure",),
     "features": ("load",),
     "surfaces": ("accuracy",),
@@ -40,38 +38,6 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "executors": ("run",),
 }
 _log = logging.getLogger(__name__)
-# Types of options with a range, so that a grid file is told before anything is made.
-Positive = typing.Annotated[int, Field(ge=1)]
-AboveZero = typing.Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = typing.Annotated[float, Field(ge=0, allow_inf_nan=False)]
-# Names that an option's annotation may use, beside Python's own.
-_RANGES = {"Positive": Positive, "AboveZero": AboveZero, "NotNegative": NotNegative}
-_TYPES = {**vars(typing), "Path": Path, **_RANGES}
-
-
-@dataclass(frozen=True)
-class Option:
-    """One keyword-only argument of a plug-in: an option in the grid file."""
-
-    name: str
-    annotation: str
-    default: Any
-    required: bool
-
-    def check(self, value: Any) -> Any:
-        """Return `value` as the option's type (an int may stand for a float), or raise ValueError."""
-        try:
-            adapter = TypeAdapter(eval(self.annotation, dict(_TYPES)), config=ConfigDict(strict=False))  # noqa: S307
-        except NameError:
-            return value
-        if isinstance(value, bool) and "bool" not in self.annotation:
-            raise ValueError(f"{value} is not {self.annotation}")
-        if isinstance(value, str) and not any(part in self.annotation for part in ("str", "Literal", "Path")):
-            raise ValueError(f"{value!r} is not {self.annotation}")
-        try:
-            return adapter.validate_python(value)
-        except ValidationError as error:
-            raise ValueError(f"{value!r} is not {self.annotation} ({error.errors()[0]['msg']})") from None
 
 
 @dataclass(frozen=True)

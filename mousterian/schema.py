@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # Raised when columns change; files of older versions are read with nothing in the columns that they lack.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Diverged is a result: the training was sound and its loss was not. Fits leave it out, as they do failures.
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
 STATUSES = (DONE, DIVERGED, FAILED)  # of two files of one trial, the status that stands first counts
@@ -80,6 +80,8 @@ COLUMNS = tuple(
         ("confidence", "float64", "result", "mean probability of the first answer (0 to 1)"),
         ("ece", "float64", "result", "expected calibration error, over bins of confidence (0 to 1)"),
         ("leep", "float64", "result", "log expected empirical prediction (transferability), nats; at most 0"),
+        ("curve_steps", "list<float64>", "result", "optimiser steps after which curve_top1 was measured"),
+        ("curve_top1", "list<float64>", "result", "top-1 accuracy after each of curve_steps (0 to 1)"),
         ("seconds", "float64", "cost", "wall-clock time of the whole trial, seconds"),
         ("train_seconds", "float64", "cost", "wall-clock time of the training loop, seconds"),
         ("steps", "int64", "cost", "optimiser steps"),

@@ -226,8 +226,11 @@ def _synchronise(device: torch.device) -> None:
 def _trainer(trial: Trial) -> Callable[..., Any] | None:
     """Return how the trial's strategy trains several models at once, or None if it cannot.
 
-    A strategy that can has, beside `train(model, task)`, a function `train_together(models, tasks)`.
+    A strategy that can has, beside `train(model, task)`, a function `train_together(models, tasks)`. A trial
+    that an evaluation looks at while it trains is trained alone.
     """
+    if any(plugins.find("evaluations", each.name).function == "observe" for each in trial.evaluations):
+        return None
     plugin = plugins.find("strategies", trial.strategy.name)
     found = getattr(importlib.import_module(plugin.module), "train_together", None)
     if found is None:

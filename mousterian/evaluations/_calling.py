@@ -12,8 +12,9 @@ from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.images import TrialImages
 from mousterian.plugins import Plugin
+from mousterian.training.observing import Observer
 
-_ALL = "evaluate_trial"
+_ALL, OBSERVES = "evaluate_trial", "observe"
 
 
 def score(
@@ -32,15 +33,31 @@ def score(
     return dict(plugin.load()(model, seen, device, **options, **plugin.preset))
 
 
+def observer(
+    plugin: Plugin, options: Mapping[str, Any], images: TrialImages, device: torch.device
+) -> Observer | None:
+    """Return what looks on while the trial's model trains, if the evaluation is of that kind."""
+    if plugin.function != OBSERVES:
+        return None
+    found: Observer = plugin.load()(images, device, **options, **plugin.preset)
+    return found
+
+
 def named(evaluation: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any]]:
     """Return an evaluation plug-in and its options, from its name or a table with its name and options.
 
     Raises:
-        InputError: no such evaluation or option.
+        InputError: no such evaluation or option, or one that looks at a model while that trains, so that no
+            other evaluation can hold it.
     """
     table = {"name": evaluation} if isinstance(evaluation, str) else dict(evaluation)
     name = table.pop("name", None)
     if not isinstance(name, str):
         raise InputError("the key 'name' is missing in this table", where="evaluation")
     plugin = plugins.find("evaluations", name)
+    if plugin.function == OBSERVES:
+        raise InputError(
+            f"{plugin.name} looks at the classifier while it trains, so no other evaluation can hold it",
+            hint="name it by itself under `evaluation`",
+        )
     return plugin, plugin.resolve(table)

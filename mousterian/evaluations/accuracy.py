@@ -8,7 +8,7 @@ import torch
 
 from mousterian.evaluations._scores import columns, outputs
 from mousterian.images import ImageSet
-from mousterian.plugins import Positive
+from mousterian.optiontypes import Positive
 from mousterian.training.loop import Normalised
 
 

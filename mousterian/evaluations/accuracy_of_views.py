@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mousterian.evaluations._scores import columns, outputs
 from mousterian.images import ImageSet
-from mousterian.plugins import Positive
+from mousterian.optiontypes import Positive
 from mousterian.training.loop import Normalised
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mousterian.evaluations._scores import columns, labels_of, outputs
 from mousterian.images import ImageSet
-from mousterian.plugins import Positive
+from mousterian.optiontypes import Positive
 from mousterian.training.loop import Normalised
 
 

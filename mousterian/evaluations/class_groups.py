@@ -10,7 +10,7 @@ import torch
 from mousterian.errors import InputError
 from mousterian.evaluations._scores import columns, labels_of, outputs
 from mousterian.images import TrialImages
-from mousterian.plugins import Positive
+from mousterian.optiontypes import Positive
 from mousterian.training.loop import Normalised
 
 

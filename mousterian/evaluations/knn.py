@@ -12,7 +12,7 @@ from torch.nn import functional
 from mousterian.evaluations._scores import answers, frozen, labels_of
 from mousterian.evaluations._sets import known_and_asked, stamp_of
 from mousterian.images import TrialImages
-from mousterian.plugins import AboveZero, Positive
+from mousterian.optiontypes import AboveZero, Positive
 from mousterian.training.loop import Normalised
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from mousterian.evaluations._scores import labels_of, outputs
 from mousterian.evaluations._sets import known_and_asked, stamp_of
 from mousterian.images import TrialImages
-from mousterian.plugins import Positive
+from mousterian.optiontypes import Positive
 from mousterian.training.loop import Normalised
 
 

@@ -13,7 +13,7 @@ from mousterian.errors import InputError
 from mousterian.evaluations._scores import columns, frozen, labels_of
 from mousterian.evaluations._sets import known_and_asked, stamp_of
 from mousterian.images import TrialImages
-from mousterian.plugins import NotNegative, Positive
+from mousterian.optiontypes import NotNegative, Positive
 from mousterian.training.loop import Normalised
 
 _HELD_OUT = 5  # one in so many of each class

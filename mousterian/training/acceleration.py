@@ -139,9 +139,13 @@ class CapturedUpdate(Update):
                 if isinstance(value, Tensor) and number in past:
                     value.copy_(past[number][name])
 
+    def show(self) -> None:
+        """Have the present weights in the caller's modules."""
+        _copy(self.modules.state_dict(), self._source.state_dict())
+
     def finish(self) -> None:
         """Leave the trained weights in the caller's modules."""
-        _copy(self.modules.state_dict(), self._source.state_dict())
+        self.show()
         self._source = nn.ModuleList()
 
 

@@ -23,6 +23,7 @@ from mousterian.training.checkpoint import Checkpoint
 from mousterian.training.distributed import Group
 from mousterian.training.feed import Feed, Look, Stream
 from mousterian.training.mixture import Mixture
+from mousterian.training.observing import Observer
 from mousterian.training.recipes import Recipe
 from mousterian.training.update import Update, autocast
 
@@ -48,6 +49,7 @@ class Task:
         acceleration: "eager", "graph" (the step as a CUDA graph), "compile" (the same, compiled) or
             "auto": graph on CUDA, else eager.
         group: the processes that train this task together, each on its device.
+        observers: look at the model while it trains, and change nothing about it.
     """
 
     mixture: Mixture
@@ -60,6 +62,7 @@ class Task:
     key: str = ""
     acceleration: str = "auto"
     group: Group | None = None
+    observers: tuple[Observer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -209,14 +212,29 @@ class _Run:
             update.step([feed.next() for feed in feeds])
             if (step + 1) % _LOOK == 0:
                 self._check(update, step + 1, started)
+            self._observed(update, modules, step + 1)
             self._keep(update, step + 1, started)
         update.finish()
         for module in modules:
             module.eval()
+        for observer in task.observers:
+            observer.over(self._steps)
         self._check(update, self._steps, started)
         if not update.weights_finite():
             raise Diverged("a weight is not finite after the last step", self._cost(self._steps, started))
         return self._cost(self._steps, started)
+
+    def _observed(self, update: Update, modules: Sequence[nn.Module], done: int) -> None:
+        """Let those look who want to see the model after so many steps; it goes on as it was."""
+        wanting = [each for each in self._task.observers if each.wants(done, self._steps)]
+        if not wanting:
+            return
+        update.show()
+        self._model.eval()
+        for observer in wanting:
+            observer.look(self._model, done)
+        for module in modules:
+            module.train()
 
     def _cost(self, steps: int, started: float) -> Cost:
         seen = steps * sum(stream.batch for stream in self._streams)
@@ -241,6 +259,7 @@ class _Run:
             "update": update.state(),
             "augmentation": self._generator.get_state(),
             "random": torch.get_rng_state(),
+            "observers": [each.state() for each in self._task.observers],
         }
         if self._task.device.type == "cuda":
             state["random_device"] = torch.cuda.get_rng_state(self._task.device)
@@ -259,4 +278,7 @@ class _Run:
         if "random_device" in state and self._task.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_device"], self._task.device)
         self._seconds = state["seconds"]
+        # Of the processes of a trial on several devices one alone has observers.
+        for observer, seen in zip(self._task.observers, state.get("observers", ()), strict=False):
+            observer.load(seen)
         return int(state["step"])

@@ -207,5 +207,8 @@ class Update:
         """Tell whether all that was learnt is finite; waits for the device."""
         return bool(torch.stack([torch.isfinite(p).all() for p in self._learning]).all())
 
+    def show(self) -> None:
+        """Have the present weights in the caller's modules; here they are the same."""
+
     def finish(self) -> None:
         """Leave the trained weights in the caller's modules; here they are the same."""
