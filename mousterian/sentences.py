@@ -111,7 +111,7 @@ def _encoded(network: Any, tokenizer: Any, texts: Sequence[str], pooling: str) -
     tokens: Tensor = network(**given).last_hidden_state
     if pooling == "first":
         return tokens[:, 0]
-    mask = given["attention_mask"][:, :, None].float()
+    mask: Tensor = given["attention_mask"][:, :, None].float()
     return (tokens * mask).sum(1) / mask.sum(1)
 
 
