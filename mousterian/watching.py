@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from mousterian.console import console, table
@@ -181,7 +182,7 @@ def _page(seen: Watched) -> RenderableType:
     """Return all that is shown: the count, a table of what is there, and each arm."""
     parts: list[RenderableType] = [Text(_headline(seen), style="bold")]
     if len(seen.rows):
-        parts.append(table("", progress(seen), keep=("added", "n_base", "done")))
+        parts.append(_counts(seen))
     for name, current, history in _answers(seen):
         parts.append(Text(f"\n{name}", style="bold"))
         if isinstance(current, str):
@@ -190,6 +191,24 @@ def _page(seen: Watched) -> RenderableType:
         parts.append(Text(plot(current, typical(current)[0])))
         parts += [Text(line) for line in _so_far(current, history)]
     return Group(*parts)
+
+
+def _counts(seen: Watched) -> Table:
+    rows = _by_base(progress(seen))
+    return table("", rows, keep=tuple(rows[0]))
+
+
+def _by_base(counted: list[dict[str, Any]]) -> list[dict[str, str]]:
+    """Return the counts with a row for each source and a column for each base size."""
+    found: dict[str, dict[str, str]] = {}
+    columns = {each["n_base"]: f"n_base {number(each['n_base'])}" for each in counted}
+    empty = {name: "" for _, name in sorted(columns.items())}
+    for each in counted:
+        of = f" of {each['planned']}" if each["planned"] else ""
+        failed = f", {each['failed']} failed" if each["failed"] else ""
+        row = found.setdefault(each["added"], {"added": each["added"], **empty})
+        row[columns[each["n_base"]]] = f"{each['done']}{of}{failed}"
+    return list(found.values())
 
 
 def _headline(seen: Watched) -> str:

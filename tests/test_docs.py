@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from mousterian import commandline, plugins
+from mousterian import commandline, grid, plugins
 from mousterian.__main__ import main
 from mousterian.schema import COLUMNS
 
@@ -106,3 +106,22 @@ def test_every_page_is_reached_from_the_index_and_every_link_leads_somewhere() -
         ), name
         for link in re.findall(r"\{doc\}`([^`]*)`", page.read_text()):
             assert (page.parent / f"{link}.md").exists(), f"{page.name} names {link}"
+
+
+def test_the_readme_names_every_page_that_solves_a_task() -> None:
+    text = (ROOT / "README.md").read_text()
+    pages = [page.relative_to(ROOT).as_posix() for page in PAGES if page.parent.name in {"docs", "howto"}]
+    assert [page for page in pages if f"]({page})" not in text and page != "docs/index.md"] == []
+    assert [link for link in re.findall(r"\]\(([^)#:]*)\)", text) if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/howto/own-images.md"])
+def test_the_grid_files_shown_are_grid_files(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = next(t for t in re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(), re.S) if "n_base" in t)
+    Path("my.toml").write_text(text)
+    trials, _ = grid.read(Path("my.toml"))
+    assert {trial.n_base for trial in trials} == {1000, 4000}
+    assert {"resnet18"} <= {trial.model.name for trial in trials}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, TINY_GRID
+from conftest import TINY_GRID
 
 from mousterian import grid, listing
 from mousterian.schema import COLUMNS
@@ -72,9 +72,3 @@ def test_a_dataset_that_needs_an_option_can_be_looked_at(
             Image.new("RGB", (8, 8)).save(folder / "1.png")
     listing.dataset("image_folder", [f"path={tmp_path / 'pets'}", "size=8"], tmp_path, as_json=True)
     assert "cat" in capsys.readouterr().out
-
-
-def test_the_readme_names_every_how_to_page() -> None:
-    text = (ROOT / "README.md").read_text()
-    pages = [page.relative_to(ROOT).as_posix() for page in (ROOT / "docs" / "howto").glob("*.md")]
-    assert [page for page in pages if f"]({page})" not in text] == []

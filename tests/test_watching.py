@@ -53,6 +53,15 @@ def test_progress_counts_what_is_there_of_what_is_planned() -> None:
     assert sum(each["done"] for each in watching.progress(seen)) == 12
 
 
+def test_counts_are_shown_by_source_and_base() -> None:
+    seen = watched(12)
+    shown = watching._by_base(watching.progress(seen))
+    assert shown == [
+        {"added": "edm base", "n_base 50": "3 of 9", "n_base 200": "3"},
+        {"added": "real images only", "n_base 50": "3", "n_base 200": "3"},
+    ]
+
+
 def test_the_answer_so_far_is_the_fits_own_and_is_looked_back_at() -> None:
     told = watching._told(watched())
     [arm] = told["arms"]
