@@ -111,6 +111,9 @@ def _class_splits(given: Any) -> list[tuple[str, ...]]:
     return [tuple(sorted(set(names))) for names in splits]
 
 
+_LISTS_OF_RECIPES = ("milestones", "iterations_by_size")
+
+
 def recipes(entries: Sequence[Any], faults: Faults) -> list[dict[str, Any]]:
     """Return the recipes that the entries name, with every value."""
     found = []
@@ -118,7 +121,7 @@ def recipes(entries: Sequence[Any], faults: Faults) -> list[dict[str, Any]]:
 
         def make(entry: Any = entry) -> list[dict[str, Any]]:
             name, changes = _split(entry)
-            multiplied = _multiplied(changes, lambda option: option == "milestones")
+            multiplied = _multiplied(changes, lambda option: option in _LISTS_OF_RECIPES)
             return [recipe(name, each).model_dump(mode="json") for each in multiplied]
 
         found += faults.attempt(("recipe", index), make) or []

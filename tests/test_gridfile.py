@@ -64,6 +64,14 @@ def test_lists_multiply_also_inside_options(tmp_path: Path) -> None:
     assert len(found) == 2 * 2 * 2 * (2 + 2)  # widths, bases, seeds, (base alone, real) + two arms
 
 
+def test_values_of_a_recipe_that_are_lists_by_nature_stay_whole(tmp_path: Path) -> None:
+    lists = "milestones = [0.3, 0.6], iterations_by_size = [[0, 5], [60, 9]], learning_rate = [0.1, 0.01]"
+    text = f'dataset = "digits"\nn_base = 20\nmodel = "small_cnn"\nrecipe = {{name = "small", {lists}}}\n'
+    recipes = {each.recipe_text: each.recipe for each in trials(tmp_path, text)}
+    assert len(recipes) == 2
+    assert all(each["iterations_by_size"] == [[0, 5], [60, 9]] for each in recipes.values())
+
+
 def test_trials_without_synthetic_images_are_shared_by_all_generators(tmp_path: Path) -> None:
     other = TINY_GRID.replace('"edm"', '"ddpm"')
     keys = [{t.key for t in trials(tmp_path, text) if not t.n_syn_plus} for text in (TINY_GRID, other)]
