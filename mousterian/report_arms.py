@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from mousterian import plugins
 from mousterian.errors import InputError
-from mousterian.figures._rows import typical
+from mousterian.figures._rows import base_sizes, real_added, typical
 from mousterian.fitting.formula import LEAST_LOG_H
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import Points
@@ -29,7 +29,7 @@ from mousterian.report_tables import (
     ratio_table,
     surface_table,
 )
-from mousterian.wording import TRUST, Answer, answer, compares, generator, number, percent, setting
+from mousterian.wording import TRUST, Answer, answer, compares, generator, number, percent, setting, signed
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit, Formula
@@ -83,8 +83,11 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
     first = answer(fit, *typical(fit))
     # Without synthetic images there is nothing to answer, however the surfaces go on.
     synthetic = compares(fit.data)
-    answers = [answer(fit, *point) for point in points_of(fit)] if synthetic else []
-    formula = fit.formula()
+    # Nor where real images alone were measured at one size: what more of them do is made up by the surfaces.
+    told = synthetic and any(len(real_added(fit.data, base)) for base in base_sizes(fit))
+    answers = [answer(fit, *point) for point in points_of(fit)] if told else []
+    formula = fit.formula() if told else None
+    first = first if told or not synthetic else _of_one_size(fit, first)
     return {
         "anchor": anchor,
         "name": fit.name or generator(fit.labels) or f"Fit {index}",
@@ -96,12 +99,13 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
         "limit": _limit(fit, first) if synthetic else "",
         "measured": _measured(fit, sources),
         "trust": first.equivalence.trust,
-        "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if synthetic else "",
+        "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if told else "",
+        "told": told,
         "facts": [*_facts(fit), *stored_facts(fit, sources.store)],
         "formula": _formula(formula) if formula else None,
         **_figures(fit, anchor, sources),
         "equivalences": answers,
-        "equivalence_table": equivalence_table(answers) if synthetic else None,
+        "equivalence_table": equivalence_table(answers) if told else None,
         "ratio_table": ratio_table(fit.ratio()),
         "surface_table": surface_table(fit.surfaces),
         "surfaces": [(surface, parameter_table(surface)) for surface in fit.surfaces],
@@ -110,6 +114,21 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
         "warnings": fit.warnings,
         "labels": [pair for pair in sorted({**fit.settings, **fit.labels}.items()) if pair[1] != ""],
     }
+
+
+def _of_one_size(fit: Fit, found: Answer) -> Answer:
+    """Return what synthetic images gained, where nothing says what more real ones would."""
+    data = fit.data[~fit.data["outlier"] & (fit.data["n_base"] == found.equivalence.n_base)]
+    alone = data.loc[data["n_syn_plus"] == 0, "accuracy"].mean()
+    means = data[data["n_syn_plus"] > 0].groupby("n_syn_plus")["accuracy"].mean()
+    at = f"At {number(found.equivalence.n_base)} base images, synthetic images"
+    source = f" from {generator(fit.labels)}" if generator(fit.labels) else ""
+    why = "What they are worth cannot be told: real images alone were measured at one size."
+    if np.isnan(alone):
+        return Answer(found.equivalence, found.n_real_plus, f"{at}{source} reach", percent(means.max()), why)
+    span = f"({percent(alone)} to {percent(means.max())}, with {number(means.idxmax())} of them). {why}"
+    gain = f"{signed(100 * (means.max() - alone), 1)} points"
+    return Answer(found.equivalence, found.n_real_plus, f"{at}{source} gain", gain, span)
 
 
 def _limit(fit: Fit, found: Answer) -> str:

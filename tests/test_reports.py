@@ -1,0 +1,54 @@
+"""The committed reports: each is what its own command makes of the committed fits, byte for byte."""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from mousterian.__main__ import main
+
+PAGES = sorted((ROOT / "reports").glob("*.html"))
+# Drawing takes seconds an arm; the page of one arm stands for all in every run.
+QUICK = "mousterian-table-3"
+
+
+def command(page: Path) -> list[str]:
+    """Return the arguments of the command that a page says it was made with."""
+    [line] = re.findall(r"<dt>Command</dt><dd>mousterian (.*?)</dd>", page.read_text(encoding="utf-8"))
+    return shlex.split(html.unescape(line))
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page.stem == QUICK else pytest.mark.slow, id=page.stem)
+        for page in PAGES
+    ],
+)
+def test_its_command_makes_the_page_again(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as ended:
+        main([*command(page), "--out", str(tmp_path / "again.html")])
+    assert ended.value.code == 0
+    made = (tmp_path / "again.html").read_text(encoding="utf-8")
+    # A line at a time, so that a difference can be read.
+    assert made.splitlines() == page.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_is_light_and_names_no_place_of_the_machine_that_made_it(page: Path) -> None:
+    assert page.stat().st_size < 2_000_000
+    assert str(ROOT) not in page.read_text(encoding="utf-8")
+
+
+def test_pages_are_made_of_committed_fits_alone() -> None:
+    named = {argument for page in PAGES for argument in command(page) if argument.endswith(".json")}
+    assert {"fits/mousterian-table-3.json", "fits/quickstart-external.json"} <= named
+    assert named <= {f"fits/{path.name}" for path in (ROOT / "fits").glob("*.json")}
