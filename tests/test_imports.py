@@ -210,7 +210,7 @@ ALLOWED: dict[str, set[str]] = {
     "commandline": {"plugins", *SMALL},
     "console": set(),
     "progress": {"executors"},
-    "estimate": {"supply", "trial", "plugins", "store", "training", "generators", *SMALL},
+    "estimate": {"attempt", "supply", "trial", "plugins", "store", "training", "generators", *SMALL},
     "sweep": {"console", "grid", "progress", "estimate", "trial", "store", "executors", *SMALL},
     "listing": {"console", "options", "plugins", "schema", "store", "datasets", "training", *SMALL},
     "surfaces": {"fitting", *SMALL},
