@@ -145,6 +145,16 @@ def test_the_equation_as_python_is_the_formula(run, fitted: Path, tmp_path: Path
     assert names["n_syn_plus"](800, 400) == pytest.approx(expected, rel=1e-3)
 
 
+def test_where_there_is_no_equation_latex_and_python_say_why_in_a_comment(run, tmp_path: Path) -> None:
+    table(0.25).query("n_syn_plus == 0").to_csv(tmp_path / "real.csv", index=False)
+    for form, comment in (("--latex", "%"), ("--python", "#")):
+        code, out, _ = run("fit", "real.csv", "--surface", "effective_data", "--bootstrap", 20, form)
+        assert (code, out.startswith(f"{comment} real: no equation: no trial adds synthetic images")) == (
+            0,
+            True,
+        )
+
+
 def test_plan_prefers_the_cheaper_kind(run, fitted: Path) -> None:
     asked = ("plan", fitted, "--n-base", 800, "--target-accuracy", 80, "--json")
     dear = json.loads(run(*asked, "--real-cost", 1, "--syn-cost", 100)[1])
