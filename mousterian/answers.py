@@ -13,7 +13,7 @@ from typing import Any
 from mousterian import equivalence, published
 from mousterian.console import console, table
 from mousterian.equivalence import Equivalence, Fit
-from mousterian.errors import InputError
+from mousterian.errors import InputError, InputErrors
 from mousterian.fitting.table import COUNTS
 from mousterian.planning import Plan
 from mousterian.published.equations import audit
@@ -37,7 +37,8 @@ def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: i
         seed: of those draws.
 
     Raises:
-        InputError: a table cannot be fitted, or several arms are to go into one file.
+        InputError: no table can be fitted, or several arms are to go into one file. Arms that cannot be
+            fitted beside others that can are told on the error output.
     """
     single = out.suffix == ".json"
     if single and len(arms) > 1:
@@ -47,19 +48,30 @@ def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: i
             hint="name a folder, or choose an arm with --where COLUMN=VALUE",
         )
     saved: list[tuple[Fit, Path]] = []
+    refused: list[InputError] = []
     for arm in arms:
         name = out.stem if single else arm.name
         # Two tables of one name in different folders: neither fit may take the other's place.
         again = sum(each.name == arm.name for each in arms[: len(saved)])
         name += f"-#{again + 1}" if again else ""
-        with told_where(arm.source):
-            made = equivalence.fit(
-                arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
+        try:
+            with told_where(arm.source):
+                made = equivalence.fit(
+                    arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
+                )
+        except InputError as error:  # of a grid that is running, say: the other arms are fitted all the same
+            refused.append(
+                InputError(f"{name} is not fitted: {error.what}", where=error.where, hint=error.hint)
             )
+            continue
         # A store's columns may hold anything: no name from there leads out of the folder.
         path = out if single else out / f"{_UNSAFE.sub('_', name)}.json"
         made.save(path)
         saved.append((made, path))
+    if refused and not saved:
+        raise InputErrors(refused)
+    for each in refused:
+        console(stderr=True).print(f"mousterian: {each}", highlight=False)
     return saved
 
 

@@ -181,6 +181,18 @@ def test_arms_of_a_store_are_fitted_apart_and_share_their_real_rows(run, tmp_pat
     assert (code, "one file holds one fit" in err) == (2, True)
 
 
+def test_an_arm_with_too_few_rows_does_not_keep_the_others_from_being_fitted(run, tmp_path: Path) -> None:
+    stored(tmp_path / "store", {"base": 0.05})
+    row = {**Store(tmp_path / "store").read().iloc[0].to_dict(), "trial": "f" * 16, "strategy": "balanced"}
+    Store(tmp_path / "store").write([{name: value for name, value in row.items() if value == value}])
+    code, _, err = run("fit", "--store", "store", "--out", "fits", "--bootstrap", 50)
+    assert code == 0
+    assert len(list((tmp_path / "fits").glob("*.json"))) == 1
+    assert "balanced is not fitted: too few rows: 1" in err.replace("\n", " ")
+    code, _, err = run("fit", "--store", "store", "--where", "strategy=balanced", "--out", "fits")
+    assert (code, "too few rows: 1" in err) == (2, True)
+
+
 def test_a_suggested_grid_is_one_that_the_grid_verb_reads(run, tmp_path: Path) -> None:
     stored(tmp_path / "store", {"upstream": 0.5})
     run("fit", "--store", "store", "--out", "fits", "--bootstrap", 200)
