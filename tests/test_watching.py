@@ -100,7 +100,7 @@ def test_beside_a_running_grid_it_tells_more_and_more_and_ends_with_it(tmp_path:
     store = tmp_path / "store"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     watch = subprocess.Popen(
-        [*MOUSTERIAN, "watch", str(grid), "--store", str(store), "--seconds", "0.1", "--json"],
+        [*MOUSTERIAN, "watch", str(grid), "--store", str(store), "--seconds", "2", "--json"],
         stdout=subprocess.PIPE, text=True, env=environment,
     )  # fmt: skip
     run = [*MOUSTERIAN, "grid", str(grid), "--store", str(store), "--workers", "1", "--device", "cpu"]
