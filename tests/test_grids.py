@@ -6,7 +6,6 @@ import io
 import json
 import re
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -215,22 +214,19 @@ def made_tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 
 @pytest.fixture
-def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Let a rule stand for the language models: one line that names the class, with four aspects."""
+def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let three lines stand for language models: one names every class, with four aspects; two are short."""
 
     class Model:
         def reply(self, request: str, *, seed: int) -> str:
-            name = next((each for each in NAMES[::-1] if each in request.splitlines()[-1]), "")
-            name = name or next((each for each in NAMES[::-1] if each in request), "owl")
-            return f"{name} by a lake {seed % 7} | hill | night | near"
+            return f"{' '.join(NAMES)} by sea number {seed % 7} | a dune | dusk | close\nsome thing\nother place"
 
     monkeypatch.setattr(language, "load", lambda given: Model())
-    return toml
 
 
 @by_name
 def test_a_tiny_variant_runs_from_grid_file_to_rows(
-    path: Path, made_tiny: Tiny, scripted: Callable[[str], str], tmp_path: Path
+    path: Path, made_tiny: Tiny, scripted: None, tmp_path: Path
 ) -> None:
     values = made_tiny.grid(tomllib.loads(path.read_text(encoding="utf-8")))
     small = tmp_path / path.name
@@ -242,7 +238,7 @@ def test_a_tiny_variant_runs_from_grid_file_to_rows(
         trial.run_and_keep(each, settings)
     rows = Store(settings.store).read()
     assert set(rows["status"]) == {"done"} and set(rows["trial"]) == {each.key for each in trials}
-    told = rows[["top1", "leep"]].notna().any(axis=1)
+    told = rows[["top1", "leep", "curve_top1"]].notna().any(axis=1)
     assert told.all()
     full, _ = grid.read(path, data_dir=tmp_path)
     assert {each.strategy.name for each in trials} == {each.strategy.name for each in full}
