@@ -46,7 +46,10 @@ def _fit(fit: Fit) -> dict[str, Any]:
         "first": {"n_base": base, "n_real_plus": real, "n_syn_plus": real},
         "least_base": float(rows.loc[rows["n_base"] > 0, "n_base"].min()),
         "most_base": float(rows["n_base"].max()),
-        "tried": {f"{float(size):.15g}": float(most) for size, most in tried.items()},
+        "tried": {
+            f"{size:.15g}": most
+            for size, most in zip(tried.index.astype(float), tried.to_list(), strict=True)
+        },
         "most_real": averaged.most_real,
         "most_synthetic": averaged.most_synthetic,
         "measured": {

@@ -123,10 +123,11 @@ def _of_one_size(fit: Fit, found: Answer) -> Answer:
     means = data[data["n_syn_plus"] > 0].groupby("n_syn_plus")["accuracy"].mean()
     at = f"At {number(found.equivalence.n_base)} base images, synthetic images"
     source = f" from {generator(fit.labels)}" if generator(fit.labels) else ""
+    best = float(means.index.to_numpy(float)[means.to_numpy().argmax()])
     why = "What they are worth cannot be told: real images alone were measured at one size."
     if np.isnan(alone):
         return Answer(found.equivalence, found.n_real_plus, f"{at}{source} reach", percent(means.max()), why)
-    span = f"({percent(alone)} to {percent(means.max())}, with {number(means.idxmax())} of them). {why}"
+    span = f"({percent(alone)} to {percent(means.max())}, with {number(best)} of them). {why}"
     gain = f"{signed(100 * (means.max() - alone), 1)} points"
     return Answer(found.equivalence, found.n_real_plus, f"{at}{source} gain", gain, span)
 

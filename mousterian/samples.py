@@ -51,7 +51,7 @@ def sheets_of(store: Path, data_dir: Path | None = None) -> tuple[Sheet, ...]:
 def _kinds(folder: Path) -> Iterator[PoolIdentity]:
     """Yield pools that differ in more than seeds, in the order of what they were trained on."""
     there = [PoolIdentity.at(path.parent) for path in sorted(folder.glob(f"*/{pools.DESCRIPTION}"))]
-    seen = set()
+    seen: set[tuple[str, str]] = set()
     for identity in sorted(there, key=lambda each: (each.label, each.subset_seed, each.seed, each.key)):
         kind = (identity.label, str(identity.options))
         if kind not in seen and len(seen) < _MOST:

@@ -48,19 +48,12 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
     with style():
         canvas, axes = panels(len(bases))
         columns = min(len(bases), 3)
-        found = data["n_syn_plus"].dropna()
         axes[0].set_yscale("log")
-        axes[0].set_ylim(max(min(float(found.min()), 1e9) / 2, 0.5), float(found.max()) * 2) if len(
-            found
-        ) else None
+        found = data["n_syn_plus"].dropna()
+        if len(found):
+            axes[0].set_ylim(max(float(found.min()) / 2, 0.5), float(found.max()) * 2)
         for axis, base in zip(axes, bases, strict=True):
-            here = data[data["n_base"] == base]
-            axis.set_title(f"{number(base)} base images")
-            axis.set_xscale("log")
-            for index, (name, _) in enumerate(arms):
-                _draw_arm(axis, here[here["arm"] == name], index)
-            log_ticks(axis.xaxis, here["n_real_plus"].to_numpy()[[0, _POINTS // 2, _POINTS - 1]],
-                      inches=WIDTH / columns - 0.55, unit=base)  # fmt: skip
+            _draw_panel(axis, base, data[data["n_base"] == base], inches=WIDTH / columns - 0.55)
         for axis in axes[::columns]:
             axis.set_ylabel("Synthetic images of the same worth")
         axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
@@ -90,6 +83,15 @@ def _data(name: str, fit: Fit, base: float) -> pd.DataFrame:
 
 def _asked(base: float) -> Array:
     return base * np.geomspace(0.25, 2.0, _POINTS)
+
+
+def _draw_panel(axis: Axes, base: float, here: pd.DataFrame, *, inches: float) -> None:
+    axis.set_title(f"{number(base)} base images")
+    axis.set_xscale("log")
+    for index, name in enumerate(here["arm"].unique()):
+        _draw_arm(axis, here[here["arm"] == name], index)
+    ends = _asked(base)[[0, _POINTS // 2, _POINTS - 1]]
+    log_ticks(axis.xaxis, ends, inches=inches, unit=base)
 
 
 def _draw_arm(axis: Axes, part: pd.DataFrame, index: int) -> None:
@@ -128,8 +130,10 @@ def _caption() -> str:
 
 def _alt(data: pd.DataFrame) -> str:
     said = []
-    for (base, arm), part in data.groupby(["n_base", "arm"], sort=True):
-        middle = part.iloc[(part["n_real_plus"] / base - 1).abs().argmin()]
+    for _, part in data.groupby(["n_base", "arm"], sort=True):
+        base = float(part["n_base"].iloc[0])
+        middle = part.iloc[int((part["n_real_plus"] / base - 1).abs().to_numpy().argmin())]
         worth = "no number of" if np.isnan(middle["n_syn_plus"]) else number(middle["n_syn_plus"])
-        said.append(f"at {number(base)} base images, as many real again are worth {worth} synthetic in {arm}")
+        at = f"at {number(base)} base images, as many real again"
+        said.append(f"{at} are worth {worth} synthetic in {middle['arm']}")
     return f"Lines of equivalence for each arm: {'; '.join(said)}."

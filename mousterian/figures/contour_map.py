@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _COLUMNS = ["n_base", "drawn", "r_real", "r_syn", "accuracy", "low", "high"]
 _CURVE = SERIES[4]
 _HEIGHT = 4.4
+_DOTS: dict[str, Any] = {
+    "linestyle": "", "marker": "o", "markersize": 5, "color": INK, "markeredgecolor": PAPER,
+    "markeredgewidth": 0.8, "clip_on": False, "zorder": 5,
+}  # fmt: skip
 _GRID, _CURVE_POINTS, _LEVELS = 41, 14, 9
 # How far past the measurements the map goes, on its axes' scales.
 _BEYOND = 1.15
@@ -59,24 +63,18 @@ def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
         _draw_surface(axes, x, y, accuracy, curve)
         _hatch_beyond(axes, x[-1], y[-1], max(real), max(synthetic))
         _draw_curve(axes, curve, base, y[-1])
-        axes.plot(trials["r_real"], trials["r_syn"], linestyle="", marker="o", markersize=5, color=INK,
-                  markeredgecolor=PAPER, markeredgewidth=0.8, clip_on=False, zorder=5)  # fmt: skip
+        axes.plot(trials["r_real"], trials["r_syn"], **_DOTS)
         axes.grid(visible=False)
-        axes.set_xlabel("r_real: real images added, for each base image")
-        axes.set_ylabel("r_syn: synthetic images added, for each base image")
+        axes.set(xlabel="r_real: real images added, for each base image",
+                 ylabel="r_syn: synthetic images added, for each base image")  # fmt: skip
         canvas.legend(handles=_legend(), loc="outside upper left", ncols=4, borderaxespad=0.1)
         svg = to_svg(canvas)
         data = pd.concat([_at_measured(fit, base, real, synthetic), _as_ratios(fit, base, curve), trials])
         shown = data[data["drawn"] != "surface"].dropna(subset=["r_real", "r_syn"])
         places = spots(canvas, ((axes, *_mark(row)) for row in shown.to_dict("records")))
-    return Figure(
-        svg,
-        f"Accuracy over real and synthetic additions at {number(base)} base images",
-        _caption(base),
-        _alt(base, accuracy, curve),
-        data.reset_index(drop=True)[_COLUMNS],
-        places,
-    )
+    title = f"Accuracy over real and synthetic additions at {number(base)} base images"
+    data = data.reset_index(drop=True)[_COLUMNS]
+    return Figure(svg, title, _caption(base), _alt(base, accuracy, curve), data, places)
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:

@@ -83,7 +83,8 @@ def _caption(total: float, trials: int) -> str:
 
 
 def _alt(data: pd.DataFrame) -> str:
-    least, most = data.loc[data["seconds"].idxmin()], data.loc[data["seconds"].idxmax()]
+    took = data["seconds"].to_numpy()
+    least, most = data.iloc[int(took.argmin())], data.iloc[int(took.argmax())]
     return (
         f"Seconds a trial, from {least['seconds']:.1f} with {number(least['images'])} images to "
         f"{most['seconds']:.1f} with {number(most['images'])}."

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, PAPER, SERIES, WIDTH, log_ticks, style
+from mousterian.figures._style import INK, PAPER, SERIES, WIDTH, Array, log_ticks, style
 from mousterian.fitting.interval import Interval
 from mousterian.published.equations import EQUATIONS, audit, equation
 from mousterian.wording import number, rates
@@ -69,8 +69,8 @@ def _draw_base(axes: Axes, part: pd.DataFrame, index: int) -> None:
     colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
     # Bases side by side where they share a ratio.
     x = part["r_syn"] * 1.07 ** (index % 5 - 2)
-    ends = [part[name].clip(1 / _FARTHEST, _FARTHEST) for name in ("factor_low", "factor_high")]
-    axes.vlines(x, *ends, color=colour, linewidth=1.2)
+    low, high = (part[name].clip(1 / _FARTHEST, _FARTHEST) for name in ("factor_low", "factor_high"))
+    axes.vlines(x, low, high, color=colour, linewidth=1.2)
     for inside in (True, False):
         here = (part["trust"] == "inside") == inside
         factor = part.loc[here, "factor"].clip(1 / _FARTHEST, _FARTHEST)
@@ -99,7 +99,7 @@ def _marks(axes: Axes, data: pd.DataFrame) -> Iterator[tuple[Axes, float, float,
         yield axes, x, row["factor"], f"{mixture}: the equation asks {factor} times as many"
 
 
-def _legend(bases: np.ndarray) -> list[Line2D]:  # type: ignore[type-arg]
+def _legend(bases: Array) -> list[Line2D]:
     return [
         Line2D([], [], linestyle="", marker=_MARKERS[index % len(_MARKERS)], markersize=5.2,
                color=SERIES[index % len(SERIES)], label=f"{number(base)} base")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,9 +54,9 @@ def draw(
     if target_accuracy is None:
         target_accuracy = round(float(fit.predict(base, real).estimate), 3)
     made = plan(fit, n_base=base, target_accuracy=target_accuracy, real_cost=real_cost, syn_cost=syn_cost)
-    if not made.reachable or len(made.frontier) < 2:
-        raise InputError(f"no mixture at {number(base)} base images reaches {percent(made.target_accuracy)}")
     data = made.frontier
+    if not made.reachable or len(data) < 2:
+        raise InputError(f"no mixture at {number(base)} base images reaches {percent(made.target_accuracy)}")
     with style():
         canvas = Canvas(figsize=(WIDTH, 3.3), layout="constrained")
         left, right = canvas.subplots(1, 2)
@@ -63,9 +64,7 @@ def draw(
         _draw_cost(right, made)
         canvas.legend(handles=_legend(), loc="outside upper left", ncols=3, borderaxespad=0.1)
         svg = to_svg(canvas)
-        places = spots(
-            canvas, ((right, row["n_real_plus"], row["cost"], _said(row)) for row in data.to_dict("records"))
-        )
+        places = spots(canvas, ((right, *_mark(row)) for row in data.to_dict("records")))
     return Figure(svg, f"Mixtures that reach {percent(made.target_accuracy)} at {number(base)} base images",
                   _caption(real_cost, syn_cost), _alt(made), data, places)  # fmt: skip
 
@@ -110,9 +109,10 @@ def _ticks(frontier: pd.DataFrame) -> list[float]:
     return [float(f"{most * share:.1g}") for share in shares] + [most]
 
 
-def _said(row: dict[str, float]) -> str:  # type: ignore[type-arg]
+def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
+    """Return where a mixture lies and what it says."""
     mixture = f"{number(row['n_real_plus'])} real and {number(row['n_syn_plus'])} synthetic"
-    return f"{mixture}: cost {number(row['cost'])}"
+    return row["n_real_plus"], row["cost"], f"{mixture}: cost {number(row['cost'])}"
 
 
 def _legend() -> list[Line2D]:

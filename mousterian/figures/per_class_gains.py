@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -55,13 +56,17 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None) -> Figure:
         _draw(axes, data, shown)
         canvas.legend(handles=_legend(data), loc="outside upper left", ncols=2, borderaxespad=0.1)
         svg = to_svg(canvas)
-        places = spots(canvas, [
-            (axes, 100 * row.gain, float(shown.index(row.label)),
-             f"class {row.label}: {signed(100 * row.gain, 1)} points from {number(row.images)} {row.added}")
-            for row in data.itertuples() if row.label in shown
-        ])  # fmt: skip
+        marked = data[data["label"].isin(shown)].to_dict("records")
+        places = spots(canvas, ((axes, *_mark(row, shown)) for row in marked))
     title = f"What each class gains at {number(float(rows['n_base'].iloc[0]))} base images"
     return Figure(svg, title, _caption(len(shown) < data["label"].nunique()), _alt(data), data, places)
+
+
+def _mark(row: dict[Hashable, Any], shown: list[int]) -> tuple[float, float, str]:
+    """Return where a class's gain lies and what it says."""
+    gain = 100 * row["gain"]
+    said = f"class {row['label']}: {signed(gain, 1)} points from {number(row['images'])} {row['added']}"
+    return gain, float(shown.index(row["label"])), said
 
 
 def _most(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -125,7 +130,8 @@ def _caption(cut: bool) -> str:
 def _alt(data: pd.DataFrame) -> str:
     said = []
     for kind, part in data.groupby("added", sort=True):
-        best, worst = part.loc[part["gain"].idxmax()], part.loc[part["gain"].idxmin()]
+        gains = part["gain"].to_numpy()
+        best, worst = part.iloc[int(gains.argmax())], part.iloc[int(gains.argmin())]
         said.append(
             f"{kind} images gain from {signed(100 * worst['gain'], 1)} points (class {worst['label']}) to "
             f"{signed(100 * best['gain'], 1)} (class {best['label']})"

@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from mousterian.errors import InputError
@@ -47,25 +48,28 @@ def draw(fit: Fit, *, store: str = "") -> Figure:
         rows = -(-len(panels) // _COLUMNS)
         canvas = Canvas(figsize=(WIDTH, 0.2 + 1.9 * rows), layout="constrained")
         axes = list(canvas.subplots(rows, _COLUMNS, squeeze=False).ravel())
-        marks = []
+        marks: list[tuple[Axes, float, float, str]] = []
         for axis, (quantity, features) in zip(axes, panels, strict=False):
             part = data[(data["quantity"] == quantity) & (data["features"] == features)]
-            places = sorted(set(part["place"]), key=part["place"].to_list().index)
-            x = [float(places.index(place)) for place in part["place"]]
-            axis.plot(x, part["value"], linestyle="", marker="o", markersize=5, color=SERIES[0],
-                      markeredgecolor=PAPER)  # fmt: skip
-            axis.set_xticks(range(len(places)), places)
-            axis.set_xlim(-0.5, len(places) - 0.5)
             axis.set_title(quantity.replace("_", " ") + (f"\nin {features}" if features else ""), color=INK)
-            marks += [
-                (axis, at, row["value"], _said(row))
-                for at, row in zip(x, part.to_dict("records"), strict=True)
-            ]
+            marks += _draw_panel(axis, part)
         for unused in axes[len(panels) :]:
             unused.remove()
         svg = to_svg(canvas)
         spotted = spots(canvas, marks)
     return Figure(svg, "Quality of the synthetic images", _caption(data, panels), _alt(data), data, spotted)
+
+
+def _draw_panel(axis: Axes, part: pd.DataFrame) -> list[tuple[Axes, float, float, str]]:
+    """Draw one quantity and return its marks."""
+    places = sorted(set(part["place"]), key=part["place"].to_list().index)
+    x = [float(places.index(place)) for place in part["place"]]
+    axis.plot(
+        x, part["value"], linestyle="", marker="o", markersize=5, color=SERIES[0], markeredgecolor=PAPER
+    )
+    axis.set_xticks(range(len(places)), places)
+    axis.set_xlim(-0.5, len(places) - 0.5)
+    return [(axis, at, row["value"], _said(row)) for at, row in zip(x, part.to_dict("records"), strict=True)]
 
 
 def _panels(data: pd.DataFrame) -> list[tuple[str, str]]:

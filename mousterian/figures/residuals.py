@@ -122,7 +122,7 @@ def _caption() -> str:
 
 def _alt(kept: pd.DataFrame) -> str:
     spread = signed(100 * float(np.sqrt(np.mean(kept["residual"] ** 2))))
-    worst = kept.loc[kept["residual"].abs().idxmax()]
+    worst = kept.iloc[int(kept["residual"].abs().to_numpy().argmax())]
     return (
         f"Residuals of {len(kept)} trials, typically {spread} percentage points off the surface; the "
         f"farthest, at {number(worst['n_base'])} base, {number(worst['n_real_plus'])} real and "

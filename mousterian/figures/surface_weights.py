@@ -118,7 +118,7 @@ def _caption() -> str:
 
 def _alt(data: pd.DataFrame) -> str:
     heavy = data[data["weight"] >= 0.05]
-    said = ", ".join(f"{row.surface} {percent(row.weight, 0)}" for row in heavy.itertuples())
+    said = ", ".join(f"{row['surface']} {percent(row['weight'], 0)}" for row in heavy.to_dict("records"))
     errors = data["held_out"].dropna()
     span = f"{signed(100 * errors.min())} to {signed(100 * errors.max())}" if len(errors) else "unknown"
     return (
