@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from mousterian.errors import InputError
 from mousterian.executors import _ray_cluster, ray
 from mousterian.executors._dispatch import JobQueue
 from mousterian.executors._jobs import Job, PoolJob, TrialJob
+from mousterian.executors._ray_guard import _descendants
 from mousterian.store import COLUMNS, Store
 from mousterian.trial import Settings
 
@@ -147,6 +150,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch,
     [
         ("gpus_per_trail=1", "did you mean 'gpus_per_trial'"),
         ("gpus_per_trial=-1", "must be more than 0"),
+        ("gpus_per_trial=1.5", "above 1 is a whole number"),
         ("shared_store=perhaps", "'perhaps' is not bool"),
         ("workers=3", "an option of its own: --workers"),
         ("address", "KEY=VALUE"),
@@ -268,10 +272,79 @@ class TestCluster:
             once.key: "done", third.key: "done", always.key: "failed"
         }  # fmt: skip
 
+    def test_a_trial_of_two_devices_has_two_cores_and_one_of_300_no_room(
+        self, planned: list[Job], tmp_path: Path
+    ) -> None:
+        first = next(job.trial for job in planned if isinstance(job, TrialJob))
+
+        def asking(devices: int) -> TrialJob:
+            asked = replace(first, recipe={**first.recipe, "devices": devices})
+            return TrialJob(asked, asked.key, asked.label)
+
+        ray.run([asking(2)], settings(tmp_path), listener := Recorder())
+        assert listener.done == [first.key], listener.errors
+        assert Store(tmp_path).read().iloc[0]["device"] == "2 × cpu"
+        with pytest.raises(InputError, match="a trial of 300 devices does not fit into the cluster"):
+            ray.run([asking(300)], settings(tmp_path / "other"), Recorder())
+
     def test_no_room_is_said_before_anything_runs(self, planned: list[Job], tmp_path: Path) -> None:
         with pytest.raises(InputError, match="each reserves 1 cores and 3 devices"):
             ray.run(planned, settings(tmp_path), Recorder(), gpus_per_trial=3)
         assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_ctrl_c_lets_running_trials_finish_and_a_second_stops_them(
+        self, times: int, planned: list[Job], tmp_path: Path
+    ) -> None:
+        seconds = 0.5 if times == 1 else 600.0
+        trials = [job for job in planned if isinstance(job, TrialJob)]
+        jobs = [Sleepy(job.trial, job.key, job.label, seconds=seconds) for job in trials]
+        listener = Pressing(times)
+        (tmp_path / "store").mkdir()
+        with pytest.raises(KeyboardInterrupt):
+            ray.run(jobs, settings(tmp_path / "store"), listener, workers=2)
+        assert listener.begun and len(listener.begun) < len(jobs) and not listener.errors
+        finished = set(listener.begun) if times == 1 else set()
+        assert finished == set(listener.done) == set(Store(tmp_path / "store").status())
+        workers = [int(path.read_text()) for path in (tmp_path / "store").glob("*.runs")]
+        deadline = time.monotonic() + 10
+        while times == 2 and any(Path(f"/proc/{each}").exists() for each in workers):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+class Pressing(Recorder):
+    """A listener that presses Ctrl-C after the first trial began, as a terminal does: for all processes."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def started(self, job: Job) -> None:
+        super().started(job)
+        if len(self.begun) == 1:
+            threading.Thread(target=self._press, daemon=True).start()
+
+    def _press(self) -> None:
+        for _ in range(self.times):
+            time.sleep(2.0 if self.times == 2 else 0.2)
+            for process in [os.getpid(), *_descendants(os.getpid())]:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGINT)
+
+
+class Sleepy(TrialJob):
+    """A trial that only sleeps, and says in the store's folder who runs it."""
+
+    def __init__(self, *fields: object, seconds: float) -> None:
+        super().__init__(*fields)  # type: ignore[arg-type]
+        object.__setattr__(self, "seconds", seconds)
+
+    def execute(self, settings: Settings, *, wait: bool = True) -> None:
+        (settings.store / f"{self.key}.runs").write_text(str(os.getpid()))
+        time.sleep(self.seconds)  # type: ignore[attr-defined]
+        row = {"trial": self.key, "status": "done", "evaluation": "accuracy", "top1": 0.5}
+        Store(settings.store).write([row])
 
 
 class Deadly(TrialJob):
