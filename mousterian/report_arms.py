@@ -92,7 +92,7 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
         "anchor": anchor,
         "name": fit.name or generator(fit.labels) or f"Fit {index}",
         # A surface of a third party may be written in ways that have no JavaScript: then the page only tells.
-        "asks": synthetic and formulas((fit,)) is not None,
+        "asks": told and formulas((fit,)) is not None,
         "setting": setting(fit.labels),
         "generator": generator(fit.labels),
         "answer": first,

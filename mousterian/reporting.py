@@ -105,13 +105,13 @@ def render(fits: Sequence[Fit], about: About = About()) -> str:
 
 
 def _compared(arms: Sequence[Mapping[str, Any]], fits: Sequence[Fit]) -> dict[str, Any] | None:
-    """Return several arms side by side: a table, and a figure where there is one to draw."""
-    if len(arms) < 2:
+    """Return the arms of which something can be told side by side: a table and, where it can be, a figure."""
+    told = [(arm, fit) for arm, fit in zip(arms, fits, strict=True) if arm["told"]]
+    if len(told) < 2:
         return None
-    names = [arm["name"] for arm in arms]
-    table = comparison([(arm["name"], arm["equivalences"]) for arm in arms])
+    table = comparison([(arm["name"], arm["equivalences"]) for arm, _ in told])
     try:
-        figure = shown(_comparison.draw(list(zip(names, fits, strict=True))), "side-by-side")
+        figure = shown(_comparison.draw([(arm["name"], fit) for arm, fit in told]), "side-by-side")
     except InputError:
         figure = None
     return {"table": table, "figure": figure}
