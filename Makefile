@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/mousterian report
 
 test: lint types
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # The documentation site, in docs/build; a warning is an error.
 docs: $(INSTALLED)

@@ -219,7 +219,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Model:
         def reply(self, request: str, *, seed: int) -> str:
-            return f"{' '.join(NAMES)} by sea number {seed % 7} | a dune | dusk | close\nsome thing\nother place"
+            scene = f"{' '.join(NAMES)} by sea number {seed % 7} | a dune | dusk | close"
+            return f"{scene}\nsome thing\nother place"
 
     monkeypatch.setattr(language, "load", lambda given: Model())
 
