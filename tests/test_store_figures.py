@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from mousterian import plugins, report_store
+from mousterian.__main__ import main
 from mousterian.equivalence import Fit, arms, fit
 from mousterian.errors import InputError
 from mousterian.figures import device_time, per_class_gains, pool_quality
@@ -143,6 +144,17 @@ def test_a_report_tells_device_time_failures_and_where_trials_come_from() -> Non
     assert "tiny" in text
     assert "What each class gains at" in text
     assert "Quality of the synthetic images" in text
+
+
+def test_the_verb_fits_a_stores_arms_itself(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    with pytest.raises(SystemExit) as ended:
+        main(["report", "--store", store(), "--out", str(page), "--title", "Of a store"])
+    assert ended.value.code == 0
+    text = page.read_text()
+    assert f"mousterian report --store {store()} --title &#39;Of a store&#39;" in text
+    assert "digits-edm-base" in text
+    assert "20 done, 1 failed" in text
 
 
 def test_times_are_written_as_one_reads_them() -> None:

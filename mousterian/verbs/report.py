@@ -20,7 +20,7 @@ def report(
     Parameters
     ----------
     fits
-        Saved fits; without any, all of results/fits.
+        Saved fits; without any, all of results/fits, or with --store every arm of the store, fitted now.
     store
         The store that the fits are of: adds device time, per-class gains, quality and samples of the pools,
         failures.
@@ -31,19 +31,23 @@ def report(
     against
         eq1 or eq2 of the main paper: audit that equation; default: the one made from the same table.
     """
-    from mousterian import answers, samples
-    from mousterian.equivalence import Fit
+    from mousterian import answers, equivalence, samples, tablefiles
     from mousterian.reporting import About, write_report
 
-    paths = answers.find_fits(fits, FITS)
+    if store and not fits:
+        arms, _ = tablefiles.read_arms((), store, ())
+        made = [equivalence.fit(arm.rows, name=arm.name, labels=arm.labels) for arm in arms]
+    else:
+        fits = tuple(answers.find_fits(fits, FITS))
+        made = [equivalence.Fit.load(path) for path in fits]
     options = {"--store": str(store or ""), "--title": title, "--against": against}
     given = [part for name, value in options.items() if value for part in (name, value)]
     about = About(
         title=title,
         store=str(store or ""),
         against=against,
-        provenance={"Command": shlex.join(["mousterian", "report", *map(str, paths), *given])},
+        provenance={"Command": shlex.join(["mousterian", "report", *map(str, fits), *given])},
         sheets=samples.sheets_of(store) if store else (),
     )
-    print(f"report: {write_report([Fit.load(path) for path in paths], out, about)}")
+    print(f"report: {write_report(made, out, about)}")
     return 0
