@@ -1,0 +1,75 @@
+"""The published study comes out of its published rows again, and its rows out of its grid files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from mousterian import grid, rerunning
+from mousterian.__main__ import main
+from mousterian.store import Store
+
+STUDY = ROOT / "fits" / "study-fashion"
+ROWS = STUDY / "rows"
+GRIDS = ("study-fashion", "strategies-fashion")
+# On a CPU without these, sums are taken in another order: the last digits of a fit may be others.
+FEATURES = ("AVX512F", "AVX512_SKX")
+
+
+def like_the_publishers_cpu() -> bool:
+    """Tell whether numpy sums here in the order in which it did for the published fits."""
+    from numpy._core._multiarray_umath import __cpu_features__
+
+    return all(__cpu_features__.get(name) for name in FEATURES)
+
+
+@pytest.fixture(scope="module")
+def fits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fits")
+    with pytest.raises(SystemExit) as ended:
+        main(["fit", "--store", str(ROWS), "--out", str(folder)])
+    assert ended.value.code == 0
+    return folder
+
+
+def test_every_arm_is_published(fits: Path) -> None:
+    assert [path.name for path in sorted(fits.glob("*.json"))] == [
+        path.name for path in sorted(STUDY.glob("*.json"))
+    ]
+
+
+@pytest.mark.parametrize("name", [path.name for path in sorted(STUDY.glob("*.json"))])
+def test_a_published_fit_comes_out_of_the_published_rows(name: str, fits: Path) -> None:
+    made, published = (fits / name).read_bytes(), (STUDY / name).read_bytes()
+    if like_the_publishers_cpu():
+        assert made == published
+    ours, theirs = json.loads(made), json.loads(published)
+    weights = [{each["name"]: each["weight"] for each in fit["surfaces"]} for fit in (ours, theirs)]
+    assert weights[0].keys() == weights[1].keys()
+    assert np.allclose([weights[0][key] for key in weights[1]], list(weights[1].values()), atol=1e-3)
+
+
+def test_rows_are_those_of_the_grid_files() -> None:
+    rows = Store(ROWS).read()
+    assert set(rows["status"]) == {"done"}
+    asked = {trial.key for name in GRIDS for trial in grid.read(ROOT / "grids" / f"{name}.toml")[0]}
+    assert set(rows["trial"]) <= asked
+
+
+def test_every_published_trial_is_made_anew_from_its_row() -> None:
+    rows = Store(ROWS).read()
+    for key in rows.drop_duplicates("cell")["trial"]:
+        assert rerunning.trial_of(rows[rows["trial"] == key]).key == key
+
+
+@pytest.mark.slow
+def test_a_published_trial_run_again_is_the_same(tmp_path: Path) -> None:
+    rows = Store(ROWS).read()
+    smallest = rows[rows["n_syn_plus"] == 0].sort_values(["n_base", "model_options"])["trial"].iloc[0]
+    with pytest.raises(SystemExit) as ended:
+        main(["rerun", smallest, "--store", str(ROWS), "--pools", str(tmp_path)])
+    assert ended.value.code == 0
