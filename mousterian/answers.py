@@ -60,6 +60,8 @@ def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: i
                     arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
                 )
         except InputError as error:  # of a grid that is running, say: the other arms are fitted all the same
+            if len(arms) == 1:
+                raise
             refused.append(
                 InputError(f"{name} is not fitted: {error.what}", where=error.where, hint=error.hint)
             )

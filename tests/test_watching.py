@@ -114,9 +114,17 @@ def test_beside_a_running_grid_it_tells_more_and_more_and_ends_with_it(tmp_path:
     assert sum(each["done"] for each in told[-1]["progress"]) == trials[-1]
 
 
+def hears_ctrl_c() -> None:
+    """Take the default answer to SIGINT, which a shell takes from what it starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_ends_it_well(tmp_path: Path) -> None:
     command = [*MOUSTERIAN, "watch", "--store", str(tmp_path / "nothing"), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as watch:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=hears_ctrl_c,  # noqa: PLW1509 (no thread of ours is at work here)
+    ) as watch:  # fmt: skip
         assert watch.stdout is not None and watch.stderr is not None
         assert json.loads(watch.stdout.readline())["trials"] == 0
         watch.send_signal(signal.SIGINT)
