@@ -1,4 +1,7 @@
-"""The committed reports: each is what its own command makes of the committed fits, byte for byte."""
+"""The committed reports: each is what its own command makes of the committed fits, byte for byte.
+
+But for the line that says which versions of Python and of packages have made it.
+"""
 
 from __future__ import annotations
 
@@ -37,9 +40,12 @@ def test_its_command_makes_the_page_again(
     with pytest.raises(SystemExit) as ended:
         main([*command(page), "--out", str(tmp_path / "again.html")])
     assert ended.value.code == 0
-    made = (tmp_path / "again.html").read_text(encoding="utf-8")
     # A line at a time, so that a difference can be read.
-    assert made.splitlines() == page.read_text(encoding="utf-8").splitlines()
+    made, published = (
+        [line for line in path.read_bytes().splitlines(keepends=True) if b"<dt>Made with</dt>" not in line]
+        for path in (tmp_path / "again.html", page)
+    )
+    assert made == published
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

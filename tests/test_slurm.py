@@ -228,8 +228,11 @@ def test_ctrl_c_takes_back_what_waits_and_lets_running_jobs_finish(
     with pytest.raises(KeyboardInterrupt):
         slurm.run(notes, settings(store), listener, workers=1, trials_per_job=2, time=9)
     assert listener.told_to_stop
-    assert recorded.with_name("submitted.cancelled").read_text() == "--state=PENDING 17_1 17_2\n"
-    assert set(listener.done) == {job.key for job in notes[:2]} == set(Store(store).status())
+    option, *taken_back = recorded.with_name("submitted.cancelled").read_text().split()
+    # Until Slurm is asked, the second job may have begun; then it finishes like the first.
+    assert option == "--state=PENDING" and taken_back in (["17_1", "17_2"], ["17_2"])
+    finished = notes[: 2 * (3 - len(taken_back))]
+    assert set(listener.done) == {job.key for job in finished} == set(Store(store).status())
 
 
 @installed
