@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RANK = {status: rank for rank, status in enumerate(STATUSES)}
+_VERSION = b"mousterian_schema_version"
 _KEYS = ["trial", "evaluation", "evaluation_options", "evaluation_set"]
 # A file of one row is written and read faster without what makes large files small and columns speak.
 _PLAIN = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
@@ -118,17 +119,19 @@ def _as_written(path: Path, columns: list[str] | None) -> pa.Table:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path, pre_buffer=False) as file:  # for small files on a disk, a loss
-        refuse_newer(_version(file.schema_arrow), path)
+        # Both say the version; the schema is costly to ask for a file of one row.
+        kept = file.metadata.metadata or {}
+        refuse_newer(_version(kept if _VERSION in kept else file.schema_arrow.metadata), path)
         return file.read(columns=columns, use_threads=file.metadata.num_rows > 1000)
 
 
-def _version(columns: pa.Schema) -> int:
-    return int((columns.metadata or {}).get(b"mousterian_schema_version", b"0"))
+def _version(metadata: Mapping[bytes, bytes] | None) -> int:
+    return int((metadata or {}).get(_VERSION, b"0"))
 
 
 def _of_this_version(table: pa.Table) -> pa.Table:
     """Return a table with this version's columns and what they mean."""
-    if _version(table.schema) < schema.SCHEMA_VERSION:
+    if _version(table.schema.metadata) < schema.SCHEMA_VERSION:
         table = _completed(table)
     return table.cast(arrow_schema())
 
