@@ -139,8 +139,8 @@ def _trials(
         combinations, list(_cells(grid))
     ):
         n_base, n_real_plus, n_syn_plus, training_seeds = cell
-        for generator, training_seed in product(generators if n_syn_plus else [None], training_seeds):
-            yield Trial(
+        for generator in generators if n_syn_plus else [None]:
+            first = Trial(
                 dataset=dataset,
                 imbalance=imbalance,
                 n_base=n_base,
@@ -152,8 +152,9 @@ def _trials(
                 recipe=chosen,
                 evaluations=tuple(axes["evaluations"]),
                 subset_seed=subset_seed,
-                training_seed=training_seed,
+                training_seed=training_seeds[0],
             )
+            yield from (first.with_seed(each) for each in training_seeds)
 
 
 def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:

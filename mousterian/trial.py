@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -194,20 +194,30 @@ class Trial:
         return _shared_text(_ByIdentity(self.recipe))
 
     # A grid has a hundred thousand trials made of a few choices: what these say is written as text once,
-    # and a trial's hash is of the same text that `canonical` gives for the whole, its names in their order.
-    def _text(self, seeds: str = "") -> str:
+    # a cell's text is one object for all its trials, and a trial's hash is of the same text that `canonical`
+    # gives for the whole, its names in their order.
+    @cached_property
+    def _around_seeds(self) -> tuple[str, str]:
+        """All that defines the trial but its seeds, as JSON text: what stands before them and after."""
         generator = self.generator.text if self.generator else "null"
-        return (
+        before = (
             f'{{"dataset":{self.dataset.text},"evaluations":[{",".join([e.text for e in self.evaluations])}],'
             f'"generator":{generator},"imbalance":{self.imbalance!r},"model":{self.model.text},'
             f'"n_base":{self.n_base},"n_real_plus":{self.n_real_plus},"n_syn_plus":{self.n_syn_plus},'
-            f'"recipe":{self.recipe_text},{seeds}"strategy":{self.strategy.text},"version":{TRIAL_VERSION}}}'
+            f'"recipe":{self.recipe_text},'
         )
+        return before, f'"strategy":{self.strategy.text},"version":{TRIAL_VERSION}}}'
+
+    def with_seed(self, training_seed: int) -> Trial:
+        """Return the trial of the same cell with another training seed."""
+        other = replace(self, training_seed=training_seed)
+        vars(other)["_around_seeds"] = self._around_seeds  # one text for all trials of a cell
+        return other
 
     @property
     def cell_text(self) -> str:
         """All that defines the trial but its seeds, as JSON text."""
-        return self._text()
+        return "".join(self._around_seeds)
 
     @cached_property
     def cell_key(self) -> str:
@@ -218,7 +228,9 @@ class Trial:
     def key(self) -> str:
         """The trial's name: 16 hexadecimal digits of all that decides its result."""
         generator_seed = self.generator.seed if self.generator else 0
-        return text_digest(self._text(f'"seeds":[{self.subset_seed},{self.training_seed},{generator_seed}],'))
+        before, after = self._around_seeds
+        seeds = f'"seeds":[{self.subset_seed},{self.training_seed},{generator_seed}],'
+        return text_digest(f"{before}{seeds}{after}")
 
     @property
     def label(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 _RANK = {status: rank for rank, status in enumerate(STATUSES)}
 _VERSION = b"mousterian_schema_version"
 _KEYS = ["trial", "evaluation", "evaluation_options", "evaluation_set"]
-# A file of one row is written and read faster without what makes large files small and columns speak.
-_PLAIN = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
+# In a file of one row, what makes large files small and tells what columns mean costs more than the row.
+_BARE = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
 _THREADS = 2  # that read small files: half of it is done outside Python's lock, so more are no gain
+_BATCH = 50  # small files joined at once, which keeps memory in use small: its pages cost more than the join
 
 
 def rank(status: str) -> int:
@@ -45,7 +46,7 @@ def table_content(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     if len(table) < 100:
         bare = pa.schema([(field.name, field.type) for field in table.schema])
-        with pq.ParquetWriter(sink, bare, **_PLAIN) as writer:
+        with pq.ParquetWriter(sink, bare, **_BARE) as writer:
             writer.write_table(table.cast(bare))
             writer.add_key_value_metadata(table.schema.metadata)
     else:
@@ -69,33 +70,29 @@ def read(path: Path, columns: list[str] | None = None) -> pa.Table:
 def read_all(paths: Sequence[Path]) -> pa.Table:
     """Return the rows of many files, with the columns of this version.
 
-    Files with the same columns are brought to this version's together, which is most of the work.
-
     Raises:
         FileNotFoundError: one is gone (it may have been compacted since it was listed).
         InputError: one cannot be read, or a newer mousterian has written it.
     """
     import pyarrow as pa
 
-    alike: list[tuple[list[pa.Table], list[Path]]] = []
+    batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
     with ThreadPoolExecutor(_THREADS) as threads:
-        for table, path in zip(threads.map(_as_written_or_named, paths), paths, strict=True):
-            if not alike or table.schema != alike[-1][0][0].schema:
-                alike.append(([], []))
-            alike[-1][0].append(table)
-            alike[-1][1].append(path)
-    joined = []
-    for tables, theirs in alike:
-        try:
-            joined.append(_of_this_version(pa.concat_tables(tables)))
-        except (pa.ArrowException, ValueError):
-            joined += [read(path) for path in theirs]  # to name the one that is not sound
-    return pa.concat_tables(joined)
+        return pa.concat_tables(threads.map(_joined, batches))
 
 
-def _as_written_or_named(path: Path) -> pa.Table:
-    with _named(path):
-        return _as_written(path, None)
+def _joined(paths: Sequence[Path]) -> pa.Table:
+    """Return the rows of a few files; those alike are brought to this version together, which is faster."""
+    import pyarrow as pa
+
+    tables = []
+    for path in paths:
+        with _named(path):
+            tables.append(_as_written(path, None))
+    if all(table.schema.equals(tables[0].schema, check_metadata=True) for table in tables):
+        with suppress(pa.ArrowException, ValueError):  # one is not sound: below, it is named
+            return _of_this_version(pa.concat_tables(tables)).combine_chunks()
+    return pa.concat_tables([read(path) for path in paths])
 
 
 @contextmanager
