@@ -16,7 +16,7 @@ from mousterian.equivalence import Equivalence, Fit
 from mousterian.errors import InputError, InputErrors
 from mousterian.fitting.table import COUNTS
 from mousterian.planning import Plan
-from mousterian.published.equations import audit
+from mousterian.published.equations import audit, comparable, typical_factor
 from mousterian.tablefiles import Arm, told_where
 from mousterian.wording import answer, compares, counts, number, percent, percents, rates
 
@@ -247,12 +247,14 @@ def show_audit(made: Fit, against: str, as_json: bool) -> int:
     console().print(
         table(f"{against} against {made.name}", found.to_dict("records"), keep=tuple(map(str, found)))
     )
-    inside = found[found["trust"] == "inside"]["factor"]
+    rows = comparable(found)
+    inside = rows[rows["trust"] == "inside"]
     if len(inside):
-        off = math.exp(inside.map(math.log).abs().median())
-        console().print(
-            f"inside the data the equation is typically off by a factor {off:.2f}", highlight=False
-        )
+        told = f"inside the data the equation is typically off by a factor {typical_factor(inside):.2f}"
+        console().print(told, highlight=False)
+    if len(rows) < len(found):
+        worthless = f"{len(found) - len(rows)} of {len(found)} mixtures"
+        console().print(f"in {worthless} the synthetic images are worth no real one", highlight=False)
     return 0
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import mousterian
 from mousterian import published
+from mousterian.__main__ import main
 from mousterian.errors import InputError
+from mousterian.figures import equation_audit
 from mousterian.fitting.table import check
-from mousterian.published.equations import EQUATIONS, audit, equation
+from mousterian.published.equations import EQUATIONS, audit, comparable, equation
+
+# External synthetic images that help the smallest base set and do harm to the others.
+STUDY = Path(__file__).parent.parent / "fits" / "study-fashion" / "fashion_mnist-edm-upstream-joint.json"
 
 
 @pytest.mark.parametrize("name", published.names())
@@ -78,6 +85,27 @@ def test_audit_says_that_eq_1_holds_at_5000_and_not_at_50000(table_3: mousterian
     assert 0.4 < found[5000, 5000] < 1.5
     assert (found[25000] > 1.5).all()
     assert (found[50000] > 20).all()
+
+
+def test_an_audit_says_where_synthetic_images_are_worth_no_real_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    harmful = mousterian.Fit.load(STUDY)
+    found = audit(harmful, "eq1")
+    worthless = found[found["n_real_plus"] == 0]
+    assert 0 < len(worthless) < len(found)
+    assert (worthless["factor"] == 0).all()
+    left = comparable(found)
+    off = [max(factor, 1 / factor) for factor in left[left["trust"] == "inside"]["factor"]]
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", str(STUDY), "--against", "eq1"])
+    assert not ended.value.code
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"typically off by a factor {np.exp(np.median(np.log(off))):.2f}" in said
+    assert f"in {len(worthless)} of {len(found)} mixtures the synthetic images are worth no real one" in said
+    figure = equation_audit.draw(harmful, against="eq1")
+    assert f"Left out: {len(worthless)} mixtures" in figure.caption
+    assert len(figure.data) == len(found)
 
 
 def test_real_images_alone_are_read_at_each_smaller_base() -> None:

@@ -17,7 +17,7 @@ from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import INK, PAPER, SERIES, WIDTH, Array, log_ticks, style
 from mousterian.fitting.interval import Interval
-from mousterian.published.equations import EQUATIONS, audit, equation
+from mousterian.published.equations import EQUATIONS, audit, comparable, equation, typical_factor
 from mousterian.wording import number, rates
 
 if TYPE_CHECKING:
@@ -44,19 +44,21 @@ def draw(fit: Fit, *, against: str = "") -> Figure:
         raise InputError("no published equation was made from this table", hint="name one with against=eq1")
     source = equation(name).source
     data = audit(fit, name)
-    if data.empty:
+    drawn = comparable(data)
+    if drawn.empty:
         raise InputError("no mixture of this fit can be set beside an equation")
     with style():
         canvas = Canvas(figsize=(WIDTH, 3.4), layout="constrained")
         axes = canvas.subplots()
-        bases = np.unique(data["n_base"])
+        bases = np.unique(drawn["n_base"])
         for index, base in enumerate(bases):
-            _draw_base(axes, data[data["n_base"] == base], index)
-        _frame(axes, data)
+            _draw_base(axes, drawn[drawn["n_base"] == base], index)
+        _frame(axes, drawn)
         canvas.legend(handles=_legend(bases), loc="outside upper left", ncols=5, borderaxespad=0.1)
         svg = to_svg(canvas)
-        places = spots(canvas, _marks(axes, data))
-    return Figure(svg, f"{source}, audited", _caption(source), _alt(source, data), data, places)
+        places = spots(canvas, _marks(axes, drawn))
+    caption = _caption(source, len(data) - len(drawn))
+    return Figure(svg, f"{source}, audited", caption, _alt(source, drawn), data, places)
 
 
 def _own(fit: Fit) -> str:
@@ -107,20 +109,22 @@ def _legend(bases: Array) -> list[Line2D]:
     ]  # fmt: skip
 
 
-def _caption(source: str) -> str:
+def _caption(source: str, worthless: int) -> str:
+    left_out = f" Left out: {worthless} mixtures whose synthetic images are worth no real one."
     return (
         f"{source} against this fit. For each mixture that was measured: the synthetic images that the "
         "equation asks for the real ones that these are worth, over those that were there. On the dashed "
         "line it is right; above, it asks too many. Bars are 95 % intervals; hollow marks: beyond the data."
+        + (left_out if worthless else "")
     )
 
 
 def _alt(source: str, data: pd.DataFrame) -> str:
-    inside = data[data["trust"] == "inside"]["factor"]
-    rows = inside if len(inside) else data["factor"]
-    off = float(np.exp(np.median(np.abs(np.log(rows)))))
+    inside = data[data["trust"] == "inside"]
+    rows = inside if len(inside) else data
     where = "inside the data" if len(inside) else "beyond the data"
     return (
-        f"{source} is typically off by a factor {off:.2g} {where}: from {rows.min():.2g} to {rows.max():.2g} "
+        f"{source} is typically off by a factor {typical_factor(rows):.2g} {where}: from "
+        f"{rows['factor'].min():.2g} to {rows['factor'].max():.2g} "
         "times the synthetic images that were measured."
     )

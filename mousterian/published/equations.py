@@ -88,3 +88,17 @@ def audit(fit: Fit, against: str) -> pd.DataFrame:
     return pd.DataFrame(
         found, columns=[*columns, "published", "factor", "factor_low", "factor_high", "trust"]
     )
+
+
+def comparable(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of an audit whose synthetic images are worth real ones; others have no factor."""
+    return found[found["factor"] > 0]
+
+
+def typical_factor(found: pd.DataFrame) -> float:
+    """Return by which factor, 1 or more, an equation is typically off in the rows of an audit: the median.
+
+    Args:
+        found: some rows, all of them comparable.
+    """
+    return float(np.exp(np.median(np.abs(np.log(found["factor"])))))
