@@ -7,7 +7,7 @@ whole or not at all. HASH is that of all identity columns, so what was measured 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,6 +117,24 @@ class QualityTable:
         tables = [_read(path) for path in sorted(self.folder.glob("*.parquet"))]
         frame: pd.DataFrame = pa.concat_tables([arrow_schema().empty_table(), *tables]).to_pandas()
         return frame
+
+    def copy(self, pools: Collection[str], store: Path) -> int:
+        """Copy what was measured of some pools, whole or through filters, to another store's folder.
+
+        Returns:
+            How many measurements.
+
+        Raises:
+            InputError: a file cannot be read or written.
+        """
+        found = self.read()
+        measured = sorted(set(found.loc[found["pool"].isin(list(pools)), "measurement"]))
+        there = QualityTable(store)
+        for each in measured:
+            write_atomically(there._file(each), self._file(each).read_bytes())
+            if self.points_file(each).exists():
+                write_atomically(there.points_file(each), self.points_file(each).read_bytes())
+        return len(measured)
 
     def verify(self) -> Iterator[tuple[Path, str]]:
         """Yield each file that cannot be read, and what is wrong with it."""

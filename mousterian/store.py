@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from mousterian import schema, trialfiles
 from mousterian.errors import InputError
 from mousterian.locks import TakenError, held, position
-from mousterian.schema import COLUMNS, DIVERGED, DONE, FAILED, SCHEMA_VERSION, STATUSES, arrow_schema
+from mousterian.schema import COLUMNS, DIVERGED, DONE, FAILED, SCHEMA_VERSION, STATUSES
 from mousterian.trialfiles import rank
 
 if TYPE_CHECKING:
@@ -110,6 +110,11 @@ class Store:
         self._check_version(writing=True)
         self._write_compacted(trialfiles.content(rows))
 
+    def write_frame(self, frame: pd.DataFrame) -> None:
+        """Keep rows that another store has read, in one file."""
+        self._check_version(writing=True)
+        self._write_compacted(trialfiles.frame_content(frame))
+
     def _single(self, trial: str, status: str) -> Path:
         return self.trials / f"{trial}.{status}.parquet"
 
@@ -173,8 +178,6 @@ class Store:
 
     def compact(self) -> int:
         """Join all files into one, losing nothing if cut off; return how many trial files went into it."""
-        import pyarrow as pa
-
         self._check_version()
         if not self.folder.is_dir():
             return 0
@@ -183,8 +186,7 @@ class Store:
             olds = list(self._files(self.compacted))
             if not singles and len(olds) < 2:
                 return 0
-            table = pa.Table.from_pandas(self.read(), schema=arrow_schema(), preserve_index=False)
-            target = self._write_compacted(trialfiles.table_content(table))
+            target = self._write_compacted(trialfiles.frame_content(self.read()))
             for path in [*singles, *olds]:
                 if path != target:
                     path.unlink(missing_ok=True)

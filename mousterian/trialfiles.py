@@ -35,11 +35,17 @@ def content(rows: Sequence[Mapping[str, Any]]) -> bytes:
     import pyarrow as pa
 
     table = pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema())
-    return table_content(table)
+    return _table_content(table)
 
 
-def table_content(table: pa.Table) -> bytes:
-    """Return a table as the bytes of a parquet file."""
+def frame_content(frame: pd.DataFrame) -> bytes:
+    """Return rows as a store reads them as the bytes of a parquet file."""
+    import pyarrow as pa
+
+    return _table_content(pa.Table.from_pandas(frame, schema=arrow_schema(), preserve_index=False))
+
+
+def _table_content(table: pa.Table) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

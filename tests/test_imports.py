@@ -212,6 +212,7 @@ ALLOWED: dict[str, set[str]] = {
     "progress": {"executors"},
     "estimate": {"attempt", "supply", "trial", "plugins", "store", "training", "generators", *SMALL},
     "sweep": {"console", "grid", "progress", "estimate", "trial", "store", "executors", *SMALL},
+    "exporting": {"errors", "grid", "qualityfiles", "store"},
     "listing": {"console", "options", "plugins", "schema", "store", "datasets", "training", *SMALL},
     "surfaces": {"fitting", *SMALL},
     "fitting": {"surfaces", "plugins", "store", *SMALL},

@@ -62,3 +62,27 @@ def verify(*, store: Path = STORE, json: bool = False) -> int:
     else:
         print("".join(f"{path}: {fault}\n" for path, fault in faults) + f"{len(faults)} faults in {store}")
     return 2 if faults else 0
+
+
+def export(*grids: Path, out: Path, store: Path = STORE, json: bool = False) -> int:
+    """Write the rows of grids, and what was measured of their pools, as a new store, to be published.
+
+    Parameters
+    ----------
+    grids
+        The grid files (TOML) whose trials are wanted.
+    out
+        Folder of the new store.
+    store
+        Folder of the store that has them.
+    json
+        Print as JSON.
+    """
+    from mousterian import exporting, listing
+
+    found = exporting.export(grids, store, out)
+    if json:
+        return listing.print_json({**vars(found), "store": str(found.store)})
+    missing = f" ({found.missing} more are not in {store})" if found.missing else ""
+    print(f"{found.trials} trials{missing} and {found.measurements} measurements of pools: {found.store}")
+    return 0
