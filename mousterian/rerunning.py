@@ -72,9 +72,6 @@ def trial_of(rows: pd.DataFrame, data_dir: Path | None = None) -> Trial:
     }
     if "generator" in given:
         given["generator"] |= {"trained_on": row["trained_on"], "n_upstream": int(row["n_upstream"])}
-        filters = given["generator"].pop("filter", [])
-        if filters:
-            given["generator"]["filter"] = [{"name": each["name"], **each["options"]} for each in filters]
         given["generator_seeds"] = int(row["generator_seed"])
     sizes = {name: int(row[name]) for name in ("n_base", "n_real_plus", "n_syn_plus")}
     given["recipe"].setdefault("name", row["recipe"])

@@ -146,8 +146,6 @@ def _generator(labels: Mapping[str, str]) -> list[str]:
     if labels.get("n_upstream", "0") != "0":
         lines.append(f"n_upstream = {labels['n_upstream']}")
     options = json.loads(labels.get("generator_options", "{}"))
-    if filters := options.pop("filter", []):
-        options["filter"] = [{"name": each["name"], **each["options"]} for each in filters]
     return [*lines, *(f"{name} = {_toml(value)}" for name, value in options.items() if value is not None)]
 
 

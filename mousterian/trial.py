@@ -80,8 +80,8 @@ class GeneratorChoice(Choice):
 
     @cached_property
     def json(self) -> str:
-        """The options, the filters among them under `filter`, as JSON text."""
-        filters = {"filter": [each.describe() for each in self.filters]} if self.filters else {}
+        """The options, the filters among them under `filter` as a grid file has them, as JSON text."""
+        filters = {"filter": [{"name": f.name, **f.options} for f in self.filters]} if self.filters else {}
         return canonical({**self.options, **filters})
 
 

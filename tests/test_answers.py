@@ -18,7 +18,7 @@ from mousterian.equivalence import Fit
 from mousterian.store import Store
 
 # As a store keeps them: options, and the filters among them.
-GENERATED = """{"channels":16,"steps":0,"filter":[{"name":"duplicates","options":{"distance":3}}]}"""
+GENERATED = '{"channels":16,"steps":0,"filter":[{"name":"duplicates","distance":3}]}'
 
 
 def table(kappa: float, seed: int = 0) -> pd.DataFrame:
