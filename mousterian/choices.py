@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from mousterian import plugins
 from mousterian.errors import InputError, InputErrors, unknown_name
 from mousterian.gridfile import GridFile, Source
+from mousterian.plugins import Plugin
 from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.training.recipes import recipe
 from mousterian.trial import Choice, DatasetChoice, GeneratorChoice
@@ -65,39 +67,44 @@ def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> I
         yield dict(zip(options, combination, strict=True))
 
 
+def _each(
+    entries: Sequence[Any], key: str, faults: Faults, make: Callable[[str, dict[str, Any]], list[T]]
+) -> list[T]:
+    """Return what `make` makes of each entry's name and options; what is wrong stands at the entry's line."""
+    found: list[T] = []
+    for index, entry in enumerate(entries):
+        found += faults.attempt((key, index), partial(_made, entry, make)) or []
+    return found
+
+
+def _made(entry: str | Mapping[str, Any], make: Callable[[str, dict[str, Any]], T]) -> T:
+    return make(*_split(entry))
+
+
+def _stamped(plugin: Plugin, options: Mapping[str, Any], data_dir: Path) -> list[tuple[dict[str, Any], str]]:
+    """Return the values of all options and their files' stamp, for each combination of those given."""
+    resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
+    return [(each, plugin.stamp(data_dir, each)) for each in resolved]
+
+
 def chosen(kind: str, entries: Sequence[Any], key: str, faults: Faults, data_dir: Path) -> list[Choice]:
     """Return the plug-ins of a kind that a key's entries name; options given as lists multiply."""
-    found = []
-    for index, entry in enumerate(entries):
 
-        def make(entry: Any = entry) -> list[Choice]:
-            name, options = _split(entry)
-            plugin = plugins.find(kind, name)
-            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
-            return [Choice(name, each, plugin.stamp(data_dir, each)) for each in resolved]
+    def make(name: str, options: dict[str, Any]) -> list[Choice]:
+        return [Choice(name, *each) for each in _stamped(plugins.find(kind, name), options, data_dir)]
 
-        found += faults.attempt((key, index), make) or []
-    return found
+    return _each(entries, key, faults, make)
 
 
 def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[DatasetChoice]:
     """Return the datasets that a grid file names, one for each way that its classes are split."""
-    found: list[DatasetChoice] = []
-    for index, entry in enumerate(entries):
 
-        def make(entry: Any = entry) -> list[DatasetChoice]:
-            name, options = _split(entry)
-            splits = _class_splits(options.pop("unseen_classes", []))
-            plugin = plugins.find("datasets", name)
-            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
-            return [
-                DatasetChoice(name, each, plugin.stamp(data_dir, each), unseen)
-                for each in resolved
-                for unseen in splits
-            ]
+    def make(name: str, options: dict[str, Any]) -> list[DatasetChoice]:
+        splits = _class_splits(options.pop("unseen_classes", []))
+        stamped = _stamped(plugins.find("datasets", name), options, data_dir)
+        return [DatasetChoice(name, *each, unseen) for each in stamped for unseen in splits]
 
-        found += faults.attempt(("dataset", index), make) or []
-    return found
+    return _each(entries, "dataset", faults, make)
 
 
 def _class_splits(given: Any) -> list[tuple[str, ...]]:
@@ -116,44 +123,35 @@ _LISTS_OF_RECIPES = ("milestones", "iterations_by_size")
 
 def recipes(entries: Sequence[Any], faults: Faults) -> list[dict[str, Any]]:
     """Return the recipes that the entries name, with every value."""
-    found = []
-    for index, entry in enumerate(entries):
 
-        def make(entry: Any = entry) -> list[dict[str, Any]]:
-            name, changes = _split(entry)
-            multiplied = _multiplied(changes, lambda option: option in _LISTS_OF_RECIPES)
-            return [recipe(name, each).model_dump(mode="json") for each in multiplied]
+    def make(name: str, changes: dict[str, Any]) -> list[dict[str, Any]]:
+        multiplied = _multiplied(changes, lambda option: option in _LISTS_OF_RECIPES)
+        return [recipe(name, each).model_dump(mode="json") for each in multiplied]
 
-        found += faults.attempt(("recipe", index), make) or []
-    return found
+    return _each(entries, "recipe", faults, make)
 
 
 def generators(grid: GridFile, faults: Faults, data_dir: Path) -> list[GeneratorChoice]:
     """Return the generators that a grid file names, one for each way that each is trained."""
-    found: list[GeneratorChoice] = []
-    for index, entry in enumerate(grid.generator):
 
-        def make(entry: Any = entry) -> list[GeneratorChoice]:
-            name, options = _split(entry)
-            plugin = plugins.find("generators", name)
-            ways = _TRAINED_ON[plugin.function]
-            chosen = options.pop("trained_on", ways[0])
-            if chosen == []:
-                raise InputError("the list of the option 'trained_on' is empty")
-            size = options.pop("n_upstream", 0)
-            filters = _filters(options.pop("filter", []), data_dir)
-            resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
-            stamps = [plugin.stamp(data_dir, each) for each in resolved]
-            return [
-                GeneratorChoice(name, each, stamp, way, _upstream_size(way, size, name), seed, filters)
-                for way in (chosen if isinstance(chosen, list) else [chosen])
-                if _known_way(way, ways, name)
-                for each, stamp in zip(resolved, stamps, strict=True)
-                for seed in grid.generator_seeds
-            ]
+    def make(name: str, options: dict[str, Any]) -> list[GeneratorChoice]:
+        plugin = plugins.find("generators", name)
+        ways = _TRAINED_ON[plugin.function]
+        chosen = options.pop("trained_on", ways[0])
+        if chosen == []:
+            raise InputError("the list of the option 'trained_on' is empty")
+        size = options.pop("n_upstream", 0)
+        filters = _filters(options.pop("filter", []), data_dir)
+        stamped = _stamped(plugin, options, data_dir)
+        return [
+            GeneratorChoice(name, *each, way, _upstream_size(way, size, name), seed, filters)
+            for way in (chosen if isinstance(chosen, list) else [chosen])
+            if _known_way(way, ways, name)
+            for each in stamped
+            for seed in grid.generator_seeds
+        ]
 
-        found += faults.attempt(("generator", index), make) or []
-    return found
+    return _each(grid.generator, "generator", faults, make)
 
 
 def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:

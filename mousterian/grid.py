@@ -18,7 +18,6 @@ from mousterian.executors._failures import GivesUp
 from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
 from mousterian.executors._options import choose
 from mousterian.gridfile import GridFile, Source
-from mousterian.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.rows import identity_columns
 from mousterian.store import DONE, STATUSES, Store
 from mousterian.subsets import check_balance
@@ -26,7 +25,6 @@ from mousterian.supply import generator_indices, load_images, unseen_labels
 from mousterian.trial import Choice, DatasetChoice, GeneratorChoice, Settings, Trial
 
 T = TypeVar("T")
-_TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
 
 
 @dataclass(frozen=True)
