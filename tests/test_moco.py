@@ -55,6 +55,19 @@ def batch(task: loop.Task, start: int = 20, size: int = 16) -> Tensor:
     return task.mixture.images(torch.arange(start, start + size)).float().div(255)
 
 
+@pytest.mark.parametrize("wrap", [nn.Sequential, lambda head: head], ids=["inside", "the network itself"])
+def test_the_projection_stands_in_the_heads_place_and_the_head_comes_back(
+    images: ImageSet, wrap: Callable[[nn.Module], nn.Module]
+) -> None:
+    head = nn.Linear(6, 10)
+    network = wrap(head)
+    model = loop.prepare(network, task_of(images))
+    with projecting(model, 10, 0):
+        assert model.network(torch.zeros(2, 6)).shape == (2, DIMENSIONS)
+        assert all(each is not head for each in model.modules())
+    assert model.network is network and list(network.modules())[-1] is head
+
+
 def test_keys_get_no_gradient_and_follow_by_momentum_alone(images: ImageSet) -> None:
     task = task_of(images)
     model = model_of(task)

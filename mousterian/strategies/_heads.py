@@ -1,4 +1,4 @@
-"""The classifier's last layer: finding it, starting it anew."""
+"""The classifier's last layer: finding it, replacing it, starting it anew."""
 
 from __future__ import annotations
 
@@ -24,6 +24,21 @@ def head_of(network: nn.Module, classes: int) -> nn.Linear:
             hint="take a model that ends in torch.nn.Linear",
         )
     return linear[-1]
+
+
+def replaced(network: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
+    """Return the network with another module in the place of one of its own, or of itself.
+
+    Args:
+        network: changed in place, unless it is itself what is replaced.
+        old: one of its modules.
+        new: takes its place as it is, on the device that it is on.
+    """
+    place = next(name for name, module in network.named_modules() if module is old)
+    if not place:
+        return new
+    network.set_submodule(place, new)
+    return network
 
 
 @torch.no_grad()

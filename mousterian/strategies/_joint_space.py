@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mousterian.seeds import seed_for
-from mousterian.strategies._heads import head_of, start_anew
+from mousterian.strategies._heads import head_of, replaced, start_anew
 
 
 class Aligned(nn.Module):
@@ -50,12 +50,8 @@ def aligned(
     head = head_of(network, classes)
     projection = nn.Linear(head.in_features, texts.shape[1])
     start_anew(projection, training_seed)
-    place = next(name for name, module in network.named_modules() if module is head)
-    if place:
-        network.set_submodule(place, projection.to(head.weight.device))
-    else:
-        network = projection.to(head.weight.device)
-    return Aligned(network, texts.to(head.weight.device), temperature)
+    device = head.weight.device
+    return Aligned(replaced(network, head, projection.to(device)), texts.to(device), temperature)
 
 
 def joint(texts: Tensor, dimensions: int, *, centred: bool) -> Tensor:

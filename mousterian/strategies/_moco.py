@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mousterian.seeds import seed_for
-from mousterian.strategies._heads import head_of
+from mousterian.strategies._heads import head_of, replaced
 from mousterian.strategies._views import Draw, view
 from mousterian.training.loop import Normalised
 
@@ -101,14 +101,12 @@ class MomentumContrast(nn.Module):
 def projecting(model: Normalised, classes: int, training_seed: int) -> Iterator[None]:
     """Within, the model ends in MoCo v2's projection of two layers in place of its head."""
     head = head_of(model.network, classes)
-    place, _, name = next(key for key, each in model.network.named_modules() if each is head).rpartition(".")
-    parent = model.network.get_submodule(place)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("projection", training_seed))
         wide = nn.Linear(head.in_features, head.in_features)
         projection = nn.Sequential(wide, nn.ReLU(), nn.Linear(head.in_features, DIMENSIONS))
-    setattr(parent, name, projection.to(head.weight.device))
+    model.network = replaced(model.network, head, projection.to(head.weight.device))
     try:
         yield
     finally:
-        setattr(parent, name, head)
+        model.network = replaced(model.network, projection, head)
