@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from mousterian.seeds import seed_for
 from mousterian.store import write_atomically
 
 WEIGHTS = "weights.safetensors"
+Made = TypeVar("Made", bound=Sampler)
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,10 @@ def fitted(
     flip: bool,
     precision: str,
     compiled: bool,
-    sampler_of: Callable[[UNet], Sampler],
+    sampler_of: Callable[[UNet], Made],
     conditions: int = 0,
-) -> UNet:
-    """Return a UNet trained on real images, or the one that was kept when the pool was made before.
+) -> Made:
+    """Return the sampler of a UNet trained on real images, or kept when the pool was made before.
 
     A training that was cut off goes on where it last kept what it had reached.
 
@@ -180,7 +181,7 @@ def fitted(
         flip: mirror half of the images.
         precision: float32, bfloat16 or auto, as for `autocast`.
         compiled: compile the network where there is an accelerator.
-        sampler_of: gives the sampler of a network, to look at what it makes while it is trained.
+        sampler_of: gives the sampler of a network; also to look at what it makes while it is trained.
         conditions: numbers that the loss tells the network of each image beside its class.
     """
     torch.manual_seed(seed_for("generator-initialisation", context.seed))
@@ -193,7 +194,7 @@ def fitted(
     if compiled and torch.device(context.device).type != "cpu":
         network.compile()
     if path.exists():
-        return network.eval()
+        return sampler_of(network.eval())
 
     def in_precision(model: nn.Module, images: Tensor, labels: Tensor, random: torch.Generator) -> Tensor:
         with autocast(context.device, precision):
@@ -205,7 +206,7 @@ def fitted(
     trained = training.run()
     write_atomically(path, save({name: value.cpu() for name, value in trained.state_dict().items()}))
     training.forget()
-    return trained.eval()
+    return sampler_of(trained.eval())
 
 
 def _read(network: nn.Module, path: Path) -> None:

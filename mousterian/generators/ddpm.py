@@ -159,7 +159,7 @@ def fit(
     schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     loss = partial(_loss, schedule=schedule)
     own = (context.shape, context.device, schedule, sampler, sampling_steps, precision)
-    network = fitted(
+    return fitted(
         real,
         context,
         size,
@@ -169,4 +169,3 @@ def fit(
         compiled=compiled,
         sampler_of=lambda trained: _Sampler(trained, *own),
     )
-    return _Sampler(network, *own)

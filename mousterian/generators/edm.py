@@ -210,7 +210,7 @@ def fit(
     loss = partial(_augmented_loss, probability=augment) if augment else _loss
     conditions = CONDITIONS if augment else 0
     own = (context.shape, context.device, sampler, sampling_steps, precision)
-    network = fitted(
+    return fitted(
         real,
         context,
         size,
@@ -221,4 +221,3 @@ def fit(
         sampler_of=lambda trained: _Sampler(trained, *own),
         conditions=conditions,
     )
-    return _Sampler(network, *own)
