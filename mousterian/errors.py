@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 # What one plug-in of a kind is called, where that is not the kind's name without its s.
 _ONE = {"strategies": "strategy", "quality": "quality measure", "features": "feature space"}
@@ -19,7 +20,7 @@ class InputError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(what, where, hint)
+        super().__init__(what)  # what pickle makes it of again; the rest it takes from the attributes
         self.what = what
         self.where = where
         self.hint = hint
@@ -35,6 +36,10 @@ class InputErrors(InputError):  # noqa: N818 (several of them)
     def __init__(self, errors: Iterable[InputError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(str(error) for error in self.errors))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what pickle makes it of again: the errors themselves."""
+        return type(self), (self.errors,), vars(self)
 
 
 def one(kind: str) -> str:
