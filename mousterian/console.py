@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,24 +35,6 @@ def table(title: str, rows: Sequence[Mapping[Any, Any]], *, keep: Sequence[str] 
     for row in rows:
         made.add_row(*(Text(_cell(name, row[name])) for name in shown))
     return made
-
-
-def differences(named: Sequence[tuple[str, str]]) -> list[str]:
-    """Return in which options plug-ins of one name differ, each as text; empty where they all are the same.
-
-    Args:
-        named: name and options, as JSON text.
-
-    >>> differences([("timm", '{"width": 4, "depth": 2}'), ("timm", '{"width": 8, "depth": 2}')])
-    ['width=4', 'width=8']
-    """
-    options = {each: json.loads(each[1] or "{}") for each in dict.fromkeys(named)}
-    told = {}
-    for each, own in options.items():
-        others = [other for (name, _), other in options.items() if name == each[0]]
-        keys = {key for other in others for key in {**own, **other} if own.get(key) != other.get(key)}
-        told[each] = ", ".join(f"{key}={own.get(key)}" for key in sorted(keys))
-    return [told[each] for each in named]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mousterian import plugins
-from mousterian.console import console, differences, table
+from mousterian.apart import differences
+from mousterian.console import console, table
 from mousterian.errors import unknown_name
 from mousterian.options import given_as_text
 from mousterian.schema import COLUMNS

@@ -14,7 +14,8 @@ from typing import Any
 from rich.console import Console
 
 from mousterian import grid
-from mousterian.console import console, differences, table
+from mousterian.apart import differences
+from mousterian.console import console, table
 from mousterian.errors import InputError
 from mousterian.executors._failures import GaveUpError
 from mousterian.executors._options import choose

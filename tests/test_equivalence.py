@@ -204,3 +204,42 @@ def test_arms_share_the_rows_without_synthetic_images() -> None:
     labels, rows = found["digits-edm-upstream"]
     assert labels["dataset"] == "digits"
     assert rows["top1"].tolist() == [0.5, 0.8]
+
+
+DUPLICATES = {"name": "duplicates", "distance": 3}
+LONG = "images/of/one/name/in/folders/that/part/far/up"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([{"steps": 1}, {"steps": 2}], ["-steps=1", "-steps=2"]),
+        # The first option tells all apart, so the second, which goes with it, need not be told.
+        ([{"steps": s, "zoom": s // 3} for s in (1, 2, 3)], ["-steps=1", "-steps=2", "-steps=3"]),
+        ([{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}], ["-a=1-b=1", "-a=1-b=2", "-a=2-b=2"]),
+        ([{}, {"filter": [DUPLICATES]}], ["", "-filter=duplicates"]),
+        (
+            [{"filter": [{**DUPLICATES, "distance": d}]} for d in (3, 5)],
+            ["-duplicates.distance=3", "-duplicates.distance=5"],
+        ),
+        ([{"path": "my images/a"}, {"path": "my images/b"}], ["-path=my_images_a", "-path=my_images_b"]),
+        # Nothing short tells these apart.
+        ([{"path": f"a/{LONG}"}, {"path": f"b/{LONG}"}], ["", "-#2"]),
+    ],
+)
+def test_arms_that_differ_in_options_alone_are_named_by_these(options: list[dict], told: list[str]) -> None:
+    counts = {"n_base": 30, "n_real_plus": 0, "n_syn_plus": 30, "top1": 0.5}
+    source = {"dataset": "digits", "generator": "edm", "trained_on": "base"}
+    rows = [{**counts, **source, "generator_options": json.dumps({"flip": True, **each})} for each in options]
+    found = arms(pd.DataFrame([*rows, {**rows[0], "generator": "ddpm"}]))
+    named = [f"digits-edm-base{each}" for each in told]
+    assert sorted(found) == sorted(["digits-ddpm-base", *named])
+    for name, row in zip(named, rows, strict=True):
+        labels, members = found[name]
+        assert labels["generator_options"] == row["generator_options"] and len(members) == 1
+
+
+def test_a_column_of_options_that_somebody_else_wrote_tells_arms_apart_as_it_stands() -> None:
+    counts = {"n_base": 30, "n_real_plus": 0, "n_syn_plus": 0, "top1": 0.5}
+    rows = [{**counts, "model_options": text} for text in ("wide net", "narrow net")]
+    assert sorted(arms(pd.DataFrame(rows))) == ["all-options=narrow_net", "all-options=wide_net"]

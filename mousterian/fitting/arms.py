@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from mousterian.apart import told_apart
+
 # What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
 _CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
 _SOURCE = ("generator", "trained_on", "n_upstream")
@@ -15,7 +17,8 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
 
     Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
     failed and of diverged trials are left out, and so are evaluations that give no accuracy. An arm's name
-    is made of its dataset, its generator and of what else sets the arms apart.
+    is made of its dataset, its generator and of what else sets the arms apart: other plug-ins, and else the
+    options in which these differ.
     """
     if "status" in frame:
         frame = frame[frame["status"] == "done"]
@@ -42,15 +45,29 @@ def _named(
 ) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     every = found[0][0] if found else {}
     differing = [c for c in every if len({labels[c] for labels, _ in found}) > 1]
-    named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
-    for labels, rows in found:
-        kept = {c: labels[c] for c in every if labels[c] not in ("", "nan", "{}")}
-        told = ("dataset", "generator", "trained_on")
-        # Arms trained on base and on upstream differ in n_upstream as well, which says nothing more.
-        upstream = {each.get("n_upstream") for each, _ in found if each.get("trained_on") == "upstream"}
-        silent = {*told, "n_upstream"} if len(upstream) < 2 else set(told)
+    # Arms trained on base and on upstream differ in n_upstream as well, which says nothing more.
+    upstream = {each.get("n_upstream") for each, _ in found if each.get("trained_on") == "upstream"}
+    told = ("dataset", "generator", "trained_on")
+    silent = {*told, "n_upstream"} if len(upstream) < 2 else set(told)
+    kept, stems = [], []
+    for labels, _ in found:
+        own = {c: labels[c] for c in every if labels[c] not in ("", "nan", "{}")}
         other = [c for c in differing if c not in silent and not c.endswith("_options") and labels[c] != "0"]
-        stem = "-".join(kept[c] for c in (*told, *other) if c in kept) or "all"
-        number = sum(1 for other in named if other == stem or other.startswith(f"{stem}-#"))
-        named[stem if not number else f"{stem}-#{number + 1}"] = (kept, rows)
+        kept.append(own)
+        stems.append("-".join(own[c] for c in (*told, *other) if c in own) or "all")
+    named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
+    for own, name, (_, rows) in zip(kept, _apart(stems, kept), found, strict=True):
+        number = sum(1 for other in named if other == name or other.startswith(f"{name}-#"))
+        named[name if not number else f"{name}-#{number + 1}"] = (own, rows)
     return named
+
+
+def _apart(stems: list[str], kept: list[dict[str, str]]) -> list[str]:
+    """Return the names, where several arms have one with the options added that tell them apart."""
+    names = list(stems)
+    for stem in set(stems):
+        alike = [index for index, each in enumerate(stems) if each == stem]
+        options = [[kept[index].get(f"{kind}_options", "") for kind in _OPTIONS] for index in alike]
+        for index, text in zip(alike, told_apart(options), strict=True):
+            names[index] = "-".join(filter(None, (stem, text)))
+    return names
