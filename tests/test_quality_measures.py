@@ -73,7 +73,7 @@ def real() -> ImageSet:
 
 
 @pytest.fixture(scope="module")
-def test() -> ImageSet:
+def held_out() -> ImageSet:
     return digits.load("test", Path())
 
 
@@ -166,32 +166,32 @@ def test_neighbours_in_many_parts_are_those_of_one_table(monkeypatch: pytest.Mon
     assert np.array_equal(inside, (table <= 2).sum(1))
 
 
-def test_a_copied_pool_is_memorised_and_unseen_images_are_not(real: ImageSet, test: ImageSet) -> None:
+def test_a_copied_pool_is_memorised_and_unseen_images_are_not(real: ImageSet, held_out: ImageSet) -> None:
     seen, unseen = real.take(np.arange(0, 600)), real.take(np.arange(600, 1197))
     context = Context(seen=seen)
-    copies = memorisation.measure(copied(seen), real, test, context)
+    copies = memorisation.measure(copied(seen), real, held_out, context)
     assert copies["copies"] > 0.99 and copies["nearer_to_seen"] == 1 and copies["nearer_than_unseen"] == 1
     assert copies["seen_distance"] == 0 and copies["seen_images"] == 600
-    fresh = memorisation.measure(copied(unseen), real, test, context)
+    fresh = memorisation.measure(copied(unseen), real, held_out, context)
     assert fresh["copies"] < 0.01
     assert 0.4 < fresh["nearer_to_seen"] < 0.6 and 0.4 < fresh["nearer_than_unseen"] < 0.6
 
 
-def test_half_a_pool_of_copies_is_told_as_half(real: ImageSet, test: ImageSet) -> None:
+def test_half_a_pool_of_copies_is_told_as_half(real: ImageSet, held_out: ImageSet) -> None:
     seen = real.take(np.arange(300))
     mixed = copied(real.take(np.r_[0:150, 600:750]))
-    assert memorisation.measure(mixed, real, test, Context(seen=seen))["copies"] == pytest.approx(
+    assert memorisation.measure(mixed, real, held_out, Context(seen=seen))["copies"] == pytest.approx(
         0.5, abs=0.02
     )
 
 
-def test_domain_gap_of_two_halves_of_the_real_images_and_of_noise(real: ImageSet, test: ImageSet) -> None:
+def test_domain_gap_of_two_halves_of_the_real_images_and_of_noise(real: ImageSet, held_out: ImageSet) -> None:
     half, other = (real.take(np.arange(start, 1196, 2)) for start in (0, 1))
     kept: list[Points] = []
-    same = domain_gap.measure(copied(half), other, test, Context(keep=kept.append), patches=0)
+    same = domain_gap.measure(copied(half), other, held_out, Context(keep=kept.append), patches=0)
     # 300 held-out images: four standard errors.
     assert same["domain_accuracy"] == pytest.approx(0.5, abs=0.12)
-    far = domain_gap.measure(noise(598), other, test, Context(keep=kept.append), patches=1)
+    far = domain_gap.measure(noise(598), other, held_out, Context(keep=kept.append), patches=1)
     assert far["domain_accuracy"] > 0.99 and far["domain_accuracy_of_patches"] > 0.9
     assert [len(points.at) for points in kept] == [300, 300]
     assert kept[1].synthetic.sum() == 150
@@ -297,23 +297,23 @@ def test_options_that_cannot_be_are_named(
         measure.measure(copied(test), real, test, Context(), **options)  # type: ignore[attr-defined]
 
 
-def test_the_same_numbers_as_torch_fidelitys(real: ImageSet, test: ImageSet) -> None:
+def test_the_same_numbers_as_torch_fidelitys(real: ImageSet, held_out: ImageSet) -> None:
     """The reference implementation, on the same features."""
     pytest.importorskip("torch_fidelity", reason="the extra `quality` is not installed")
     from torch_fidelity import metric_fid, metric_isc, metric_kid, metric_prc
 
     context = Context()
-    pool = copied(test.take(np.arange(400)))
+    pool = copied(held_out.take(np.arange(400)))
     mine, theirs = (torch.from_numpy(context.features(part, "pixels")) for part in (pool, real))
     reference = metric_fid.fid_statistics_to_metric(
         *(metric_fid.fid_features_to_statistics(part) for part in (mine, theirs)), verbose=False
     )["frechet_inception_distance"]
-    assert fid.measure(pool, real, test, context)["fid"] == pytest.approx(reference, rel=1e-4)
+    assert fid.measure(pool, real, held_out, context)["fid"] == pytest.approx(reference, rel=1e-4)
 
     asked = {"prc_neighborhood": 3, "prc_batch_size": 1000, "save_cpu_ram": False, "verbose": False}
     as_many = real.take(np.arange(400))
     reference = metric_prc.prc_features_to_metric(mine, theirs[:400], **asked)
-    found = precision_recall.measure(pool, as_many, test, context)
+    found = precision_recall.measure(pool, as_many, held_out, context)
     assert (found["precision"], found["recall"]) == pytest.approx(
         (reference["precision"], reference["recall"])
     )
