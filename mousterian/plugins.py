@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -58,6 +59,8 @@ class Plugin:
         pretrained: a generator that brings what it learnt elsewhere, so that it is external even where it is
             fitted on S_base; its file says `PRETRAINED = True`.
         has_check: it looks at what it would be asked to do before anything is made.
+        place: where a figure stands among a report's; its file says `PLACE = 2.5`, and one that does not
+            comes last.
     """
 
     kind: str
@@ -72,6 +75,7 @@ class Plugin:
     broken: str = ""
     pretrained: bool = False
     has_check: bool = False
+    place: float = math.inf
 
     @property
     def summary(self) -> str:
@@ -171,9 +175,20 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
             raise InputError(said, where=str(path))
     text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
     marks = ("members" in functions, "stamp" in functions)
-    pretrained = any(ast.unparse(node) == "PRETRAINED = True" for node in tree.body)
+    facts = _said(tree)
+    pretrained, place = facts.get("PRETRAINED") is True, facts.get("PLACE")
+    placed = place if isinstance(place, (int, float)) else math.inf
     checks = "check" in functions
-    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained, checks)
+    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained, checks, placed)
+
+
+def _said(tree: ast.Module) -> dict[str, Any]:
+    """Return the numbers, texts and truths that a file gives to names at its top."""
+    return {
+        ast.unparse(node.targets[0]): node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    }
 
 
 def _options(entry: ast.FunctionDef, name: str, path: Path) -> dict[str, Option]:

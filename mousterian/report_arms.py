@@ -45,21 +45,6 @@ _FACTS = {
     "evaluation": "Evaluation",
     "source": "Source",
 }
-_FIRST = {
-    name: index
-    for index, name in enumerate(
-        (
-            "accuracy_curves",
-            "contour_map",
-            "equivalence_curve",
-            "improvement_ratio",
-            "equation_audit",
-            "isocost",
-            "surface_weights",
-            "residuals",
-        )
-    )
-}
 # Synthetic images that gain less than this together have stopped helping.
 _NOTICED = 0.001
 
@@ -228,7 +213,7 @@ def _figures(fit: Fit, anchor: str, sources: Sources) -> dict[str, Any]:
     drawn: list[dict[str, Any]] = []
     missing: list[tuple[str, str]] = []
     given = {name: value for name, value in asdict(sources).items() if value}
-    for name, plugin in _in_order(plugins.working("figures")):
+    for name, plugin in in_order(plugins.working("figures")):
         options = {option: value for option, value in given.items() if option in plugin.options}
         try:
             figure = plugin.load()(fit, **options)
@@ -239,9 +224,9 @@ def _figures(fit: Fit, anchor: str, sources: Sources) -> dict[str, Any]:
     return {"figures": drawn, "missing": missing}
 
 
-def _in_order(found: Mapping[str, Plugin]) -> list[tuple[str, Plugin]]:
+def in_order(found: Mapping[str, Plugin]) -> list[tuple[str, Plugin]]:
     """Return figures in the order of an argument: what was measured, what follows, and how sure it is."""
-    return sorted(found.items(), key=lambda item: (_FIRST.get(item[0], len(_FIRST)), item[0]))
+    return sorted(found.items(), key=lambda item: (item[1].place, item[0]))
 
 
 def shown(figure: Figure, identifier: str) -> dict[str, Any]:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mousterian import plugins
 from mousterian.errors import InputError
+from mousterian.report_arms import in_order
 
 # What docs/howto/own-plugin.md tells, one file of each kind that a grid or a fit can name.
 FILES = {
@@ -231,3 +234,24 @@ def test_listing_does_not_import_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_figure_stands_where_its_file_says_and_else_last_by_name(third_party: Path) -> None:
+    found = plugins.working("figures")
+    placed = sorted((each for each in found.values() if each.name != "nothing"), key=lambda each: each.place)
+    assert len({each.place for each in placed}) == len(placed)  # all of ours say where they stand
+    assert [each.name for each in placed[:2]] == ["accuracy_curves", "contour_map"]
+    # Whatever order they are found in.
+    given = dict(reversed(found.items())) | {"another": replace(found["nothing"], name="another")}
+    names = [name for name, _ in in_order(given)]
+    assert names == [*(each.name for each in placed), "another", "nothing"]
+
+
+@pytest.mark.parametrize(
+    ("line", "place"), [("PLACE = 2.5", 2.5), ("PLACE = 'first'", math.inf), ("", math.inf)]
+)
+def test_a_place_is_read_without_importing(tmp_path: Path, line: str, place: float) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(f"import nothing_of_the_kind\n{line}\ndef draw(fit): ...\n")
+    read = plugins._read("figures", "mine", "mine", file)
+    assert read is not None and read.place == place

@@ -30,6 +30,7 @@ from mousterian.wording import number, percent
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 1  # in a report
 _COLUMNS = ["n_base", "added", "images", "source", "accuracy", "low", "high", "trials"]
 
 

@@ -22,6 +22,7 @@ from mousterian.wording import number, percent, times
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 2  # in a report
 _COLUMNS = ["n_base", "drawn", "r_real", "r_syn", "accuracy", "low", "high"]
 _CURVE = SERIES[4]
 _HEIGHT = 4.4

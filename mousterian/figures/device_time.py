@@ -18,6 +18,7 @@ from mousterian.wording import number
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 9  # in a report
 _LOOKS = {"nothing": (INK, "D"), "real": (REAL, "o"), "synthetic": (SYNTHETIC, "s"), "both": (SERIES[3], "v")}
 
 

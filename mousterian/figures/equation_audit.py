@@ -23,6 +23,7 @@ from mousterian.wording import number, rates
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 5  # in a report
 _MARKERS = "osD^vPX*<>"
 # The factor's axis goes no further than this either way: beyond, an equation is plainly wrong.
 _FARTHEST = 1e3

@@ -21,6 +21,7 @@ from mousterian.wording import counts, number
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 3  # in a report
 _COLOUR = SERIES[4]
 _POINTS = 9
 

@@ -22,6 +22,7 @@ from mousterian.wording import number
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 10  # in a report
 _SPREAD = 2.0  # standard deviations that an ellipse reaches to
 # Colour, marker and the line of the ellipse.
 _LOOKS = {"real": (REAL, "o", "-"), "synthetic": (SYNTHETIC, "s", "--")}

@@ -21,6 +21,7 @@ from mousterian.wording import number, ratios, signed, times
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 4  # in a report
 _COLOUR = SERIES[2]
 # The ratio's axis goes no further than this: beyond, an interval says only that it is wide.
 _LOWEST, _HIGHEST = -1.0, 2.5

@@ -22,6 +22,7 @@ from mousterian.wording import counts, number, percent
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 6  # in a report
 _COLOUR = SERIES[4]
 _BEST: dict[str, Any] = {
     "marker": "o", "markersize": 7, "color": INK, "markeredgecolor": PAPER, "zorder": 4, "clip_on": False

@@ -21,6 +21,7 @@ from mousterian.wording import number, signed
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 11  # in a report
 # Classes shown at most: those that gain most and those that lose most.
 _MOST = 24
 _LOOKS = {"real": (REAL, "o"), "synthetic": (SYNTHETIC, "s")}

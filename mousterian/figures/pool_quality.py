@@ -19,6 +19,7 @@ from mousterian.wording import number, scientific
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 12  # in a report
 _MOST, _COLUMNS = 9, 3
 _FIRST = ("fid", "kid", "inception_score", "precision", "recall")
 _SHOWN = ["pool", "quantity", "features", "trained_on", "n_base", "n_upstream", "images", "value", "place"]

@@ -21,6 +21,7 @@ from mousterian.wording import number, percent, signed
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
+PLACE = 8  # in a report
 _COLUMNS = ["n_base", "n_real_plus", "n_syn_plus", "added", "fitted", "residual", "expected", "outlier"]
 _DOTS: dict[str, Any] = {"linestyle": "", "markeredgecolor": PAPER, "markeredgewidth": 0.5}
 _LOOKS = {"nothing": (INK, "D"), "real": (REAL, "o"), "synthetic": (SYNTHETIC, "s"), "both": (SERIES[3], "v")}

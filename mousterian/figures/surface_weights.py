@@ -18,6 +18,7 @@ from mousterian.wording import percent, signed
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit, SurfaceFit
 
+PLACE = 7  # in a report
 _COLUMNS = ["surface", "weight", "held_out", "largest_real", "largest_synthetic"]
 
 
