@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.status import Status
 
 from mousterian import grid, plugins
+from mousterian.clock import duration
 from mousterian.console import console, table
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, one
@@ -22,7 +23,6 @@ from mousterian.filtering import Filtered, Share
 from mousterian.generators._sampler import Progress
 from mousterian.looking import draw
 from mousterian.pools import Pool, PoolIdentity
-from mousterian.progress import duration
 from mousterian.store import Store
 from mousterian.subjects import dataset_of, names, seen_indices
 from mousterian.supply import device_named, load_images, make_pool, pool_of

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from mousterian.clock import duration
 from mousterian.executors._jobs import Job, PoolJob
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -127,12 +128,3 @@ class GridProgress:
         elif over == self._total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             self._console.print(f"{over}/{self._total} trials, {self._note()}", highlight=False)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span as people say it, e.g. "3 min 20 s"."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
-    return f"{seconds / 3600:.1f} h"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mousterian.clock import duration
 from mousterian.errors import InputError
 from mousterian.figures._stored import arm_rows, every_row
 from mousterian.wording import number
@@ -54,13 +55,6 @@ def stored_facts(fit: Fit, store: str) -> list[tuple[str, str]]:
             ("Pools", f"{number(len(pools))}, of {number(seeds)} generator seed{'s' if seeds > 1 else ''}")
         )
     return facts
-
-
-def duration(seconds: float) -> str:
-    """Write a time: 42 s, 12 min, 3.4 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:,.1f} h"
 
 
 def provenance_of(store: str) -> dict[str, str]:

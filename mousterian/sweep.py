@@ -15,12 +15,13 @@ from rich.console import Console
 
 from mousterian import grid
 from mousterian.apart import differences
+from mousterian.clock import duration
 from mousterian.console import console, table
 from mousterian.errors import InputError
 from mousterian.executors._failures import GaveUpError
 from mousterian.executors._options import choose
 from mousterian.grid import Plan
-from mousterian.progress import GridProgress, duration
+from mousterian.progress import GridProgress
 from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.trial import Settings, Trial
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mousterian import plugins, report_store
+from mousterian import plugins
 from mousterian.__main__ import main
 from mousterian.equivalence import Fit, arms, fit
 from mousterian.errors import InputError
@@ -155,7 +155,3 @@ def test_the_verb_fits_a_stores_arms_itself(tmp_path: Path) -> None:
     assert f"mousterian report --store {store()} --title &#39;Of a store&#39;" in text
     assert "digits-edm-base" in text
     assert "20 done, 1 failed" in text
-
-
-def test_times_are_written_as_one_reads_them() -> None:
-    assert [report_store.duration(s) for s in (42, 750, 12_345)] == ["42 s", "12 min", "3.4 h"]
