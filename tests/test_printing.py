@@ -7,6 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import matplotlib
 import pytest
 from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -134,3 +135,24 @@ def test_a_figure_that_draws_nothing_here_says_so(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("mousterian.figures.improvement_ratio.draw", lambda _, **__: figure)
     with pytest.raises(InputError, match="cannot be printed"):
         printed("improvement_ratio", tmp_path / "f.svg", "single")
+
+
+@pytest.mark.parametrize(
+    ("picture", "fit", "figure"),
+    [
+        ("study", "study-fashion/fashion_mnist-edm-upstream-joint", "accuracy_curves"),
+        ("quickstart", "quickstart-external", "equivalence_curve"),
+    ],
+)
+def test_the_pictures_of_the_documentation_are_drawn_from_the_committed_fits(
+    tmp_path: Path, picture: str, fit: str, figure: str
+) -> None:
+    pinned = re.search(r"^matplotlib==(.*)$", (ROOT / ".ci" / "constraints.txt").read_text(), re.M)
+    assert pinned
+    if matplotlib.__version__ != pinned[1]:
+        pytest.skip(f"another matplotlib than {pinned[1]} draws other lines of the same picture")
+    made = tmp_path / "again.svg"
+    with pytest.raises(SystemExit) as ended:
+        main(["figure", str(ROOT / "fits" / f"{fit}.json"), figure, "-o", str(made)])
+    assert ended.value.code == 0
+    assert made.read_bytes() == (ROOT / "docs" / f"{picture}.svg").read_bytes()
