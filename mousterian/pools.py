@@ -126,6 +126,7 @@ class Pool:
         *,
         progress: Progress = silent,
         test: Callable[[], ImageSet] | None = None,
+        wait: bool = True,
     ) -> None:
         """Make the shards that the first `count` images need and that are not there yet.
 
@@ -138,6 +139,11 @@ class Pool:
             device: torch device name.
             progress: is told how far training and sampling are.
             test: gives the dataset's test images, to generators that have to leave out copies of them.
+            wait: for another process that is making the pool.
+
+        Raises:
+            TakenError: another process is making it, and `wait` is off.
+            InputError: the pool's folder cannot be made or written, or the generator refuses.
         """
         if not self._missing(count):
             return
@@ -147,7 +153,7 @@ class Pool:
             raise InputError(
                 f"cannot make the pool's folder ({error.strerror})", where=str(self.folder)
             ) from error
-        with held(self.folder / "lock") as alone:
+        with held(self.folder / "lock", wait=wait) as alone:
             missing = self._missing(count)
             if not missing:
                 return

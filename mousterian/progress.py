@@ -33,6 +33,7 @@ class GridProgress:
         self._started = self._last_line = time.monotonic()
         self._console, self._resume = console, resume
         self._errors: set[str] = set()
+        self._elsewhere: set[str] = set()  # pools that have been postponed
         bar = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -62,7 +63,7 @@ class GridProgress:
     def started(self, job: Job) -> None:
         """A job has begun."""
         self._running[job.key] = job
-        if isinstance(job, PoolJob):
+        if isinstance(job, PoolJob) and job.key not in self._elsewhere:
             self._console.print(f"making pool: {job.label} ({job.count} images)", highlight=False)
         self._show()
 
@@ -79,8 +80,13 @@ class GridProgress:
         self._show()
 
     def postponed(self, job: Job) -> None:
-        """A job will be begun again."""
+        """A job will be begun again; of a pool that another grid is making, this is said once."""
         self._running.pop(job.key, None)
+        if isinstance(job, PoolJob) and job.key not in self._elsewhere:
+            self._elsewhere.add(job.key)
+            self._console.print(
+                f"pool later: {job.label}; another grid is making it, or its worker died", highlight=False
+            )
         self._show()
 
     def notice(self, text: str) -> None:

@@ -73,13 +73,18 @@ def pool_of(trial: Trial, settings: Settings) -> Pool | None:
     return Pool(settings.store / "pools", identity, classes)
 
 
-def make_pool(trial: Trial, count: int, settings: Settings, progress: Progress = silent) -> Filtered | None:
+def make_pool(
+    trial: Trial, count: int, settings: Settings, progress: Progress = silent, *, wait: bool = True
+) -> Filtered | None:
     """Make the first `count` images of the trial's pool, or so many that its filters keep `count`.
 
     Where the trial has unseen classes, `count` are of these; the pool has images of all classes.
 
     Returns:
         The filtered pool; None where there are no filters.
+
+    Raises:
+        TakenError: another process is making the pool, and `wait` is off.
     """
     pool = pool_of(trial, settings)
     if pool is None:
@@ -93,7 +98,7 @@ def make_pool(trial: Trial, count: int, settings: Settings, progress: Progress =
 
     def make(images: int) -> None:
         seen = lambda: train.take(generator_indices(trial, train))  # noqa: E731
-        pool.ensure(images, train.shape, seen, device, progress=progress, test=test)
+        pool.ensure(images, train.shape, seen, device, progress=progress, test=test, wait=wait)
 
     if not trial.sieves:
         make(count)

@@ -15,6 +15,8 @@ import pandas as pd
 import pytest
 from conftest import ROOT, TINY_GRID
 
+from mousterian import grid
+from mousterian.locks import held
 from mousterian.store import Store
 
 RESULTS = ["trial", "top1", "top5", "correct", "total", "loss", "steps", "images_seen", "pool"]
@@ -136,6 +138,38 @@ def test_killed_in_the_middle_only_the_missing_trials_run(
     code, outcome = grid_json(tiny_grid, store)
     assert (code, outcome["run"], outcome["already_done"]) == (0, 12 - len(before), len(before))
     pd.testing.assert_frame_equal(results(store), results(finished / "store"), check_exact=True)
+
+
+def test_a_pool_that_another_grid_is_making_holds_up_its_own_trials_alone(
+    tiny_grid: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    trials = grid.read(tiny_grid)[0]
+    pools = {pool.key for trial in trials if (pool := trial.pool())}
+    theirs, *others = sorted(pools)
+    assert others
+    free = {trial.key for trial in trials if (pool := trial.pool()) is None or pool.key != theirs}
+    (store / "pools" / theirs).mkdir(parents=True)
+    with held(store / "pools" / theirs / "lock"):  # as a grid that is making it
+        process = subprocess.Popen(
+            command("grid", tiny_grid, "--store", store, "--workers", 1),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            deadline = time.monotonic() + 120
+            while set(Store(store).status()) != free:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+        except BaseException:
+            process.kill()
+            raise
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert said.count("pool later: ") == 1
+    assert set(Store(store).status()) == {trial.key for trial in trials}
 
 
 def test_ctrl_c_lets_running_trials_finish_and_says_how_to_go_on(

@@ -27,9 +27,17 @@ class PoolJob:
     needs: str = ""
 
     def execute(self, settings: Settings, *, wait: bool = True) -> None:
-        """Make what is missing of the pool; of two processes that want it, one waits for the other."""
+        """Make what is missing of the pool, unless another grid does so meanwhile.
+
+        Args:
+            settings: where it is made.
+            wait: for another process that is making this very pool.
+
+        Raises:
+            TakenError: another process is making it, and `wait` is off.
+        """
         with Store(settings.store).in_use():
-            make_pool(self.trial, self.count, settings)
+            make_pool(self.trial, self.count, settings, wait=wait)
 
     def devices(self, settings: Settings) -> int:
         """Return how many devices the job takes at once."""
