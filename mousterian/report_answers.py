@@ -10,7 +10,7 @@ import numpy as np
 
 from mousterian import javascript
 from mousterian.figures._rows import typical
-from mousterian.wording import generator
+from mousterian.wording import generator, synthetic_tried
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit
@@ -50,6 +50,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
             f"{size:.15g}": most
             for size, most in zip(tried.index.astype(float), tried.to_list(), strict=True)
         },
+        "sound": {f"{size:.15g}": ends for size, ends in synthetic_tried(rows).items()},
         "most_real": averaged.most_real,
         "most_synthetic": averaged.most_synthetic,
         "measured": {

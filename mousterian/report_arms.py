@@ -15,7 +15,6 @@ from mousterian.errors import InputError
 from mousterian.figures._rows import base_sizes, real_added, typical
 from mousterian.fitting.formula import LEAST_LOG_H
 from mousterian.fitting.interval import Interval
-from mousterian.fitting.surface import Points
 from mousterian.report_answers import formulas
 from mousterian.report_store import DEVICE_TIME, stored_facts
 from mousterian.report_tables import (
@@ -29,7 +28,18 @@ from mousterian.report_tables import (
     ratio_table,
     surface_table,
 )
-from mousterian.wording import TRUST, Answer, answer, compares, generator, number, percent, setting, signed
+from mousterian.wording import (
+    TRUST,
+    Answer,
+    answer,
+    compares,
+    generator,
+    limit,
+    number,
+    percent,
+    setting,
+    signed,
+)
 
 if TYPE_CHECKING:
     from mousterian.equivalence import Fit, Formula
@@ -45,8 +55,6 @@ _FACTS = {
     "evaluation": "Evaluation",
     "source": "Source",
 }
-# Synthetic images that gain less than this together have stopped helping.
-_NOTICED = 0.001
 
 
 @dataclass(frozen=True)
@@ -118,23 +126,9 @@ def _of_one_size(fit: Fit, found: Answer) -> Answer:
 
 
 def _limit(fit: Fit, found: Answer) -> str:
-    """Return where synthetic images stop helping at the first answer's base size, as far as was tried."""
-    base = found.equivalence.n_base
-    tried = fit.data.loc[~fit.data["outlier"] & (fit.data["n_base"] == base), "n_syn_plus"]
-    most = float(tried.max()) if len(tried) else 0.0
-    if most <= 1:
-        return ""
-    counts = np.geomspace(1.0, most, 200)
-    gained = fit.averaged.estimate(Points.of(base, 0.0, counts))
-    enough = float(counts[np.argmax(gained >= gained.max() - _NOTICED)])
-    best = percent(float(gained.max()))
-    if enough > 0.8 * most:
-        return f"Synthetic images alone still helped at the most that were tried, {number(most)}: {best}."
-    about = number(float(f"{enough:.2g}"))
-    return (
-        f"Of the {number(most)} synthetic images that were tried alone, those beyond about {about} add less"
-        f" than 0.1 points to {best}."
-    )
+    """Return where synthetic images stop helping at an answer's base size; "" where the answer says it."""
+    said = limit(fit, found.equivalence.n_base)
+    return "" if said in found.tail else said
 
 
 def _measured(fit: Fit, sources: Sources) -> str:

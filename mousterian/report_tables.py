@@ -73,7 +73,7 @@ def equivalence_table(answers: Sequence[Answer]) -> Table:
             rate = rates(Interval(*(part / real for part in (syn.estimate, syn.low, syn.high))))
             worth = counts(syn)
         else:
-            rate, worth = "–", f"not reachable; saturates at {percent(equivalence.saturation_accuracy)}"
+            rate, worth = "–", f"not reachable; at best {percent(equivalence.saturation_accuracy)}"
         rows.append(
             (
                 number(equivalence.n_base),

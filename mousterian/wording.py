@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mousterian import plugins
+from mousterian.fitting.averaged import NOTICED
 from mousterian.fitting.interval import Interval
+from mousterian.fitting.surface import Points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,10 +164,12 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
                 f"of synthetic images{source} can be told to be worth {real} ones: some number is in"
                 f" {percent(found.share_reachable, 0)} of the draws.",
             )  # fmt: skip
+        harm = _harm(fit, n_base)
         return Answer(
             found, n_real_plus, at, "no number",
-            f"of synthetic images{source} is worth {real} ones: they saturate at "
-            f"{percent(found.saturation_accuracy)} accuracy, the real ones reach {percents(found.accuracy)}.",
+            f"of synthetic images{source} is worth {real} ones: with them accuracy gets to"
+            f" {percent(found.saturation_accuracy)} at best, with the real ones to"
+            f" {percents(found.accuracy)}.{harm and f' {harm}'}",
         )  # fmt: skip
     lead, worth = f"{at} {real} images are worth", counts(synthetic)
     most = float(data.loc[data["n_base"] == n_base, "n_syn_plus"].max())
@@ -175,6 +181,57 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
         )  # fmt: skip
     estimate, _, interval = worth.partition(" ")
     return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.")
+
+
+def limit(fit: Fit, n_base: float) -> str:
+    """Return where synthetic images alone stop helping a base, or begin to do harm, as far as was tried."""
+    least, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
+    if most <= 1:
+        return ""
+    harm = _harm(fit, n_base)
+    if harm:
+        return harm
+    count = np.concatenate([[0.0], np.geomspace(1.0, most, 200)])
+    reached = fit.averaged.estimate(Points.of(n_base, 0.0, count))
+    best = float(reached.max())
+    if best - reached[0] < NOTICED:
+        said, to = f"The {number(most)} synthetic images that were tried alone", float(reached[0])
+        return f"{said} add less than 0.1 points to {percent(to)}."
+    enough = max(float(count[np.argmax(reached >= best - NOTICED)]), least)
+    if enough > 0.8 * most:
+        said = "Synthetic images alone still helped at the most that were tried"
+        return f"{said}, {number(most)}: {percent(best)}."
+    said = f"Of the {number(most)} synthetic images that were tried alone, those beyond about"
+    return f"{said} {_about(enough)} add less than 0.1 points to {percent(best)}."
+
+
+def synthetic_tried(data: pd.DataFrame) -> dict[float, tuple[float, float]]:
+    """Return the least and the most synthetic images that were tried at each base, outliers left out."""
+    rows = data[~data["outlier"].to_numpy(dtype=bool) & (data["n_syn_plus"] > 0).to_numpy()]
+    found = rows.groupby("n_base")["n_syn_plus"].agg(["min", "max"])
+    return {
+        float(base): (float(least), float(most))
+        for base, (least, most) in zip(found.index, found.to_numpy(), strict=True)
+    }
+
+
+def _harm(fit: Fit, n_base: float) -> str:
+    """Return from where on synthetic images alone do harm and down to what; "" where that is not clear."""
+    least, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
+    found = fit.averaged.decline(n_base, most) if most else None
+    if found is None or not found.clear:
+        return ""
+    down = f"to {percents(found.last)} with {number(most)}, the most that were tried."
+    # What fewer than were ever tried do is the surfaces' guess.
+    if found.best - found.alone < NOTICED or found.count < least:
+        said = "Synthetic images alone do harm: accuracy falls from"
+        return f"{said} {percent(found.alone)} without them {down}"
+    said = f"Beyond about {_about(found.count)}, synthetic images alone do harm: accuracy falls from"
+    return f"{said} {percent(found.best)} {down}"
+
+
+def _about(count: float) -> str:
+    return number(float(f"{count:.2g}"))
 
 
 def _parts(interval: Interval) -> tuple[float, float, float]:

@@ -18,6 +18,7 @@ from conftest import ROOT
 
 from mousterian import answers, planning
 from mousterian.equivalence import Fit
+from mousterian.reporting import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 
@@ -149,6 +150,24 @@ def test_the_page_answers_as_the_command_line_does(browser: Any) -> None:
             for index, name in enumerate(FITS, start=1):
                 assert told(page, f"arm-{index}") == expected(fit(name), question), question
         assert not trouble
+
+
+def test_where_synthetic_images_do_harm_page_and_command_line_say_the_same(
+    browser: Any, tmp_path: Path
+) -> None:
+    made = Fit.load(ROOT / "fits" / "study-fashion" / "fashion_mnist-edm-base-joint.json")
+    said = {}
+    with opened(browser, write_report((made,), tmp_path / "page.html")) as (page, trouble):
+        ready(page)
+        for base, real in ((500, 500), (1000, 500), (700, 700)):
+            question = questions(1)[0] | {"n_base": base, "n_real_plus": real}
+            ask(page, question)
+            said[base] = told(page, "arm-1")[0]
+            assert said[base] == expected(made, question)[0]
+        assert not trouble
+    assert "Beyond about 750, synthetic images alone do harm: accuracy falls from 79.6" in said[500]
+    assert "Synthetic images alone do harm: accuracy falls from 82.8" in said[1000]
+    assert "harm" not in said[700], "nothing was tried there"
 
 
 def test_its_numbers_are_those_of_the_json(browser: Any) -> None:

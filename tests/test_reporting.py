@@ -184,7 +184,7 @@ def test_what_is_not_reachable_is_said_and_nothing_is_made_up() -> None:
     found = fitted(0.01, HOSTILE, "base").equivalence(n_base=200, n_real_plus=200)
     assert not found.reachable
     saturation = wording.percent(found.saturation_accuracy).replace("\N{NO-BREAK SPACE}", " ")
-    assert f"not reachable; saturates at {saturation}" in page().text
+    assert f"not reachable; at best {saturation}" in page().text
 
 
 def test_what_the_page_answers_from_is_the_fits_and_cannot_end_its_element() -> None:
@@ -234,7 +234,7 @@ def test_without_synthetic_images_the_report_says_so_and_answers_nothing() -> No
     text = Page(render((real,))).text
     assert "nothing can be said yet: no trial adds synthetic images to a base." in text
     assert "Contour map: no trial adds synthetic images to a base." in text
-    assert "saturates" not in text
+    assert "at best" not in text
 
 
 def test_a_formula_that_would_print_as_zero_is_shown_as_its_limit() -> None:

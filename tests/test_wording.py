@@ -101,13 +101,63 @@ def test_what_synthetic_images_cannot_reach_is_said_with_where_they_stop() -> No
     assert found.text.startswith(
         "At 200 base images, no number of synthetic images from edm is worth 400 more"
     )
-    assert "they saturate at 57" in found.tail
+    assert "with them accuracy gets to 57" in found.tail
+    assert "harm" not in found.tail
     assert not found.equivalence.reachable
 
 
-def test_a_pretrained_generator_is_external_even_where_s_base_guides_it() -> None:
-    labels = {"generator": "real_guidance", "trained_on": "base"}
-    assert wording.setting(labels) == "external"
-    assert wording.generator(labels) == "real_guidance trained elsewhere, guided by the base images"
-    assert wording.setting(labels | {"generator": "edm"}) == "internal"
-    assert wording.generator(labels | {"generator": "edm"}) == "edm trained on the base images alone"
+def _falling(harm: float, noise: float = 1e-4) -> Fit:
+    """Return a fit of the surface `harmful`: synthetic images help a little, and cost `harm`·ln(1 + r)."""
+    rows = [
+        (base, real * base, syn * base, seed,
+         0.95 - 2 * (base * (1 + real) + 2 * (syn * base) ** 0.7) ** -0.35 - harm * np.log1p(syn))
+        for base in (50, 200, 800)
+        for real, syn in ((0, 0), (0.5, 0), (1, 0), (2, 0), (0, 0.1), (0, 0.5), (0, 1), (0, 4), (0, 16))
+        for seed in range(3)
+    ]  # fmt: skip
+    columns = ["n_base", "n_real_plus", "n_syn_plus", "training_seed", "accuracy"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["accuracy"] += np.random.default_rng(0).normal(0, noise, len(table))
+    return fit(table, surface="harmful", bootstrap=60, labels={"generator": "edm"})
+
+
+def test_where_more_synthetic_images_do_harm_it_is_said_down_to_what() -> None:
+    made = _falling(harm=0.045)
+    found = wording.answer(made, 200, 400)
+    best = wording.percent(found.equivalence.saturation_accuracy)
+    assert f"with them accuracy gets to {best} at best, with the real ones to" in found.text
+    harm = wording.limit(made, 200)
+    assert harm.startswith("Beyond about ")
+    reached = wording.percents(made.predict(200, 0, 3200))
+    assert harm.endswith(f" from {best} to {reached} with 3,200, the most that were tried.")
+    assert found.text.endswith(harm)
+    # Of what was never tried nothing is said.
+    assert "harm" not in wording.answer(made, 300, 600).text
+
+
+def test_harm_from_the_first_synthetic_images_on_has_no_beyond() -> None:
+    made = _falling(harm=0.2)
+    alone = wording.percent(made.predict(200).estimate)
+    said = f"Synthetic images alone do harm: accuracy falls from {alone} without them to"
+    assert wording.limit(made, 200).startswith(said)
+
+
+def test_a_fall_within_the_fits_own_uncertainty_is_not_called_harm() -> None:
+    made = _falling(harm=0.045, noise=0.03)
+    found = made.averaged.decline(200, 3200)
+    assert found.count < 3200
+    assert found.drop.estimate > 0.01
+    assert "harm" not in wording.answer(made, 200, 400).text + wording.limit(made, 200)
+
+
+def test_growth_past_what_was_tried_is_not_called_harm() -> None:
+    found = _fit(gain=1.0).averaged.decline(200, 3200)
+    assert found.drop.low > 0
+    assert not found.clear
+
+
+def test_synthetic_images_that_gain_next_to_nothing_are_said_to() -> None:
+    made = _fit(gain=0.001)
+    alone = wording.percent(made.predict(200).estimate)
+    said = f"The 3,200 synthetic images that were tried alone add less than 0.1 points to {alone}."
+    assert wording.limit(made, 200) == said

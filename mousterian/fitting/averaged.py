@@ -16,6 +16,8 @@ from mousterian.fitting.surface import Array, Points, Surface
 REACH = 10.0
 # Counts tried between 1 and the most, each about 1.4 times the one before; halvings of what lies between.
 _GRID, _HALVINGS = 40, 34
+# Accuracies nearer to each other than this are as good as the same.
+NOTICED = 0.001
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,32 @@ class Member:
     weight: float
     theta: Array
     draws: Array
+
+
+@dataclass(frozen=True)
+class Decline:
+    """What synthetic images past the number that is best do to one base's accuracy, none of them real.
+
+    Attributes:
+        count: the number that is best, tried or not; 0 where none is.
+        tried: the most that were tried.
+        alone: accuracy without any.
+        best: accuracy with the number that is best.
+        last: accuracy with as many as were tried.
+        drop: what accuracy loses from the best to that, from draws paired.
+    """
+
+    count: float
+    tried: float
+    alone: float
+    best: float
+    last: Interval
+    drop: Interval
+
+    @property
+    def clear(self) -> bool:
+        """Whether more than are best were tried, and lose enough to be noticed whatever the draw."""
+        return bool(self.count < self.tried and self.drop.low > 0 and self.drop.estimate >= NOTICED)
 
 
 @dataclass(frozen=True)
@@ -129,9 +157,23 @@ class Averaged:
 
     def saturation(self, n_base: float) -> float:
         """Return the best accuracy that synthetic images alone can bring to this base, within reach."""
+        return float(np.clip(self._alone(n_base)[1].max(), 0.0, 1.0))
+
+    def decline(self, n_base: float, tried: float) -> Decline:
+        """Return what `tried` synthetic images alone do to this base, beside the number that is best."""
+        grid, reached = self._alone(n_base)
+        count = float(grid[reached.argmax()])
+        two = Points.of(n_base, 0.0, [count, tried])
+        estimate, draws = self.estimate(two), self.drawn(two)
+        drop = Interval.of_draws(estimate[0] - estimate[1], draws[:, 0] - draws[:, 1])
+        last = Interval.of_draws(estimate[1], draws[:, 1], within=(0.0, 1.0))
+        return Decline(count, tried, float(reached[0]), float(reached.max()), last, drop)
+
+    def _alone(self, n_base: float) -> tuple[Array, Array]:
+        """Return numbers of synthetic images within reach, and this base's accuracy with each."""
         most = self.most_synthetic
         grid = np.concatenate([[0.0], np.geomspace(1.0, most, 200)]) if most else np.zeros(1)
-        return float(np.clip(self.estimate(Points.of(n_base, 0.0, grid)).max(), 0.0, 1.0))
+        return grid, self.estimate(Points.of(n_base, 0.0, grid))
 
 
 def bracket(accuracy: Callable[[Array], Array], target: Array, most: float) -> Array:

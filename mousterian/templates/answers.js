@@ -1,7 +1,7 @@
 // What a fit answers, as mousterian/equivalence.py and planning.py do: the same draws, the same searches.
 // SURFACES, above, is translated from the surfaces' Python. Names are those of the Python functions.
 const LEVEL = 0.95, NEAR = Math.log(2), SLACK = Math.log(1.05), FAR = Math.log(1e4);
-const GRID = 40, HALVINGS = 34, STEPS = 61, DRAWS = 200, FURTHER = 4, KEPT = 64;
+const GRID = 40, HALVINGS = 34, STEPS = 61, DRAWS = 200, FURTHER = 4, KEPT = 64, NOTICED = 0.001;
 const NOWHERE = {past: [0, 0]};
 
 function logaddexp(a, b) {
@@ -177,10 +177,20 @@ class Averaged {
     return this.reaching([base, 0, syn], (count) => [base, count, 0], this.mostReal);
   }
 
-  saturation(base) {
+  alone(base) {
     const grid = this.mostSynthetic ? [0, ...geomspace(1, this.mostSynthetic, 200)] : [0];
-    const best = Math.max(...grid.map((count) => this.estimate(base, 0, count)));
-    return Math.min(Math.max(best, 0), 1);
+    return [grid, grid.map((count) => this.estimate(base, 0, count))];
+  }
+
+  saturation(base) { return Math.min(Math.max(Math.max(...this.alone(base)[1]), 0), 1); }
+
+  // What `tried` synthetic images do beside the number that is best.
+  decline(base, tried) {
+    const [grid, reached] = this.alone(base), best = Math.max(...reached), count = grid[reached.indexOf(best)];
+    const lost = this.every((i) => this.drawn(i, base, 0, count) - this.drawn(i, base, 0, tried));
+    const drop = ofDraws(best - this.estimate(base, 0, tried), lost);
+    const clear = count < tried && drop.low > 0 && drop.estimate >= NOTICED;
+    return {count, alone: reached[0], best, last: this.predict(base, 0, tried), clear};
   }
 }
 

@@ -76,6 +76,18 @@ function toldApart({estimate, low, high}, write) {
   return `${middle} (${least.includes("−") ? `${least} to ${most}` : `${least}–${most}`})`;
 }
 
+// From where on synthetic images alone do harm and down to what; "" where that is not clear.
+function harm(fit, base) {
+  const [least, most] = fit.sound[base] ?? [0, 0], found = most ? fit.averaged.decline(base, most) : null;
+  if (!found?.clear) return "";
+  const down = `to ${percents(found.last)} with ${number(most)}, the most that were tried.`;
+  if (found.best - found.alone < NOTICED || found.count < least) {
+    return ` Synthetic images alone do harm: accuracy falls from ${percent(found.alone)} without them ${down}`;
+  }
+  const about = number(significantly(found.count, 2));
+  return ` Beyond about ${about}, synthetic images alone do harm: accuracy falls from ${percent(found.best)} ${down}`;
+}
+
 // An equivalence as [words before the number, the number, words after it].
 function forwardSentence(fit, found) {
   const at = `At ${number(found.n_base)} base images,`, real = `${number(found.n_real_plus)} more real`;
@@ -86,8 +98,9 @@ function forwardSentence(fit, found) {
       + ` is in ${share} of the draws.`];
   }
   if (syn === null) {
-    return [at, "no number", `of synthetic images${source} is worth ${real} ones: they saturate at `
-      + `${percent(found.saturation_accuracy)} accuracy, the real ones reach ${percents(found.accuracy)}.`];
+    return [at, "no number", `of synthetic images${source} is worth ${real} ones: with them accuracy gets to `
+      + `${percent(found.saturation_accuracy)} at best, with the real ones to ${percents(found.accuracy)}.`
+      + harm(fit, found.n_base)];
   }
   const lead = `${at} ${real} images are worth`, worth = counts(syn), most = fit.tried[found.n_base] ?? NaN;
   if (found.trust === "extrapolated" && most > 0 && most < syn.low) {
