@@ -28,7 +28,7 @@ from mousterian.wording import answer, compares, counts, number, percent
 
 REAL_ONLY = "real images only"
 # Draws of a passing answer; `mousterian fit` takes more.
-_DRAWS = 100
+DRAWS = 100
 # Shares of an arm's trials, in the order they finished, at which its answer is looked back at.
 _LOOKED_BACK = (0.25, 0.5, 0.75)
 _SHOWN = 6
@@ -81,7 +81,7 @@ def watch(request: Request, *, seconds: float, once: bool, as_json: bool) -> int
     if seconds <= 0:
         raise InputError(f"{seconds:g} seconds between looks; more than 0", where="--seconds")
     out = console()
-    planned = _planned(request) if request.file else {}
+    planned = _planned(request.file, request.data_dir) if request.file else {}
     lively = out.is_terminal and not as_json and not once
     try:
         with Live(console=out, auto_refresh=False) if lively else nullcontext() as live:
@@ -106,7 +106,7 @@ def _looks(
 ) -> Iterator[Watched]:
     """Yield what there is whenever it has changed; the grid's end ends it."""
     store = Store(request.store)
-    trials = _hashes(request) if request.file else None
+    trials = hashes(request.file, request.data_dir) if request.file else None
     last: Watched | None = None
     while True:
         status = {k: v for k, v in store.status().items() if trials is None or k in trials}
@@ -121,21 +121,24 @@ def _looks(
         time.sleep(seconds)
 
 
-def _trials(request: Request) -> list[Any]:
+def _trials(file: Path, data_dir: Path | None) -> list[Any]:
     from mousterian import grid
 
-    if request.file is None:
-        return []
-    return list(grid.read(request.file, None, request.data_dir)[0])
+    return list(grid.read(file, None, data_dir)[0])
 
 
-def _hashes(request: Request) -> set[str]:
-    return {trial.key for trial in _trials(request)}
+def hashes(file: Path, data_dir: Path | None) -> set[str]:
+    """Return the hashes of a grid file's trials.
+
+    Raises:
+        InputError: the grid file cannot be read.
+    """
+    return {trial.key for trial in _trials(file, data_dir)}
 
 
-def _planned(request: Request) -> dict[tuple[str, int], int]:
+def _planned(file: Path, data_dir: Path | None) -> dict[tuple[str, int], int]:
     found: dict[tuple[str, int], int] = {}
-    for trial in _trials(request):
+    for trial in _trials(file, data_dir):
         made_by = trial.generator
         key = (_source(made_by.name, made_by.trained_on) if made_by else REAL_ONLY, int(trial.n_base))
         found[key] = found.get(key, 0) + 1
@@ -246,7 +249,7 @@ def _fitted(seen: Watched, name: str, labels: Mapping[str, str], rows: pd.DataFr
     key = (name, len(rows))
     if key not in seen.fits:
         try:
-            seen.fits[key] = fit(rows, bootstrap=_DRAWS, name=name, labels=labels)
+            seen.fits[key] = fit(rows, bootstrap=DRAWS, name=name, labels=labels)
         except InputError as error:
             seen.fits[key] = error.what
     return seen.fits[key]

@@ -18,7 +18,8 @@ from conftest import ROOT
 
 from mousterian import answers, planning
 from mousterian.equivalence import Fit
-from mousterian.reporting import write_report
+from mousterian.reporting import About, write_report
+from mousterian.store import write_atomically
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 
@@ -244,6 +245,25 @@ def test_nothing_is_fetched_and_nothing_fails(browser: Any, path: Path) -> None:
         with page.expect_download() as download:
             page.evaluate("document.querySelector('details a[download]').click()")
         assert Path(download.value.path()).read_text().count("\n") > 1
+
+
+def test_a_followed_page_loads_itself_again_and_stays_where_it_was(browser: Any, tmp_path: Path) -> None:
+    made, path = Fit.load(ROOT / "fits" / "quickstart-external.json"), tmp_path / "page.html"
+    write_report((made,), path, About(progress="Ten trials so far.", refresh=2))
+    following = '<meta http-equiv="refresh" content="2">'
+    assert following in path.read_text()
+    with opened(browser, path, java_script_enabled=False) as (page, trouble):
+        page.evaluate("scrollTo(0, 1500)")
+        later = path.read_text().replace(following, "").replace("Ten trials", "Eleven trials")
+        write_atomically(path, later.encode())
+        page.wait_for_selector("text=Eleven trials so far.", timeout=WAIT)
+        page.wait_for_load_state("load")
+        for _ in range(50):
+            if page.evaluate("scrollY") == 1500:
+                break
+            page.wait_for_timeout(200)
+        assert page.evaluate("scrollY") == 1500
+        assert not trouble
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

@@ -274,6 +274,18 @@ ALLOWED: dict[str, set[str]] = {
         "store",
         *SMALL,
     },
+    "publishing": {
+        "answers",
+        "console",
+        "equivalence",
+        "reporting",
+        "samples",
+        "store",
+        "tablefiles",
+        "watching",
+        "wording",
+        *SMALL,
+    },
     "suggestion": {"equivalence", "fitting", *SMALL},
     "tablefiles": {"equivalence", "fitting", "published", "store", *SMALL},
     "watching": {

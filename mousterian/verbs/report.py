@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from mousterian.verbs import FITS, REPORTS
@@ -14,6 +13,10 @@ def report(
     out: Path = REPORTS / "report.html",
     title: str = "",
     against: str = "",
+    follow: bool = False,
+    grid: Path | None = None,
+    seconds: float = 5,
+    data_dir: Path | None = None,
 ) -> int:
     """Write fits as one HTML page that needs nothing else.
 
@@ -30,24 +33,24 @@ def report(
         The page's title.
     against
         eq1 or eq2 of the main paper: audit that equation; default: the one made from the same table.
+    follow
+        Make the page again whenever its fits or its store change, until Ctrl-C; open in a browser, it loads
+        itself again. The last page is the one that is made without --follow.
+    grid
+        With --follow and --store: the grid file whose last trial ends it.
+    seconds
+        With --follow: time between two looks.
+    data_dir
+        Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
     """
-    from mousterian import answers, equivalence, samples, tablefiles
-    from mousterian.reporting import About, write_report
+    from mousterian import publishing
 
-    if store and not fits:
-        arms, _ = tablefiles.read_arms((), store, ())
-        made = [equivalence.fit(arm.rows, name=arm.name, labels=arm.labels) for arm in arms]
+    def tell(path: Path) -> None:
+        print(f"report: {path}", flush=True)
+
+    request = publishing.Request(fits, FITS, store, out, title, against, data_dir)
+    if follow:
+        publishing.follow(request, publishing.Followed(seconds, grid), tell)
     else:
-        fits = tuple(answers.find_fits(fits, FITS))
-        made = [equivalence.Fit.load(path) for path in fits]
-    options = {"--store": str(store or ""), "--title": title, "--against": against}
-    given = [part for name, value in options.items() if value for part in (name, value)]
-    about = About(
-        title=title,
-        store=str(store or ""),
-        against=against,
-        provenance={"Command": shlex.join(["mousterian", "report", *map(str, fits), *given])},
-        sheets=samples.sheets_of(store) if store else (),
-    )
-    print(f"report: {write_report(made, out, about)}")
+        tell(publishing.publish(request))
     return 0
