@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from mousterian import answers, equivalence, samples, tablefiles, watching
 from mousterian.console import console
 from mousterian.equivalence import Fit
 from mousterian.errors import InputError, InputErrors
-from mousterian.reporting import About, write_report
+from mousterian.reporting import About, contents, write_page
 from mousterian.store import Store
 from mousterian.wording import number
 
@@ -51,8 +53,8 @@ class Followed:
     grid: Path | None = None
 
 
-def publish(request: Request, *, draws: int = 0, progress: str = "", refresh: int = 0) -> Path:
-    """Write the page and return its path.
+def publish(request: Request, *, draws: int = 0, progress: str = "", refresh: int = 0) -> dict[str, Any]:
+    """Write the page and return all that it shows, as `reporting.contents` does.
 
     Args:
         request: what to make it of.
@@ -80,11 +82,43 @@ def publish(request: Request, *, draws: int = 0, progress: str = "", refresh: in
         progress=progress,
         refresh=refresh,
     )
-    return write_report(made, request.out, about)
+    shown = contents(made, about)
+    write_page(shown, request.out)
+    return shown
 
 
-def follow(request: Request, how: Followed, tell: Callable[[Path], None]) -> None:
-    """Write the page whenever its fits or its store have changed, and tell its path each time.
+def told(shown: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return what `mousterian report --json` prints of a page."""
+    return {
+        "path": str(path),
+        "title": shown["title"],
+        "question": shown["question"],
+        "arms": [_arm(each) for each in shown["arms"]],
+        "provenance": dict(shown["provenance"]),
+    }
+
+
+def _arm(shown: Mapping[str, Any]) -> dict[str, Any]:
+    answerable, formula = shown["told"], shown["formula"]
+    return {
+        **{name: shown[name] for name in ("name", "setting", "generator")},
+        "answer": shown["answer"].text,
+        "equivalence": shown["answer"].equivalence.to_json() if answerable else None,
+        "limit": shown["limit"],
+        "trust": shown["trust"] if answerable else None,
+        "verdict": shown["verdict"],
+        "formula": formula["text"] if formula else None,
+        "measured": shown["measured"],
+        "equivalences": [each.equivalence.to_json() for each in shown["equivalences"]],
+        "warnings": list(shown["warnings"]),
+        "facts": dict(shown["facts"]),
+        "labels": dict(shown["labels"]),
+        "not_drawn": dict(shown["missing"]),
+    }
+
+
+def follow(request: Request, how: Followed, tell: Callable[[dict[str, Any]], None]) -> None:
+    """Write the page whenever its fits or its store have changed, and tell what it shows each time.
 
     The last page, when the grid's last trial has ended or Ctrl-C was pressed, is what `publish` writes.
 
@@ -98,18 +132,18 @@ def follow(request: Request, how: Followed, tell: Callable[[Path], None]) -> Non
             "only a store tells how far a grid is", where="--grid", hint="name it: --store FOLDER"
         )
     trials = watching.hashes(how.grid, request.data_dir) if how.grid else set()
-    written: list[Path] = []
+    written = False
     try:
-        for path in _passing(request, how.seconds, trials):
-            written.append(path)
-            tell(path)
+        for shown in _passing(request, how.seconds, trials):
+            written = True
+            tell(shown)
     except KeyboardInterrupt:
         if not written:
             return
     tell(publish(request))
 
 
-def _passing(request: Request, seconds: float, trials: set[str]) -> Iterator[Path]:
+def _passing(request: Request, seconds: float, trials: set[str]) -> Iterator[dict[str, Any]]:
     """Yield pages that refresh themselves until all trials, if any are named, have come to an end."""
     last: object = None
     told = ""
@@ -155,12 +189,12 @@ def _fits(request: Request, draws: int) -> tuple[tuple[Path, ...], list[Fit]]:
         paths = tuple(answers.find_fits(request.fits, request.folder))
         return paths, [Fit.load(path) for path in paths]
     arms, _ = tablefiles.read_arms((), request.store, ())
-    more = {"bootstrap": draws} if draws else {}
+    fitted = partial(equivalence.fit, bootstrap=draws) if draws else equivalence.fit
     made: list[Fit] = []
     refused: list[InputError] = []
     for arm in arms:
         try:
-            made.append(equivalence.fit(arm.rows, name=arm.name, labels=arm.labels, **more))
+            made.append(fitted(arm.rows, name=arm.name, labels=arm.labels))
         except InputError as error:  # of a grid that is running, say: the other arms are shown all the same
             refused.append(InputError(f"{arm.name} is not fitted: {error.what}", hint=error.hint))
     if not made:

@@ -67,21 +67,51 @@ def write_report(fits: Sequence[Fit], path: Path | str, about: About = About()) 
     Raises:
         InputError: there is no fit, or the file cannot be written.
     """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot make the report's folder ({error.strerror})", where=str(path.parent)
-        ) from error
-    write_atomically(path, render(fits, about).encode())
-    return path
+    return write_page(contents(fits, about), path)
+
+
+def write_page(shown: Mapping[str, Any], path: Path | str) -> Path:
+    """Write what `contents` gave as HTML, whole or not at all, and return its path.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_atomically(Path(path), _html(shown).encode())
+    return Path(path)
 
 
 def render(fits: Sequence[Fit], about: About = About()) -> str:
     """Return the report as HTML; arguments and errors are those of `write_report`."""
+    return _html(contents(fits, about))
+
+
+def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
+    """Return all that the page shows, as its template names it; arguments are those of `write_report`.
+
+    Raises:
+        InputError: there is no fit.
+    """
     if not fits:
         raise InputError("a report needs at least one fit", hint="`mousterian fit` makes one")
+    sources = Sources(about.store, about.against)
+    arms = [arm(fit, index, sources) for index, fit in enumerate(fits, start=1)]
+    asked = {arm["anchor"]: fit for arm, fit in zip(arms, fits, strict=True) if arm["asks"]}
+    return {
+        # No character of it can end the element that it stands in.
+        "data": Markup(as_data(asked)) if asked else "",  # noqa: S704
+        "formulas": formulas(tuple(asked.values())) or "",
+        "question": QUESTION,
+        "title": about.title or _title(fits),
+        "arms": arms,
+        "comparison": _compared(arms, fits),
+        "sheets": about.sheets,
+        "provenance": {**about.provenance, **provenance_of(about.store), **_versions()},
+        "progress": about.progress,
+        "refresh": about.refresh,
+    }
+
+
+def _html(shown: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mousterian"),
         autoescape=True,
@@ -89,24 +119,9 @@ def render(fits: Sequence[Fit], about: About = About()) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    sources = Sources(about.store, about.against)
-    arms = [arm(fit, index, sources) for index, fit in enumerate(fits, start=1)]
-    asked = {arm["anchor"]: fit for arm, fit in zip(arms, fits, strict=True) if arm["asks"]}
-    style, script = _style(environment), _script(environment, tuple(asked.values()))
+    style, script = _style(environment), _script(environment, shown["formulas"])
     return environment.get_template("report.html").render(
-        policy=_policy(style, script),
-        script=script,
-        # No character of it can end the element that it stands in.
-        data=Markup(as_data(asked)) if asked else "",  # noqa: S704
-        question=QUESTION,
-        title=about.title or _title(fits),
-        arms=arms,
-        comparison=_compared(arms, fits),
-        sheets=about.sheets,
-        progress=about.progress,
-        refresh=about.refresh,
-        provenance={**about.provenance, **provenance_of(about.store), **_versions()},
-        style=style,
+        **shown, policy=_policy(style, script), style=style, script=script
     )
 
 
@@ -129,9 +144,9 @@ def _style(environment: jinja2.Environment) -> Markup:
     return Markup(re.sub(r"\s*\n\s*", "\n", source))  # noqa: S704
 
 
-def _script(environment: jinja2.Environment, asked: Sequence[Fit]) -> Markup:
+def _script(environment: jinja2.Environment, surfaces: str) -> Markup:
     """Return the page's script; it is ours, and from the fits it has the names of surfaces alone."""
-    parts = [formulas(asked) or "", *(environment.get_template(name).render() for name in _SCRIPTS)]
+    parts = [surfaces, *(environment.get_template(name).render() for name in _SCRIPTS)]
     lines = (line.strip() for part in parts for line in part.splitlines())
     return Markup("\n".join(line for line in lines if line and not line.startswith("//")))  # noqa: S704
 

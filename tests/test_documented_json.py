@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +13,13 @@ import pytest
 
 import mousterian
 from mousterian.planning import plan
+from mousterian.publishing import Request, publish, told
 
 PAGE = (Path(__file__).parents[1] / "docs" / "answers.md").read_text(encoding="utf-8")
 # What a saved fit answers from; documented as not for reading by others.
 OWN = {"data", "reach", "draws", "beyond"}
+# Objects whose keys are names or terms.
+NAMED = ("labels", "parameters", "facts", "provenance", "not_drawn")
 INTERVAL = {"estimate", "low", "high"}
 
 
@@ -30,7 +35,7 @@ def paths(value: Any, at: str = "") -> Iterator[str]:
     """Return the path of every key that holds no further documented ones; intervals count as one."""
     if isinstance(value, dict) and set(value) != INTERVAL:
         for key, inner in value.items():
-            named = "NAME" if at.endswith(("labels", "parameters")) else key
+            named = "NAME" if at.endswith(NAMED) else key
             yield from paths(inner, f"{at}.{named}" if at else named)
     elif isinstance(value, list) and value and isinstance(value[0], dict):
         yield from paths(value[0], f"{at}[]")
@@ -60,6 +65,24 @@ def test_every_key_of_a_plan_is_documented_and_there(fit: mousterian.Fit) -> Non
     made = plan(fit, n_base=5000, target_accuracy=0.8, real_cost=1, syn_cost=0.1)
     assert made.reachable
     assert set(paths(made.to_json())) == set(documented("plan"))
+
+
+def test_every_key_of_a_report_is_documented_and_there(fit: mousterian.Fit, tmp_path: Path) -> None:
+    fit.save(tmp_path / "fit.json")
+    request = Request((tmp_path / "fit.json",), tmp_path, None, tmp_path / "page.html")
+    printed = told(publish(request), request.out)
+    assert json.loads(json.dumps(printed, allow_nan=False)) == printed
+    [arm] = printed["arms"]
+    answer = fit.equivalence(
+        n_base=arm["equivalence"]["n_base"], n_real_plus=arm["equivalence"]["n_real_plus"]
+    )
+    assert arm["equivalence"] == answer.to_json()
+    assert arm["answer"] in html.unescape(
+        " ".join(re.sub(r"<[^>]*>", "", request.out.read_text()).split(" "))
+    )
+    # The equivalences are told by a table of their own.
+    arm |= {"equivalence": None, "equivalences": []}
+    assert set(paths(printed)) == set(documented("report"))
 
 
 def test_intervals_are_where_the_page_says(fit: mousterian.Fit) -> None:

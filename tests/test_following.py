@@ -62,14 +62,15 @@ def test_pages_follow_a_store_that_grows_until_the_grids_last_trial(
         lambda: store.write_many(ROWS[12:]),
     )
     grid = tmp_path / "grid.toml"
-    publishing.follow(request, Followed(2, grid), lambda path: pages.append(path.read_text()))
+    publishing.follow(request, Followed(2, grid), lambda _: pages.append(request.out.read_text()))
     passing, last = pages
     assert "12 of 20 so far" in passing
     assert REFRESH.findall(passing) == ["2"]
     assert not REFRESH.findall(last)
     assert "so far" not in last
     assert capsys.readouterr().err.count("no page yet: ") == 2, "no store; then too few rows"
-    again = publishing.publish(Request((), request.folder, request.store, tmp_path / "again.html"))
+    again = tmp_path / "again.html"
+    publishing.publish(Request((), request.folder, request.store, again))
     assert again.read_text() == last == request.out.read_text()
     assert not list(tmp_path.glob(".*")), "nothing half-written is left"
 
@@ -78,7 +79,7 @@ def test_ctrl_c_leaves_the_page_that_stays(tmp_path: Path, monkeypatch: pytest.M
     request, pages = asked(tmp_path), []
     Store(tmp_path / "store").write_many(ROWS)
     looks(monkeypatch, interrupted)
-    publishing.follow(request, Followed(0.1), lambda path: pages.append(path.read_text()))
+    publishing.follow(request, Followed(0.1), lambda _: pages.append(request.out.read_text()))
     assert [len(REFRESH.findall(page)) for page in pages] == [1, 0]
 
 
@@ -86,7 +87,7 @@ def test_ctrl_c_before_there_is_anything_ends_it_without_a_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks(monkeypatch, interrupted)
-    publishing.follow(asked(tmp_path), Followed(1), lambda path: pytest.fail(f"{path} of nothing"))
+    publishing.follow(asked(tmp_path), Followed(1), lambda _: pytest.fail("a page of nothing"))
     assert not (tmp_path / "page.html").exists()
 
 
@@ -100,7 +101,7 @@ def test_a_saved_fit_is_followed_without_a_store(tmp_path: Path, monkeypatch: py
     Store(tmp_path / "store").write_many(ROWS)
     looks(monkeypatch, made("one"), made("two"), interrupted)
     request = Request((), folder, None, tmp_path / "page.html")
-    publishing.follow(request, Followed(1), lambda path: pages.append(path.read_text()))
+    publishing.follow(request, Followed(1), lambda _: pages.append(request.out.read_text()))
     assert ["two" in page for page in pages] == [False, True, True]
 
 

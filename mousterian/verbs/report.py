@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mousterian.verbs import FITS, REPORTS
 
@@ -17,6 +18,7 @@ def report(
     grid: Path | None = None,
     seconds: float = 5,
     data_dir: Path | None = None,
+    json: bool = False,
 ) -> int:
     """Write fits as one HTML page that needs nothing else.
 
@@ -42,11 +44,16 @@ def report(
         With --follow: time between two looks.
     data_dir
         Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
+    json
+        Print what the page says as JSON; with --follow a line each time that it is made.
     """
+    from json import dumps
+
     from mousterian import publishing
 
-    def tell(path: Path) -> None:
-        print(f"report: {path}", flush=True)
+    def tell(shown: dict[str, Any]) -> None:
+        told = dumps(publishing.told(shown, out), ensure_ascii=False, indent=None if follow else 2)
+        print(told if json else f"report: {out}", flush=True)
 
     request = publishing.Request(fits, FITS, store, out, title, against, data_dir)
     if follow:
