@@ -11,6 +11,7 @@ from mousterian import pools
 from mousterian.console import console, table
 from mousterian.errors import InputError
 from mousterian.pools import Pool, PoolIdentity
+from mousterian.samples import keep
 from mousterian.scorefiles import kept_by_filters
 from mousterian.sheets import COLUMNS, sheet
 from mousterian.store import write_atomically
@@ -38,12 +39,15 @@ class Look:
     listed: bool
     verified: bool
     drawn: bool
+    samples: Path | None = None
 
 
 def look(wanted: Look, as_json: bool) -> int:
     """List, verify or draw the pools of a store and return the exit code."""
     if wanted.file is not None:
-        raise InputError("--list, --verify and --sheet take no grid file", hint=f"leave out {wanted.file}")
+        raise InputError(
+            "--list, --verify, --sheet and --samples take no grid file", hint=f"leave out {wanted.file}"
+        )
     store, data_dir = wanted.store, wanted.data_dir
     folders = sorted(path.parent for path in (store / "pools").glob(f"*/{pools.DESCRIPTION}"))
     answer: dict[str, Any] = {}
@@ -53,6 +57,10 @@ def look(wanted: Look, as_json: bool) -> int:
         answer["faults"] = [{"file": str(p), "fault": f} for p, f in pools.verify(store / "pools")]
     if wanted.drawn:
         answer["sheets"] = [str(folder / SHEET) for folder in folders if _drawn(folder, data_dir)]
+    if wanted.samples:
+        answer["sheets"] = answer.get("sheets", []) + [
+            str(path) for path in keep(store, wanted.samples, data_dir)
+        ]
     if as_json:
         print(json.dumps(answer, indent=2))  # noqa: T201
     else:

@@ -184,6 +184,7 @@ ALLOWED: dict[str, set[str]] = {
     "looking": {
         "console",
         "filtering",
+        "samples",
         "scorefiles",
         "pools",
         "sheets",
@@ -259,7 +260,8 @@ ALLOWED: dict[str, set[str]] = {
         "plugins",
         *SMALL,
     },
-    "samples": {"report_store", "sheets", "images", "pools", "subjects", "supply", *SMALL},
+    "samplefiles": {"report_store", "store", *SMALL},
+    "samples": {"samplefiles", "report_store", "sheets", "images", "pools", "subjects", "supply", *SMALL},
     "reporting": {
         "report_arms",
         "report_store",

@@ -20,6 +20,7 @@ def generate(
     list: bool = False,
     verify: bool = False,
     sheet: bool = False,
+    samples: Path | None = None,
     json: bool = False,
 ) -> int:
     """Make, extend and filter pools without training on them; list and verify them.
@@ -29,7 +30,8 @@ def generate(
     Parameters
     ----------
     file
-        The grid file (TOML); none with --pool, --list, --verify or --sheet, which go to the store's pools.
+        The grid file (TOML); none with --pool, --list, --verify, --sheet or --samples, which go to
+        the store's pools.
     store
         Folder of the store; pools lie in it.
     count
@@ -48,12 +50,15 @@ def generate(
         Read every shard of the store's pools and name those that are not sound.
     sheet
         Draw a sample sheet of each pool of the store: sheet.png in its folder, one row for each class.
+    samples
+        Draw real images and those of each kind of pool of the store into this folder, small enough for git;
+        in the folder samples of a store without pools they are what a report of it shows.
     json
         Print as JSON.
     """
     from mousterian import generating, looking
 
-    if list or verify or sheet:
-        return looking.look(looking.Look(file, store, data_dir, list, verify, sheet), json)
+    if list or verify or sheet or samples:
+        return looking.look(looking.Look(file, store, data_dir, list, verify, sheet, samples), json)
     request = generating.Request(file, store, count, tuple(only), device, data_dir)
     return generating.extend(request, pool, json) if pool else generating.make(request, json)
