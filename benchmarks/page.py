@@ -4,7 +4,7 @@
     python benchmarks/page.py --repeats 9 reports/study-fashion.html
 
 Opens each page from its file in a fresh context, as often as asked, and reads the browser's own times: from
-the start of the navigation to DOMContentLoaded and to load, and until "Ask it" has answered its first question.
+the start of the navigation to DOMContentLoaded and to load, and until "Ask it" has its first answers.
 Prints rows for benchmarks/RESULTS.md: the median of the repeats, with the fastest and the slowest of load.
 Needs the extra `dev` and Chromium (or MOUSTERIAN_CHROMIUM).
 """

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from mousterian.figures._style import ROLES
+from mousterian.figures._style import ROLES, WIDTH
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,8 @@ _REFERENCE = re.compile(r'(url\(#|href="#)([^")]*)')
 _STYLE = re.compile(r' style="([^"]*)"')
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
 _DRAWINGS: ContextVar[list[Canvas] | None] = ContextVar("drawings", default=None)
+# Points: three quarters of the width of most drawings.
+_NARROW = 0.75 * 72 * WIDTH
 _COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
 
 
@@ -75,9 +77,11 @@ class Figure:
         for role, colour in ROLES.items():
             body = body.replace(colour, f"var(--{role})")
         opening, _, rest = body.partition(">")
-        view = re.search(r'viewBox="[^"]*"', opening)
+        view = re.search(r'viewBox="0 0 ([\d.]+) [^"]*"', opening)
+        # A drawing of less than the usual width would be blown up, its letters with it.
+        narrow = " narrow" if view and float(view[1]) < _NARROW else ""
         label = html.escape(self.alt, quote=True)
-        start = f'<svg class="drawing" role="img" aria-label="{label}" {view[0] if view else ""}>'
+        start = f'<svg class="drawing{narrow}" role="img" aria-label="{label}" {view[0] if view else ""}>'
         drawn, _, end = rest.rpartition("</svg>")
         return f"{start}{drawn}{self._spots()}</svg>{end}".strip()
 
