@@ -63,7 +63,9 @@ def width_of(text: str) -> float:
     return width
 
 
-def print_figure(fit: Fit, name: str, path: Path, *, width: float, options: Sequence[str] = ()) -> Figure:
+def print_figure(
+    fit: Fit, name: str, path: Path, *, width: float, options: Sequence[str] = (), store: str = ""
+) -> Figure:
     """Draw one figure of a fit into a file; the same input gives the same bytes.
 
     Args:
@@ -72,6 +74,7 @@ def print_figure(fit: Fit, name: str, path: Path, *, width: float, options: Sequ
         path: the file; its ending says the format.
         width: in inches; type stays as large as it is, panels that get too narrow go below each other.
         options: `KEY=VALUE`, the figure's own options.
+        store: folder of the store, for figures of its trials and pools; "" for none.
 
     Returns:
         The figure, for its caption, alternative text and numbers.
@@ -83,7 +86,10 @@ def print_figure(fit: Fit, name: str, path: Path, *, width: float, options: Sequ
     if kind not in _METADATA:
         raise unknown_name("format", kind or path.name, _METADATA, where=f"--out {path}")
     plugin = plugins.find("figures", name)
-    chosen = plugin.resolve(given_as_text(plugin, options, flag="--option"))
+    given = given_as_text(plugin, options, flag="--option")
+    if store and "store" not in plugin.options:
+        raise InputError(f"the figure {name!r} takes nothing from a store", where=f"--store {store}")
+    chosen = plugin.resolve(given | {"store": store} if store else given)
     with drawings() as drawn:
         figure: Figure = plugin.load()(fit, **chosen)
     if not drawn:
@@ -122,6 +128,7 @@ def _refit(canvas: Canvas, width: float) -> None:
     canvas.draw(renderer)
     for panel in canvas.axes:
         _turn_notes(panel, renderer)
+        _shrink_title(panel, renderer)
     for side in ("width", "height"):
         canvas.draw(renderer)
         _wrap_labels(canvas, side, renderer)
@@ -183,6 +190,15 @@ def _turn_notes(panel: Axes, renderer: RendererBase) -> None:
             right, up = note.xyann
             note.xyann = (-right, up)
             note.set_horizontalalignment("right")
+
+
+def _shrink_title(panel: Axes, renderer: RendererBase) -> None:
+    """Set a title that is wider than its panel smaller, so that it ends before the next one."""
+    if not panel.get_title("left"):
+        return
+    title = panel.set_title(panel.get_title("left"), loc="left")
+    share = panel.bbox.width / title.get_window_extent(renderer).width
+    title.set_fontsize(float(title.get_fontsize()) * min(share, 1.0))
 
 
 def _thin(axis: Axis, renderer: RendererBase) -> None:

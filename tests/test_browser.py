@@ -247,14 +247,25 @@ def test_nothing_is_fetched_and_nothing_fails(browser: Any, path: Path) -> None:
         assert Path(download.value.path()).read_text().count("\n") > 1
 
 
-def test_a_followed_page_loads_itself_again_and_stays_where_it_was(browser: Any, tmp_path: Path) -> None:
-    made, path = Fit.load(ROOT / "fits" / "quickstart-external.json"), tmp_path / "page.html"
-    write_report((made,), path, About(progress="Ten trials so far.", refresh=2))
-    following = '<meta http-equiv="refresh" content="2">'
-    assert following in path.read_text()
+FOLLOWING = '<meta http-equiv="refresh" content="2">'
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = Fit.load(ROOT / "fits" / "quickstart-external.json")
+    about = About(progress="Ten trials so far.", refresh=2)
+    return write_report((made,), tmp_path_factory.mktemp("page") / "page.html", about)
+
+
+def test_a_followed_page_loads_itself_again_and_stays_where_it_was(
+    browser: Any, followed: Path, tmp_path: Path
+) -> None:
+    path, text = tmp_path / "page.html", followed.read_text()
+    assert FOLLOWING in text
+    path.write_text(text)
     with opened(browser, path, java_script_enabled=False) as (page, trouble):
         page.evaluate("scrollTo(0, 1500)")
-        later = path.read_text().replace(following, "").replace("Ten trials", "Eleven trials")
+        later = text.replace(FOLLOWING, "").replace("Ten trials", "Eleven trials")
         write_atomically(path, later.encode())
         page.wait_for_selector("text=Eleven trials so far.", timeout=WAIT)
         page.wait_for_load_state("load")
@@ -264,6 +275,24 @@ def test_a_followed_page_loads_itself_again_and_stays_where_it_was(browser: Any,
             page.wait_for_timeout(200)
         assert page.evaluate("scrollY") == 1500
         assert not trouble
+
+
+def test_on_paper_what_tells_is_open_and_no_answer_is_half_done(
+    browser: Any, followed: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(followed.read_text().replace(FOLLOWING, ""))
+    with opened(browser, path, java_script_enabled=False) as (page, _):
+        surfaces = page.locator(".surfaces table").first
+        assert surfaces.is_hidden()
+        page.emulate_media(media="print")
+        assert surfaces.is_visible()
+        assert page.locator("figure details").first.is_hidden()
+        assert page.locator("#ask").is_hidden()
+    with opened(browser, path) as (page, _):
+        ready(page)
+        page.emulate_media(media="print")
+        assert page.locator(".told").first.is_visible()
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)

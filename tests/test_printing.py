@@ -11,6 +11,7 @@ import matplotlib
 import pytest
 from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 from PIL import Image
 
 from mousterian import plugins, printing
@@ -74,6 +75,24 @@ def test_in_a_column_nothing_is_cut_off_and_no_labels_touch(name: str, width: fl
             assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_titles_end_before_the_next_panel() -> None:
+    with drawings() as drawn:
+        plugins.find("figures", "pool_quality").load()(
+            Fit.load(ROOT / "fits" / "study-fashion" / "fashion_mnist-edm-base-joint.json"),
+            store=str(ROOT / "fits" / "study-fashion" / "rows"),
+        )
+    canvas = drawn[0]
+    with style():
+        printing._refit(canvas, 6.75)
+        renderer = FigureCanvasAgg(canvas).get_renderer()
+        canvas.draw(renderer)
+        for panel in canvas.axes:
+            [title] = [
+                each for each in panel.findobj(Text) if each.get_text() == panel.get_title("left") != ""
+            ]
+            assert title.get_window_extent(renderer).x1 <= panel.bbox.x1 + 2
+
+
 def test_below_each_other_every_panel_says_what_it_shows() -> None:
     for name, labels in (("improvement_ratio", {"Improvement ratio"}), ("residuals", None)):
         with drawings() as drawn:
@@ -108,8 +127,28 @@ def test_the_command_takes_the_figures_options_and_tells_caption_and_numbers(
 
 
 @pytest.mark.parametrize(
+    "name",
+    [name for name, plugin in sorted(plugins.working("figures").items()) if "store" in plugin.options],
+)
+@pytest.mark.parametrize("width", ["single", "double"])
+def test_figures_of_a_store_are_printed_from_it(
+    name: str, width: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = ROOT / "fits" / "study-fashion"
+    path = tmp_path / "figure.svg"
+    made_of = [str(study / "fashion_mnist-edm-base-joint.json"), name, "--store", str(study / "rows")]
+    with pytest.raises(SystemExit) as ended:
+        main(["figure", *made_of, "-o", str(path), "--width", width, "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["data"]
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["contour_map", "--store", "anything"], "takes nothing from a store"),
+        (["device_time"], "needs the store's trials\n  name the store: --store FOLDER"),
         (["contour_mop"], "did you mean 'contour_map'?"),
         (["contour_map", "--out", "map.jpeg"], "unknown format 'jpeg'; known: pdf, png, svg"),
         (["contour_map", "--width", "duble"], "did you mean 'double'?"),

@@ -130,6 +130,13 @@ def test_quality_is_of_the_arms_pools_by_what_they_were_trained_on() -> None:
     assert dict(zip(data["place"], data["value"], strict=True)) == {"50\nbase": 9.0, "200\nbase": 4.0}
 
 
+def test_one_quantity_alone_fits_a_column() -> None:
+    data = pool_quality.draw(fitted(), store=store(), quantity="fid").data
+    assert set(data["quantity"]) == {"fid"}
+    with pytest.raises(InputError, match="did you mean 'fid'"):
+        pool_quality.draw(fitted(), store=store(), quantity="fed")
+
+
 def test_another_stores_arm_is_refused() -> None:
     other = Fit(**{**vars(fitted()), "labels": {"dataset": "other"}})
     with pytest.raises(InputError, match="no trials of this fit's arm"):

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, unknown_name
 from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._stored import arm_rows
 from mousterian.figures._style import INK, PAPER, SERIES, WIDTH, style
@@ -25,34 +25,40 @@ _FIRST = ("fid", "kid", "inception_score", "precision", "recall")
 _SHOWN = ["pool", "quantity", "features", "trained_on", "n_base", "n_upstream", "images", "value", "place"]
 
 
-def draw(fit: Fit, *, store: str = "") -> Figure:
+def draw(fit: Fit, *, store: str = "", quantity: str = "") -> Figure:
     """Draw each measured quantity of the arm's pools, a panel for each (mousterian paper, Fig. 4).
 
     Args:
         fit: of an arm of the store.
         store: folder of the store, with the measurements of `mousterian quality`.
 
+        quantity: draw this one alone, e.g. fid; by default up to nine.
+
     Raises:
-        InputError: there is no store, or its pools have not been measured.
+        InputError: there is no store, its pools have not been measured, or not for that quantity.
     """
     pools = set(arm_rows(fit, store)["pool"].dropna())
     found = of_whole_pools(QualityTable(store).read())
     found = found[found["pool"].isin(pools)].sort_values(["images", "finished_at"])
     if found.empty:
         raise InputError("the pools of this arm have not been measured; `mousterian quality` does")
+    if quantity and quantity not in set(found["quantity"]):
+        raise unknown_name("measured quantity", quantity, set(found["quantity"]), where=store)
+    found = found[found["quantity"] == quantity] if quantity else found
     found = found.drop_duplicates(["pool", "quantity", "features"], keep="last")
     data = found.assign(place=[_place(row) for row in found.to_dict("records")])[_SHOWN].sort_values(
         ["quantity", "features", "n_base", "pool"], ignore_index=True
     )
     panels = _panels(data)
     with style():
-        rows = -(-len(panels) // _COLUMNS)
+        columns = min(_COLUMNS, len(panels))
+        rows = -(-len(panels) // columns)
         canvas = Canvas(figsize=(WIDTH, 0.2 + 1.9 * rows), layout="constrained")
-        axes = list(canvas.subplots(rows, _COLUMNS, squeeze=False).ravel())
+        axes = list(canvas.subplots(rows, columns, squeeze=False).ravel())
         marks: list[tuple[Axes, float, float, str]] = []
-        for axis, (quantity, features) in zip(axes, panels, strict=False):
-            part = data[(data["quantity"] == quantity) & (data["features"] == features)]
-            axis.set_title(quantity.replace("_", " ") + (f"\nin {features}" if features else ""), color=INK)
+        for axis, (name, features) in zip(axes, panels, strict=False):
+            part = data[(data["quantity"] == name) & (data["features"] == features)]
+            axis.set_title(name.replace("_", " ") + (f"\nin {features}" if features else ""), color=INK)
             marks += _draw_panel(axis, part)
         for unused in axes[len(panels) :]:
             unused.remove()

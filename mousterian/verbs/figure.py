@@ -15,6 +15,7 @@ def figure(
     out: Path | None = None,
     width: str = "double",
     option: Sequence[str] = (),
+    store: Path | None = None,
     json: bool = False,
 ) -> int:
     """Write one figure of a fit as SVG, PDF or PNG, in the width of a paper's column.
@@ -31,6 +32,9 @@ def figure(
         single (3.25 inches), double (6.75), or a number of inches.
     option
         KEY=VALUE: an option of the figure, e.g. n_base=5000; may be repeated.
+    store
+        The store that the fit is of: for figures of its trials and pools, such as per_class_gains,
+        pool_quality, feature_subspace and device_time.
     json
         Print title, caption, alternative text and the numbers drawn as JSON.
     """
@@ -39,7 +43,9 @@ def figure(
 
     path = out or FIGURES / f"{name}.pdf"
     inches = printing.width_of(width)
-    drawn = printing.print_figure(Fit.load(fit), name, path, width=inches, options=tuple(option))
+    drawn = printing.print_figure(
+        Fit.load(fit), name, path, width=inches, options=tuple(option), store=str(store or "")
+    )
     if json:
         return answers.print_json(printing.told(drawn, path))
     print(f"{drawn.title}: {path}\n{drawn.caption}")
