@@ -145,7 +145,7 @@ def test_another_stores_arm_is_refused() -> None:
 
 def test_a_report_tells_device_time_failures_and_where_trials_come_from() -> None:
     text = render((fitted(),), About(store=store()))
-    assert "min on cpu" in text
+    assert "1 min 38 s on cpu" in text
     assert "20 done, 1 failed" in text
     assert "&lt;script&gt;out of memory" in text
     assert "tiny" in text
