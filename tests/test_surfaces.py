@@ -29,6 +29,7 @@ TRUTH: dict[str, dict[str, float]] = {
         "a": 0.95, "phi": 0.105, "n_half": 90, "kappa": 0.5, "gamma": 0.8, "delta": 1.1,
     },
     "harmful": {"a": 0.98, "b": 1.6, "kappa": 0.5, "gamma": 0.8, "delta": 0.4, "d": 0.01},
+    "harmful_bounded": {"a": 0.98, "b": 1.6, "kappa": 0.5, "gamma": 0.8, "delta": 0.4, "d": 0.04, "rho": 2.0},
     "loglinear": {"a": 0.2, "b": 0.06, "alpha": 0.09, "beta": 0.04, "c": 0.6, "log_g": 0.001},
     "loglinear_saturating": {
         "a": 0.9, "b": 0.5, "tau": 400, "alpha": 0.2, "beta": 0.09, "c": 0.6, "log_g": 0.001,
