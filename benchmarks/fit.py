@@ -42,7 +42,7 @@ TRUTH = {
     "effective_data_ceiling": (0.97, 2.0, 300, 500, 0.4),
     "effective_data_sigmoid": (0.95, 0.105, 90, 0.5, 0.8, 1.1),
     "harmful": (0.98, 1.6, 0.5, 0.8, 0.4, 0.01),
-    "harmful_bounded": (0.98, 1.6, 0.5, 0.8, 0.4, 0.04, 2.0),
+    "harmful_bounded": (0.98, 1.6, 0.5, 0.8, 0.4, 0.04),
     "loglinear": (0.2, 0.06, 0.09, 0.04, 0.6, 0.001),
     "loglinear_saturating": (0.9, 0.5, 400, 0.2, 0.09, 0.6, 0.001),
     "multiplicative": (0.98, 2.0, 0.4, 50, 0.25),

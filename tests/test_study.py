@@ -15,7 +15,13 @@ from mousterian.store import Store
 
 STUDY = ROOT / "fits" / "study-fashion"
 ROWS = STUDY / "rows"
-GRIDS = ("study-fashion", "strategies-fashion")
+# Each part's folder has its rows, and beside them its fits; and the grid files that have made them.
+PARTS = {
+    ".": ("study-fashion", "strategies-fashion"),
+    "narrow": ("study-fashion-narrow",),
+    "trained": ("study-fashion-trained",),
+    "ddpm": ("study-fashion-ddpm",),
+}
 # On a CPU without these, sums are taken in another order: the last digits of a fit may be others.
 FEATURES = ("AVX512F", "AVX512_SKX")
 
@@ -27,41 +33,44 @@ def like_the_publishers_cpu() -> bool:
     return all(__cpu_features__.get(name) for name in FEATURES)
 
 
+@pytest.fixture(scope="module", params=PARTS)
+def part(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def fits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fits(part: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fits")
     with pytest.raises(SystemExit) as ended:
-        main(["fit", "--store", str(ROWS), "--out", str(folder)])
+        main(["fit", "--store", str(STUDY / part / "rows"), "--out", str(folder)])
     assert ended.value.code == 0
     return folder
 
 
-def test_every_arm_is_published(fits: Path) -> None:
-    assert [path.name for path in sorted(fits.glob("*.json"))] == [
-        path.name for path in sorted(STUDY.glob("*.json"))
-    ]
+def test_published_fits_come_out_of_published_rows(part: str, fits: Path) -> None:
+    names = [path.name for path in sorted((STUDY / part).glob("*.json"))]
+    assert names == [path.name for path in sorted(fits.glob("*.json"))]
+    for name in names:
+        made, published = (fits / name).read_bytes(), (STUDY / part / name).read_bytes()
+        if like_the_publishers_cpu():
+            assert made == published, name
+        ours, theirs = json.loads(made), json.loads(published)
+        weights = [{each["name"]: each["weight"] for each in fit["surfaces"]} for fit in (ours, theirs)]
+        assert weights[0].keys() == weights[1].keys()
+        assert np.allclose([weights[0][key] for key in weights[1]], list(weights[1].values()), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", [path.name for path in sorted(STUDY.glob("*.json"))])
-def test_a_published_fit_comes_out_of_the_published_rows(name: str, fits: Path) -> None:
-    made, published = (fits / name).read_bytes(), (STUDY / name).read_bytes()
-    if like_the_publishers_cpu():
-        assert made == published
-    ours, theirs = json.loads(made), json.loads(published)
-    weights = [{each["name"]: each["weight"] for each in fit["surfaces"]} for fit in (ours, theirs)]
-    assert weights[0].keys() == weights[1].keys()
-    assert np.allclose([weights[0][key] for key in weights[1]], list(weights[1].values()), atol=1e-3)
-
-
-def test_rows_are_those_of_the_grid_files() -> None:
-    rows = Store(ROWS).read()
+@pytest.mark.parametrize("name", PARTS)
+def test_rows_are_those_of_the_grid_files(name: str) -> None:
+    rows = Store(STUDY / name / "rows").read()
     assert set(rows["status"]) == {"done"}
-    asked = {trial.key for name in GRIDS for trial in grid.read(ROOT / "grids" / f"{name}.toml")[0]}
+    asked = {trial.key for file in PARTS[name] for trial in grid.read(ROOT / "grids" / f"{file}.toml")[0]}
     assert set(rows["trial"]) <= asked
 
 
-def test_every_published_trial_is_made_anew_from_its_row() -> None:
-    rows = Store(ROWS).read()
+@pytest.mark.parametrize("name", PARTS)
+def test_every_published_trial_is_made_anew_from_its_row(name: str) -> None:
+    rows = Store(STUDY / name / "rows").read()
     for key in rows.drop_duplicates("cell")["trial"]:
         assert rerunning.trial_of(rows[rows["trial"] == key]).key == key
 

@@ -29,7 +29,7 @@ TRUTH: dict[str, dict[str, float]] = {
         "a": 0.95, "phi": 0.105, "n_half": 90, "kappa": 0.5, "gamma": 0.8, "delta": 1.1,
     },
     "harmful": {"a": 0.98, "b": 1.6, "kappa": 0.5, "gamma": 0.8, "delta": 0.4, "d": 0.01},
-    "harmful_bounded": {"a": 0.98, "b": 1.6, "kappa": 0.5, "gamma": 0.8, "delta": 0.4, "d": 0.04, "rho": 2.0},
+    "harmful_bounded": {"a": 0.98, "b": 1.6, "kappa": 0.5, "gamma": 0.8, "delta": 0.4, "d": 0.04},
     "loglinear": {"a": 0.2, "b": 0.06, "alpha": 0.09, "beta": 0.04, "c": 0.6, "log_g": 0.001},
     "loglinear_saturating": {
         "a": 0.9, "b": 0.5, "tau": 400, "alpha": 0.2, "beta": 0.09, "c": 0.6, "log_g": 0.001,
@@ -138,6 +138,15 @@ def test_synthetic_images_can_harm() -> None:
     at = np.array([worse[name] for name in surface.parameters])
     accuracy = surface.accuracy(Points.of(100.0, 0.0, [0.0, 400.0, 1e5]), at)
     assert accuracy[1] > accuracy[0] > accuracy[2]
+
+
+def test_harm_that_goes_with_the_share_of_synthetic_images_levels_off() -> None:
+    surface = surfaces.load("harmful_bounded")
+    worse = TRUTH["harmful_bounded"] | {"kappa": 0.5, "gamma": 0.5, "b": 0.0, "d": 0.1}
+    at = np.array([worse[name] for name in surface.parameters])
+    without, half, all_but = surface.accuracy(Points.of(100.0, 0.0, [0.0, 100.0, 1e9]), at)
+    assert without - half == pytest.approx(0.05)
+    assert without - all_but == pytest.approx(0.1, abs=1e-6)
 
 
 def test_a_ceiling_is_never_passed() -> None:

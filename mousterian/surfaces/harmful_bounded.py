@@ -12,36 +12,35 @@ BOUNDS = {
     "a": (0.0, 1.0),
     "b": (0.0, math.inf),
     "kappa": (0.0, math.inf),
-    "gamma": (0.0, 1.5),
+    "gamma": (0.0, 1.0),
     "delta": (0.01, 3.0),
     "d": (0.0, 1.0),
-    "rho": (0.05, 50.0),
 }
 LATEX = (
     r"a - b \left(n_{\mathrm{base}} + n_{\mathrm{real+}}"
     r" + \kappa\, n_{\mathrm{syn+}}^{\gamma}\right)^{-\delta}"
     r" - d\, \frac{n_{\mathrm{syn+}}}{n_{\mathrm{syn+}}"
-    r" + \rho \left(n_{\mathrm{base}} + n_{\mathrm{real+}}\right)}"
+    r" + n_{\mathrm{base}} + n_{\mathrm{real+}}}"
 )
 
 
 def accuracy(
     n_base: Values, n_real_plus: Values, n_syn_plus: Values,
-    *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values, d: Values, rho: Values,
+    *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values, d: Values,
 ) -> Array:  # fmt: skip
-    """Accuracy a − b·(N + κ·n_syn_plus^γ)^(−δ) − d·n_syn_plus/(n_syn_plus + ρ·N), N = n_base + n_real_plus.
+    """Accuracy a − b·(N + κ·n_syn_plus^γ)^(−δ) − d·n_syn_plus/(n_syn_plus + N) with N = n_base + n_real_plus.
 
-    As in `harmful`, more synthetic images do harm past some ratio; but the harm levels off, at d, as the
-    training set comes to be all but synthetic. Half of it is done at ρ synthetic images for each real one.
+    Harm goes with the share of the training set that is synthetic: unlike that of `harmful` it levels off, at
+    d, where next to nothing else is left. No synthetic image is worth more than the one before it (γ ≤ 1).
     """
     real = at_least_one(n_base + n_real_plus)
     size = real + kappa * power(n_syn_plus, gamma)
-    return np.asarray(a - b * np.exp(-delta * np.log(size)) - d * n_syn_plus / (n_syn_plus + rho * real))
+    return np.asarray(a - b * np.exp(-delta * np.log(size)) - d * n_syn_plus / (n_syn_plus + real))
 
 
 def gradient(
     n_base: Values, n_real_plus: Values, n_syn_plus: Values,
-    *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values, d: Values, rho: Values,
+    *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values, d: Values,
 ) -> tuple[Values, ...]:  # fmt: skip
     """Return the derivative by each parameter, in order."""
     real, added = at_least_one(n_base + n_real_plus), power(n_syn_plus, gamma)
@@ -49,10 +48,9 @@ def gradient(
     log_size = np.log(size)
     missing = np.exp(-delta * log_size)
     by_kappa = b * delta * missing / size * added
-    share = n_syn_plus / (n_syn_plus + rho * real)
-    by_rho = d * share * real / (n_syn_plus + rho * real)
+    share = n_syn_plus / (n_syn_plus + real)
     by_gamma = by_kappa * kappa * log_count(n_syn_plus)
-    return 1.0, -missing, by_kappa, by_gamma, b * missing * log_size, -share, by_rho
+    return 1.0, -missing, by_kappa, by_gamma, b * missing * log_size, -share
 
 
 def starts(n_base: Array, n_real_plus: Array, n_syn_plus: Array) -> list[dict[str, float]]:
@@ -60,9 +58,8 @@ def starts(n_base: Array, n_real_plus: Array, n_syn_plus: Array) -> list[dict[st
     added = n_syn_plus[n_syn_plus > 0]
     typical = float(np.median(added)) if added.size else 1.0
     return [
-        {"kappa": worth * typical ** (1.0 - gamma), "gamma": gamma, "delta": delta, "rho": rho}
-        for rho in (0.5, 5.0)
+        {"kappa": worth * typical ** (1.0 - gamma), "gamma": gamma, "delta": delta}
         for worth in (0.03, 0.3, 1.0)
-        for gamma in (0.5, 1.0)
+        for gamma in (0.4, 0.8)
         for delta in (0.2, 0.5, 1.0)
     ]
