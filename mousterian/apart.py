@@ -62,11 +62,12 @@ def differences(named: Sequence[tuple[str, str]]) -> list[str]:
     return [told[each] for each in named]
 
 
-def told_apart(options: Sequence[Sequence[str]]) -> list[str]:
+def told_apart(options: Sequence[Sequence[str]], *, whole: bool = False) -> list[str]:
     """Return for each of several what tells it from the others, by as few options as do, for a file's name.
 
     Args:
         options: of each, those of each of its plug-ins, as JSON text.
+        whole: tell every option in which they differ.
 
     >>> told_apart([('{"width": 4}', "{}"), ('{"width": 8}', "{}"), ('{"width": 8}', '{"path": "a/b"}')])
     ['width=4', 'width=8', 'width=8-path=a_b']
@@ -81,6 +82,6 @@ def told_apart(options: Sequence[Sequence[str]]) -> list[str]:
     chosen: list[tuple[str, ...]] = [()] * len(options)
     for column in sorted(columns, key=lambda column: -len(set(column))):
         split = [(*told, text) for told, text in zip(chosen, column, strict=True)]
-        if len(set(split)) > len(set(chosen)):
+        if whole or len(set(split)) > len(set(chosen)):
             chosen = split
     return ["-".join(filter(None, told)) for told in chosen]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from mousterian import answers, equivalence, samples, tablefiles, watching
 from mousterian.console import console
 from mousterian.equivalence import Fit
 from mousterian.errors import InputError, InputErrors
+from mousterian.fitting.arms import apart
 from mousterian.reporting import About, contents, write_page
 from mousterian.store import Store
 from mousterian.wording import number
@@ -183,11 +184,17 @@ def _stamps(request: Request) -> tuple[tuple[str, int], ...]:
     return tuple((str(path), path.stat().st_mtime_ns) for path in files if path.exists())
 
 
+def _told_apart(fits: list[Fit]) -> list[Fit]:
+    """Return fits with the options in which they differ in their names, where several have the same one."""
+    names = apart([each.name for each in fits], [each.labels for each in fits], whole=True)
+    return [replace(each, name=name) for each, name in zip(fits, names, strict=True)]
+
+
 def _fits(request: Request, draws: int) -> tuple[tuple[Path, ...], list[Fit]]:
     """Return the saved fits and their files; or those of a store's arms, made now, and no file."""
     if not request.store or request.fits:
         paths = tuple(answers.find_fits(request.fits, request.folder))
-        return paths, [Fit.load(path) for path in paths]
+        return paths, _told_apart([Fit.load(path) for path in paths])
     arms, _ = tablefiles.read_arms((), request.store, ())
     fitted = partial(equivalence.fit, bootstrap=draws) if draws else equivalence.fit
     made: list[Fit] = []

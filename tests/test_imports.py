@@ -280,6 +280,7 @@ ALLOWED: dict[str, set[str]] = {
         "answers",
         "console",
         "equivalence",
+        "fitting",
         "reporting",
         "samples",
         "store",

@@ -60,3 +60,9 @@ def test_pages_are_made_of_committed_fits_alone() -> None:
     named = {argument for page in PAGES for argument in command(page) if argument.endswith(".json")}
     assert {"fits/mousterian-table-3.json", "fits/quickstart-external.json"} <= named
     assert named <= {str(path.relative_to(ROOT)) for path in (ROOT / "fits").rglob("*.json")}
+
+
+def test_arms_of_one_name_are_told_apart_by_all_that_differs() -> None:
+    page = (ROOT / "reports" / "study-fashion-compared.html").read_text(encoding="utf-8")
+    for name in ("edm-upstream-width=16-steps=4000", "edm-upstream-width=8-steps=1000", "ddpm-upstream"):
+        assert f">fashion_mnist-{name}</a>" in page

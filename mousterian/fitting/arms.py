@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from mousterian.apart import told_apart
@@ -56,18 +58,24 @@ def _named(
         kept.append(own)
         stems.append("-".join(own[c] for c in (*told, *other) if c in own) or "all")
     named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
-    for own, name, (_, rows) in zip(kept, _apart(stems, kept), found, strict=True):
+    for own, name, (_, rows) in zip(kept, apart(stems, kept), found, strict=True):
         number = sum(1 for other in named if other == name or other.startswith(f"{name}-#"))
         named[name if not number else f"{name}-#{number + 1}"] = (own, rows)
     return named
 
 
-def _apart(stems: list[str], kept: list[dict[str, str]]) -> list[str]:
-    """Return the names, where several arms have one with the options added that tell them apart."""
-    names = list(stems)
-    for stem in set(stems):
-        alike = [index for index, each in enumerate(stems) if each == stem]
-        options = [[kept[index].get(f"{kind}_options", "") for kind in _OPTIONS] for index in alike]
-        for index, text in zip(alike, told_apart(options), strict=True):
-            names[index] = "-".join(filter(None, (stem, text)))
-    return names
+def apart(names: Sequence[str], labels: Sequence[Mapping[str, str]], *, whole: bool = False) -> list[str]:
+    """Return names of arms, where several have one with the options added that tell them apart.
+
+    Args:
+        names: of the arms.
+        labels: of each, as `arms` gives them.
+        whole: add every option in which they differ, not as few as tell them apart.
+    """
+    found = list(names)
+    for name in set(names):
+        alike = [index for index, each in enumerate(names) if each == name]
+        options = [[labels[index].get(f"{kind}_options", "") for kind in _OPTIONS] for index in alike]
+        for index, text in zip(alike, told_apart(options, whole=whole), strict=True):
+            found[index] = "-".join(filter(None, (name, text)))
+    return found
