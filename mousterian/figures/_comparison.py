@@ -29,6 +29,8 @@ _LINES: tuple[tuple[float, tuple[float, ...]], ...] = (
     (0, (1, 1.2)),
     (0, (6, 1.5, 1, 1.5)),
 )
+# Letters that the drawing's width has room for in the legend, and those that a mark and its gaps take.
+_LETTERS, _MARK = 108, 7
 
 
 def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
@@ -59,9 +61,9 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
         axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes[0].yaxis.set_minor_locator(NullLocator())
         canvas.supxlabel("Real images added to the base set, and their ratio to it", fontsize=8.5, color=INK)
-        canvas.legend(
-            handles=_legend([name for name, _ in arms]), loc="outside upper left", ncols=3, borderaxespad=0.1
-        )
+        names = [name for name, _ in arms]
+        across = max(1, min(3, _LETTERS // (max(map(len, names)) + _MARK)))
+        canvas.legend(handles=_legend(names), loc="outside upper left", ncols=across, borderaxespad=0.1)
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))
