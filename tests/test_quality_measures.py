@@ -268,14 +268,14 @@ def test_clip_score_takes_prompts_where_there_are_any(monkeypatch: pytest.Monkey
 
 
 def test_a_domain_classifier_that_diverges_is_named(
-    real: ImageSet, test: ImageSet, monkeypatch: pytest.MonkeyPatch
+    real: ImageSet, held_out: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverge(*arguments: object) -> None:
         raise Diverged("the loss was not finite at step 3", Cost(3, 3, 0.0))
 
     monkeypatch.setattr("mousterian.features._network.train", diverge)
     with pytest.raises(InputError, match=r"small_cnn by the recipe small diverged: .* step 3"):
-        domain_gap.measure(copied(test), real, test, Context())
+        domain_gap.measure(copied(held_out), real, held_out, Context())
 
 
 @pytest.mark.parametrize(
@@ -291,10 +291,10 @@ def test_a_domain_classifier_that_diverges_is_named(
     ],
 )
 def test_options_that_cannot_be_are_named(
-    measure: object, options: dict[str, object], told: str, real: ImageSet, test: ImageSet
+    measure: object, options: dict[str, object], told: str, real: ImageSet, held_out: ImageSet
 ) -> None:
     with pytest.raises(InputError, match=told):
-        measure.measure(copied(test), real, test, Context(), **options)  # type: ignore[attr-defined]
+        measure.measure(copied(held_out), real, held_out, Context(), **options)  # type: ignore[attr-defined]
 
 
 def test_the_same_numbers_as_torch_fidelitys(real: ImageSet, held_out: ImageSet) -> None:
