@@ -75,7 +75,7 @@ def test_what_is_no_sheet_is_refused_by_name(tmp_path: Path) -> None:
         samplefiles.load(tmp_path)
     assert refused.value.where.endswith("plain.png")
     (tmp_path / "plain.png").write_bytes(b"no PNG")
-    with pytest.raises(InputError, match="does not begin as a PNG"):
+    with pytest.raises(InputError, match="it is no PNG"):
         samplefiles.load(tmp_path)
     with pytest.raises(InputError, match="no pools"):
         samples.keep(tmp_path, tmp_path / "kept")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,3 +37,27 @@ def log_ratio(n_syn_plus: Values, base: Values, c: Values, log_g: Values) -> Arr
 def logistic(x: Values) -> Array:
     """Return 1/(1 + exp(-x)) without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * np.asarray(x))))
+
+
+def power_law_gradient(
+    size: Values, n_syn_plus: Values, *, b: Values, kappa: Values, gamma: Values, delta: Values
+) -> tuple[Values, Values, Values, Values, Values]:
+    """Return the derivatives of a − b·size^(−δ) by a, b, κ, γ and δ, where size grows by κ·n_syn_plus^γ."""
+    log_size = np.log(size)
+    missing = np.exp(-delta * log_size)
+    by_kappa = b * delta * missing / size * power(n_syn_plus, gamma)
+    return 1.0, -missing, by_kappa, by_kappa * kappa * log_count(n_syn_plus), b * missing * log_size
+
+
+def power_law_starts(
+    n_syn_plus: Array, worths: Sequence[float], gammas: Sequence[float]
+) -> list[dict[str, float]]:
+    """Return guesses of κ, γ and δ by what a typical number of synthetic images is worth, each."""
+    added = n_syn_plus[n_syn_plus > 0]
+    typical = float(np.median(added)) if added.size else 1.0
+    return [
+        {"kappa": worth * typical ** (1.0 - gamma), "gamma": gamma, "delta": delta}
+        for worth in worths
+        for gamma in gammas
+        for delta in (0.2, 0.5, 1.0)
+    ]

@@ -6,7 +6,14 @@ import math
 
 import numpy as np
 
-from mousterian.surfaces._sizes import Array, Values, at_least_one, log_count, power
+from mousterian.surfaces._sizes import (
+    Array,
+    Values,
+    at_least_one,
+    power,
+    power_law_gradient,
+    power_law_starts,
+)
 
 BOUNDS = {
     "a": (0.0, 1.0),
@@ -41,22 +48,12 @@ def gradient(
     *, a: Values, b: Values, kappa: Values, gamma: Values, delta: Values, d: Values,
 ) -> tuple[Values, ...]:  # fmt: skip
     """Return the derivative by each parameter, in order."""
-    real, added = at_least_one(n_base + n_real_plus), power(n_syn_plus, gamma)
-    size = real + kappa * added
-    log_size = np.log(size)
-    missing = np.exp(-delta * log_size)
-    by_kappa = b * delta * missing / size * added
-    by_gamma = by_kappa * kappa * log_count(n_syn_plus)
-    return 1.0, -missing, by_kappa, by_gamma, b * missing * log_size, -np.log1p(n_syn_plus / real)
+    real = at_least_one(n_base + n_real_plus)
+    size = real + kappa * power(n_syn_plus, gamma)
+    of_law = power_law_gradient(size, n_syn_plus, b=b, kappa=kappa, gamma=gamma, delta=delta)
+    return *of_law, -np.log1p(n_syn_plus / real)
 
 
 def starts(n_base: Array, n_real_plus: Array, n_syn_plus: Array) -> list[dict[str, float]]:
     """Guess how steep the power law is and what a typical number of synthetic images is worth."""
-    added = n_syn_plus[n_syn_plus > 0]
-    typical = float(np.median(added)) if added.size else 1.0
-    return [
-        {"kappa": worth * typical ** (1.0 - gamma), "gamma": gamma, "delta": delta}
-        for worth in (0.03, 0.3, 1.0)
-        for gamma in (0.5, 1.0)
-        for delta in (0.2, 0.5, 1.0)
-    ]
+    return power_law_starts(n_syn_plus, (0.03, 0.3, 1.0), (0.5, 1.0))
