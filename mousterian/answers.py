@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from mousterian import equivalence, published
 from mousterian.console import console, table
 from mousterian.equivalence import Equivalence, Fit
 from mousterian.errors import InputError, InputErrors
+from mousterian.fitting.arms import apart
 from mousterian.fitting.table import COUNTS
 from mousterian.planning import Plan
 from mousterian.published.equations import audit, comparable, typical_factor
@@ -190,6 +191,17 @@ def find_fits(given: Sequence[Path], folder: Path) -> list[Path]:
             "no fits here", where=str(folder), hint="run `mousterian fit` first, or name a fit's file"
         )
     return paths
+
+
+def load_fits(paths: Sequence[Path]) -> list[Fit]:
+    """Return saved fits, with the options in which they differ in their names where several have one.
+
+    Raises:
+        InputError: one is not there, or no fit.
+    """
+    fits = [Fit.load(path) for path in paths]
+    names = apart([each.name for each in fits], [each.labels for each in fits], whole=True)
+    return [replace(each, name=name) for each, name in zip(fits, names, strict=True)]
 
 
 def as_latex(made: Fit) -> str:

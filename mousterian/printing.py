@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,7 @@ _PANEL, _ROW, _AROUND = 2.0, 2.1, 0.85
 _TALLER = 1.7
 _INCH = 72.0
 _DPI = 300
+_SEVERAL = "equivalence_curve shows several"
 # What differs from run to run stays out of each format's metadata.
 _METADATA = {
     "svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
@@ -64,7 +66,14 @@ def width_of(text: str) -> float:
 
 
 def print_figure(
-    fit: Fit, name: str, path: Path, *, width: float, options: Sequence[str] = (), store: str = ""
+    fit: Fit,
+    name: str,
+    path: Path,
+    *,
+    width: float,
+    options: Sequence[str] = (),
+    store: str = "",
+    beside: Sequence[Fit] = (),
 ) -> Figure:
     """Draw one figure of a fit into a file; the same input gives the same bytes.
 
@@ -75,6 +84,7 @@ def print_figure(
         width: in inches; type stays as large as it is, panels that get too narrow go below each other.
         options: `KEY=VALUE`, the figure's own options.
         store: folder of the store, for figures of its trials and pools; "" for none.
+        beside: other arms' fits, for a figure that can show several: its module has a function `beside`.
 
     Returns:
         The figure, for its caption, alternative text and numbers.
@@ -90,8 +100,17 @@ def print_figure(
     if store and "store" not in plugin.options:
         raise InputError(f"the figure {name!r} takes nothing from a store", where=f"--store {store}")
     chosen = plugin.resolve(given | {"store": store} if store else given)
+    draw = plugin.load()
+    several = getattr(sys.modules[draw.__module__], "beside", None)
+    if beside and several is None:
+        raise InputError(f"the figure {name!r} shows one arm", where="--beside", hint=_SEVERAL)
+    if beside and given:
+        raise InputError(f"of several arms the figure {name!r} takes no options", where="--option")
+    arms = [(each.name, each) for each in (fit, *beside)]
+    if len(dict(arms)) < len(arms):
+        raise InputError("two of the fits have one name and the same options", where="--beside")
     with drawings() as drawn:
-        figure: Figure = plugin.load()(fit, **chosen)
+        figure: Figure = several(arms) if several and beside else draw(fit, **chosen)
     if not drawn:
         raise InputError(f"the figure {name!r} is not drawn here and cannot be printed")
     with style():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ from mousterian import answers, equivalence, samples, tablefiles, watching
 from mousterian.console import console
 from mousterian.equivalence import Fit
 from mousterian.errors import InputError, InputErrors
-from mousterian.fitting.arms import apart
 from mousterian.reporting import About, contents, write_page
 from mousterian.store import Store
 from mousterian.wording import number
@@ -132,7 +131,7 @@ def follow(request: Request, how: Followed, tell: Callable[[dict[str, Any]], Non
         raise InputError(
             "only a store tells how far a grid is", where="--grid", hint="name it: --store FOLDER"
         )
-    trials = watching.hashes(how.grid, request.data_dir) if how.grid else set()
+    trials = set(watching.trials_of(how.grid, request.data_dir)) if how.grid else set()
     written = False
     try:
         for shown in _passing(request, how.seconds, trials):
@@ -147,7 +146,7 @@ def follow(request: Request, how: Followed, tell: Callable[[dict[str, Any]], Non
 def _passing(request: Request, seconds: float, trials: set[str]) -> Iterator[dict[str, Any]]:
     """Yield pages that refresh themselves until all trials, if any are named, have come to an end."""
     last: object = None
-    told = ""
+    said = ""
     while True:
         status = Store(request.store).status() if request.store else {}
         ended = set(status)
@@ -161,9 +160,9 @@ def _passing(request: Request, seconds: float, trials: set[str]) -> Iterator[dic
             try:
                 yield publish(request, draws=watching.DRAWS, progress=progress, refresh=refresh)
             except InputError as error:  # too few trials for a fit, most often
-                if str(error) != told:
-                    told = str(error)
-                    console(stderr=True).print(f"no page yet: {told}", highlight=False)
+                if str(error) != said:
+                    said = str(error)
+                    console(stderr=True).print(f"no page yet: {said}", highlight=False)
         time.sleep(seconds)
 
 
@@ -184,17 +183,11 @@ def _stamps(request: Request) -> tuple[tuple[str, int], ...]:
     return tuple((str(path), path.stat().st_mtime_ns) for path in files if path.exists())
 
 
-def _told_apart(fits: list[Fit]) -> list[Fit]:
-    """Return fits with the options in which they differ in their names, where several have the same one."""
-    names = apart([each.name for each in fits], [each.labels for each in fits], whole=True)
-    return [replace(each, name=name) for each, name in zip(fits, names, strict=True)]
-
-
 def _fits(request: Request, draws: int) -> tuple[tuple[Path, ...], list[Fit]]:
     """Return the saved fits and their files; or those of a store's arms, made now, and no file."""
     if not request.store or request.fits:
         paths = tuple(answers.find_fits(request.fits, request.folder))
-        return paths, _told_apart([Fit.load(path) for path in paths])
+        return paths, answers.load_fits(paths)
     arms, _ = tablefiles.read_arms((), request.store, ())
     fitted = partial(equivalence.fit, bootstrap=draws) if draws else equivalence.fit
     made: list[Fit] = []

@@ -69,16 +69,14 @@ def equivalence_table(answers: Sequence[Answer]) -> Table:
     for found in answers:
         equivalence, real = found.equivalence, found.n_real_plus
         syn = equivalence.n_syn_plus
+        rate = "–"
         if isinstance(syn, Interval):
             rate = rates(Interval(*(part / real for part in (syn.estimate, syn.low, syn.high))))
-            worth = counts(syn)
-        else:
-            rate, worth = "–", f"not reachable; at best {percent(equivalence.saturation_accuracy)}"
         rows.append(
             (
                 number(equivalence.n_base),
                 f"{number(real)} ({times(real / equivalence.n_base)})",
-                worth,
+                found.cell,
                 rate,
                 percents(equivalence.accuracy),
                 equivalence.trust,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from mousterian.errors import InputError
 from mousterian.figures._rows import real_added, synthetic_added, typical
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.table import COUNTS
-from mousterian.store import DONE, FAILED, Store
+from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
 from mousterian.wording import answer, compares, counts, number, percent
 
 REAL_ONLY = "real images only"
@@ -81,11 +82,11 @@ def watch(request: Request, *, seconds: float, once: bool, as_json: bool) -> int
     if seconds <= 0:
         raise InputError(f"{seconds:g} seconds between looks; more than 0", where="--seconds")
     out = console()
-    planned = _planned(request.file, request.data_dir) if request.file else {}
+    trials = trials_of(request.file, request.data_dir) if request.file else None
     lively = out.is_terminal and not as_json and not once
     try:
         with Live(console=out, auto_refresh=False) if lively else nullcontext() as live:
-            for seen in _looks(request, planned, seconds, once):
+            for seen in _looks(Store(request.store), trials, seconds, once):
                 if as_json:
                     print(json.dumps(_told(seen), ensure_ascii=False), flush=True)  # noqa: T201
                 elif live:
@@ -102,11 +103,10 @@ def _print(out: Console, seen: Watched) -> None:
 
 
 def _looks(
-    request: Request, planned: Mapping[tuple[str, int], int], seconds: float, once: bool
+    store: Store, trials: Mapping[str, tuple[str, int]] | None, seconds: float, once: bool
 ) -> Iterator[Watched]:
-    """Yield what there is whenever it has changed; the grid's end ends it."""
-    store = Store(request.store)
-    trials = hashes(request.file, request.data_dir) if request.file else None
+    """Yield what there is of these trials, or of all, whenever it has changed; their end ends it."""
+    planned = Counter((trials or {}).values())
     last: Watched | None = None
     while True:
         status = {k: v for k, v in store.status().items() if trials is None or k in trials}
@@ -121,27 +121,19 @@ def _looks(
         time.sleep(seconds)
 
 
-def _trials(file: Path, data_dir: Path | None) -> list[Any]:
-    from mousterian import grid
-
-    return list(grid.read(file, None, data_dir)[0])
-
-
-def hashes(file: Path, data_dir: Path | None) -> set[str]:
-    """Return the hashes of a grid file's trials.
+def trials_of(file: Path, data_dir: Path | None) -> dict[str, tuple[str, int]]:
+    """Return the source of synthetic images and the base size of a grid file's trials, by hash.
 
     Raises:
         InputError: the grid file cannot be read.
     """
-    return {trial.key for trial in _trials(file, data_dir)}
+    from mousterian import grid
 
-
-def _planned(file: Path, data_dir: Path | None) -> dict[tuple[str, int], int]:
-    found: dict[tuple[str, int], int] = {}
-    for trial in _trials(file, data_dir):
+    found = {}
+    for trial in grid.read(file, None, data_dir)[0]:
         made_by = trial.generator
-        key = (_source(made_by.name, made_by.trained_on) if made_by else REAL_ONLY, int(trial.n_base))
-        found[key] = found.get(key, 0) + 1
+        source = _source(made_by.name, made_by.trained_on) if made_by else REAL_ONLY
+        found[trial.key] = (source, int(trial.n_base))
     return found
 
 
@@ -160,8 +152,7 @@ def progress(seen: Watched) -> list[dict[str, Any]]:
         {
             "added": key[0],
             "n_base": key[1],
-            "done": ended.get(key, []).count(DONE),
-            "failed": ended.get(key, []).count(FAILED),
+            **{status: ended.get(key, []).count(status) for status in STATUSES},
             "planned": seen.planned.get(key),
         }
         for key in sorted({*ended, *seen.planned})
@@ -208,9 +199,9 @@ def _by_base(counted: list[dict[str, Any]]) -> list[dict[str, str]]:
     empty = {name: "" for _, name in sorted(columns.items())}
     for each in counted:
         of = f" of {each['planned']}" if each["planned"] else ""
-        failed = f", {each['failed']} failed" if each["failed"] else ""
+        ill = "".join(f", {each[status]} {status}" for status in (DIVERGED, FAILED) if each[status])
         row = found.setdefault(each["added"], {"added": each["added"], **empty})
-        row[columns[each["n_base"]]] = f"{each['done']}{of}{failed}"
+        row[columns[each["n_base"]]] = f"{each[DONE]}{of}{ill}"
     return list(found.values())
 
 

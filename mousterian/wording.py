@@ -39,13 +39,17 @@ _NOTHING = "can be said yet: no trial adds synthetic images to a base."
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer at one base size: a sentence's words before the number, the number, and what follows it."""
+    """The answer at one base size: a sentence's words before the number, the number, and what follows it.
+
+    `cell` is what a table says in its place.
+    """
 
     equivalence: Equivalence
     n_real_plus: float
     lead: str
     number: str
     tail: str
+    cell: str = ""
 
     @property
     def text(self) -> str:
@@ -154,23 +158,11 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
     name = generator(fit.labels)
     source = f" from {name}" if name else ""
     if not compares(data):
-        return Answer(found, n_real_plus, at, "nothing", _NOTHING)
+        return Answer(found, n_real_plus, at, "nothing", _NOTHING, "nothing was tried")
     synthetic = found.n_syn_plus
     if not isinstance(synthetic, Interval):
-        if found.saturation_accuracy >= found.accuracy.estimate:
-            # The average gets there and most draws do not: to name an accuracy would contradict itself.
-            return Answer(
-                found, n_real_plus, at, "no number",
-                f"of synthetic images{source} can be told to be worth {real} ones: some number is in"
-                f" {percent(found.share_reachable, 0)} of the draws.",
-            )  # fmt: skip
-        harm = _harm(fit, n_base)
-        return Answer(
-            found, n_real_plus, at, "no number",
-            f"of synthetic images{source} is worth {real} ones: with them accuracy gets to"
-            f" {percent(found.saturation_accuracy)} at best, with the real ones to"
-            f" {percents(found.accuracy)}.{harm and f' {harm}'}",
-        )  # fmt: skip
+        tail, cell = _unreachable(fit, found, source, real)
+        return Answer(found, n_real_plus, at, "no number", tail, cell)
     lead, worth = f"{at} {real} images are worth", counts(synthetic)
     most = float(data.loc[data["n_base"] == n_base, "n_syn_plus"].max())
     # Where even the interval's lower end was never tried, what was tried is the firmer thing to say.
@@ -178,9 +170,34 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
         return Answer(
             found, n_real_plus, lead, f"more than {number(most)}",
             f"synthetic ones{source}, the most that were tried; extrapolated, {worth}.",
+            worth,
         )  # fmt: skip
     estimate, _, interval = worth.partition(" ")
-    return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.")
+    return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.", worth)
+
+
+def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[str, str]:
+    """Return what a sentence says after "no number", and what a table does."""
+    if found.saturation_accuracy >= found.accuracy.estimate:
+        # The average gets there and most draws do not: to name an accuracy would contradict itself.
+        share = percent(found.share_reachable, 0)
+        told = f"of synthetic images{source} can be told to be worth {real} ones"
+        return f"{told}: some number is in {share} of the draws.", f"not told; in {share} of the draws"
+    _, most = synthetic_tried(fit.data).get(found.n_base, (0.0, 0.0))
+    alone = fit.averaged.decline(found.n_base, most) if most else None
+    best = f"{percent(found.saturation_accuracy)} at best"
+    reached, cell = f"they bring accuracy to {best}", f"not reachable; {best}"
+    if alone is not None and alone.open:
+        reached = (
+            f"the {number(most)} that were tried bring accuracy to {percents(alone.last)},"
+            f" any number of them, by extrapolation, to {best}"
+        )
+        cell = f"{cell}, extrapolated"
+    harm = _harm(fit, found.n_base)
+    return (
+        f"of synthetic images{source} is worth {real} ones: {reached}, the real ones to"
+        f" {percents(found.accuracy)}.{harm and f' {harm}'}"
+    ), cell
 
 
 def limit(fit: Fit, n_base: float) -> str:

@@ -126,6 +126,24 @@ def test_the_command_takes_the_figures_options_and_tells_caption_and_numbers(
     assert {row["n_base"] for row in told["data"]} == {50_000}
 
 
+def test_several_arms_are_printed_beside_each_other_each_by_a_name_of_its_own(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arms = [ROOT / "fits" / f"mousterian-table-4-{name}.json" for name in ("sd2", "sd3")]
+    path = tmp_path / "arms.pdf"
+    asked_for = [str(arms[0]), "equivalence_curve", "--beside", str(arms[1]), "-o", str(path), "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(["figure", *asked_for])
+    assert ended.value.code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert path.read_bytes().startswith(b"%PDF")
+    names = [Fit.load(arm).name for arm in arms]
+    assert {row["arm"] for row in found["data"]} == set(names)
+    first = found["data"][0]
+    asked = Fit.load(arms[0]).equivalence(n_base=first["n_base"], n_real_plus=first["n_real_plus"])
+    assert first["n_syn_plus"] == pytest.approx(asked.n_syn_plus.estimate, rel=1e-6)
+
+
 @pytest.mark.parametrize(
     "name",
     [name for name, plugin in sorted(plugins.working("figures").items()) if "store" in plugin.options],
@@ -154,6 +172,9 @@ def test_figures_of_a_store_are_printed_from_it(
         (["contour_map", "--width", "duble"], "did you mean 'double'?"),
         (["contour_map", "--width", "90"], "90 inches is not between 2 and 20"),
         (["contour_map", "--option", "n_bas=5"], "did you mean 'n_base'?"),
+        (["contour_map", "--beside", str(TABLE_3)], "the figure 'contour_map' shows one arm"),
+        (["equivalence_curve", "--beside", "nowhere.json"], "nowhere.json"),
+        (["equivalence_curve", "--beside", str(TABLE_3)], "two of the fits have one name"),
     ],
 )
 def test_what_cannot_be_drawn_is_said(

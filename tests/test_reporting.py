@@ -184,7 +184,7 @@ def test_what_is_not_reachable_is_said_and_nothing_is_made_up() -> None:
     found = fitted(0.01, HOSTILE, "base").equivalence(n_base=200, n_real_plus=200)
     assert not found.reachable
     saturation = wording.percent(found.saturation_accuracy).replace("\N{NO-BREAK SPACE}", " ")
-    assert f"not reachable; at best {saturation}" in page().text
+    assert f"not reachable; {saturation} at best" in page().text
 
 
 def test_what_the_page_answers_from_is_the_fits_and_cannot_end_its_element() -> None:

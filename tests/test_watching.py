@@ -49,7 +49,7 @@ def watched(count: int = 0, **planned: int) -> Watched:
 def test_progress_counts_what_is_there_of_what_is_planned() -> None:
     seen = watched(12)
     [edm] = [each for each in watching.progress(seen) if (each["added"], each["n_base"]) == ("edm base", 50)]
-    assert edm == {"added": "edm base", "n_base": 50, "done": 3, "failed": 0, "planned": 9}
+    assert edm == {"added": "edm base", "n_base": 50, "done": 3, "diverged": 0, "failed": 0, "planned": 9}
     assert sum(each["done"] for each in watching.progress(seen)) == 12
 
 
@@ -60,6 +60,13 @@ def test_counts_are_shown_by_source_and_base() -> None:
         {"added": "edm base", "n_base 50": "3 of 9", "n_base 200": "3"},
         {"added": "real images only", "n_base 50": "3", "n_base 200": "3"},
     ]
+
+
+def test_trials_that_diverged_or_failed_are_counted_beside_those_done() -> None:
+    seen = watched(12)
+    seen.rows.loc[[0, 1], "status"] = ["diverged", "failed"]
+    shown = watching._by_base(watching.progress(seen))
+    assert shown[1]["n_base 50"] == "1, 1 diverged, 1 failed"
 
 
 def test_the_answer_so_far_is_the_fits_own_and_is_looked_back_at() -> None:

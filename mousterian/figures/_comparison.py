@@ -31,10 +31,13 @@ _LINES: tuple[tuple[float, tuple[float, ...]], ...] = (
 )
 # Letters that the drawing's width has room for in the legend, and those that a mark and its gaps take.
 _LETTERS, _MARK = 108, 7
+_PALE = 0.45
 
 
 def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
     """Draw the synthetic images that real ones are worth in each arm, one panel for each base size.
+
+    An arm is drawn at the base sizes that it was measured at, and paler where its answers lie beyond.
 
     Args:
         arms: names and fits.
@@ -45,8 +48,10 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
     arms = [(name, fit) for name, fit in arms if compares(fit.data)]
     if len(arms) < 2:
         raise InputError("fewer than two arms have synthetic images")
-    bases = _bases([fit for _, fit in arms])
-    data = pd.concat([_data(name, fit, base) for base in bases for name, fit in arms], ignore_index=True)
+    measured = {name: _rows.base_sizes(fit, most=100) for name, fit in arms}
+    bases = _bases(list(measured.values()))
+    parts = [_data(*arm, base) for base in bases for arm in arms if base in measured[arm[0]]]
+    data = pd.concat(parts, ignore_index=True)
     with style():
         canvas, axes = panels(len(bases))
         columns = min(len(bases), 3)
@@ -55,7 +60,8 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
         if len(found):
             axes[0].set_ylim(max(float(found.min()) / 2, 0.5), float(found.max()) * 2)
         for axis, base in zip(axes, bases, strict=True):
-            _draw_panel(axis, base, data[data["n_base"] == base], inches=WIDTH / columns - 0.55)
+            here = data[data["n_base"] == base]
+            _draw_panel(axis, base, here, list(measured), inches=WIDTH / columns - 0.55)
         for axis in axes[::columns]:
             axis.set_ylabel("Synthetic images of the same worth")
         axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
@@ -70,9 +76,8 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
     return Figure(svg, "The arms side by side", _caption(), _alt(data), data, places)
 
 
-def _bases(fits: Sequence[Fit]) -> list[float]:
+def _bases(each: Sequence[Sequence[float]]) -> list[float]:
     """Return base sizes that several arms have; all of them, at most six, where none is shared."""
-    each = [_rows.base_sizes(fit, most=100) for fit in fits]
     every = sorted(set(chain.from_iterable(each)))
     shared = [base for base in every if sum(base in bases for bases in each) > 1] or every
     kept = np.unique(np.linspace(0, len(shared) - 1, min(_rows.MOST_BASES, len(shared))).round().astype(int))
@@ -87,10 +92,10 @@ def _asked(base: float) -> Array:
     return base * np.geomspace(0.25, 2.0, _POINTS)
 
 
-def _draw_panel(axis: Axes, base: float, here: pd.DataFrame, *, inches: float) -> None:
+def _draw_panel(axis: Axes, base: float, here: pd.DataFrame, arms: Sequence[str], *, inches: float) -> None:
     axis.set_title(f"{number(base)} base images")
     axis.set_xscale("log")
-    for index, name in enumerate(here["arm"].unique()):
+    for index, name in enumerate(arms):
         _draw_arm(axis, here[here["arm"] == name], index)
     ends = _asked(base)[[0, _POINTS // 2, _POINTS - 1]]
     log_ticks(axis.xaxis, ends, inches=inches, unit=base)
@@ -102,10 +107,15 @@ def _draw_arm(axis: Axes, part: pd.DataFrame, index: int) -> None:
     bottom, top = axis.get_ylim()
     low, high = found["low"].clip(bottom / 10), found["high"].clip(upper=10 * top)
     axis.fill_between(found["n_real_plus"], low, high, color=colour, alpha=0.15, linewidth=0)
-    axis.plot(found["n_real_plus"], found["n_syn_plus"], color=colour, linestyle=line)
+    x, y = found["n_real_plus"], found["n_syn_plus"]
+    beyond = found["trust"] != "inside"
+    # Each of its points joined to its neighbours, which may lie inside.
+    joined = beyond | beyond.shift(1, fill_value=False) | beyond.shift(-1, fill_value=False)
+    axis.plot(x, y.where(joined), color=colour, linestyle=line, linewidth=1.2, alpha=_PALE)
+    axis.plot(x, y.where(~beyond), color=colour, linestyle=line)
     lost = part.loc[part["n_syn_plus"].isna(), "n_real_plus"]
     axis.plot(
-        lost, [top / 1.2 ** (1 + index)] * len(lost), linestyle="", marker="x", markersize=5, color=colour
+        lost, [top / 1.3 ** (1.2 + index)] * len(lost), linestyle="", marker="x", markersize=5, color=colour
     )
 
 
@@ -126,7 +136,8 @@ def _legend(names: Sequence[str]) -> list[Line2D]:
 def _caption() -> str:
     return (
         "How many synthetic images bring the same accuracy as a number of real ones, in each arm, with 95 % "
-        "bands: the lower, the more a synthetic image is worth. Crosses at the top: no number is enough."
+        "bands: the lower, the more a synthetic image is worth. Paler: beyond what the arm was measured at. "
+        "Crosses at the top: no number is enough."
     )
 
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from mousterian.figures import _rows
+from mousterian.figures import _comparison, _rows
 from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import INK, SERIES, WIDTH, Array, log_ticks, panels, style
 from mousterian.fitting.interval import Interval
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PLACE = 3  # in a report
 _COLOUR = SERIES[4]
 _POINTS = 9
+beside = _comparison.draw  # of several arms
 
 
 def draw(fit: Fit, *, most_panels: int = 6) -> Figure:

@@ -55,6 +55,11 @@ class Decline:
         """Whether more than are best were tried, and lose enough to be noticed whatever the draw."""
         return bool(self.count < self.tried and self.drop.low > 0 and self.drop.estimate >= NOTICED)
 
+    @property
+    def open(self) -> bool:
+        """Whether the best number lies past those that were tried, so that its accuracy is a guess."""
+        return self.count > self.tried and self.best - self.last.estimate >= NOTICED
+
 
 @dataclass(frozen=True)
 class Averaged:

@@ -190,7 +190,8 @@ class Averaged {
     const lost = this.every((i) => this.drawn(i, base, 0, count) - this.drawn(i, base, 0, tried));
     const drop = ofDraws(best - this.estimate(base, 0, tried), lost);
     const clear = count < tried && drop.low > 0 && drop.estimate >= NOTICED;
-    return {count, alone: reached[0], best, last: this.predict(base, 0, tried), clear};
+    const last = this.predict(base, 0, tried), open = count > tried && best - last.estimate >= NOTICED;
+    return {count, alone: reached[0], best, last, clear, open};
   }
 }
 

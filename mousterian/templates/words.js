@@ -88,6 +88,15 @@ function harm(fit, base) {
   return ` Beyond about ${about}, synthetic images alone do harm: accuracy falls from ${percent(found.best)} ${down}`;
 }
 
+// What synthetic images bring a base to: as far as was tried, and as far as the fit reaches.
+function atBest(fit, {n_base: base, saturation_accuracy: saturation}) {
+  const most = fit.sound[base]?.[1] ?? 0, alone = most ? fit.averaged.decline(base, most) : null;
+  const best = `${percent(saturation)} at best`;
+  if (!alone?.open) return `they bring accuracy to ${best}`;
+  return `the ${number(most)} that were tried bring accuracy to ${percents(alone.last)}, `
+    + `any number of them, by extrapolation, to ${best}`;
+}
+
 // An equivalence as [words before the number, the number, words after it].
 function forwardSentence(fit, found) {
   const at = `At ${number(found.n_base)} base images,`, real = `${number(found.n_real_plus)} more real`;
@@ -98,8 +107,8 @@ function forwardSentence(fit, found) {
       + ` is in ${share} of the draws.`];
   }
   if (syn === null) {
-    return [at, "no number", `of synthetic images${source} is worth ${real} ones: with them accuracy gets to `
-      + `${percent(found.saturation_accuracy)} at best, with the real ones to ${percents(found.accuracy)}.`
+    return [at, "no number", `of synthetic images${source} is worth ${real} ones: ${atBest(fit, found)}, `
+      + `the real ones to ${percents(found.accuracy)}.`
       + harm(fit, found.n_base)];
   }
   const lead = `${at} ${real} images are worth`, worth = counts(syn), most = fit.tried[found.n_base] ?? NaN;

@@ -16,6 +16,7 @@ def figure(
     width: str = "double",
     option: Sequence[str] = (),
     store: Path | None = None,
+    beside: Sequence[Path] = (),
     json: bool = False,
 ) -> int:
     """Write one figure of a fit as SVG, PDF or PNG, in the width of a paper's column.
@@ -35,16 +36,24 @@ def figure(
     store
         The store that the fit is of: for figures of its trials and pools, such as per_class_gains,
         pool_quality, feature_subspace and device_time.
+    beside
+        Another arm's saved fit, drawn beside this one (equivalence_curve); may be repeated.
     json
         Print title, caption, alternative text and the numbers drawn as JSON.
     """
     from mousterian import answers, printing
-    from mousterian.equivalence import Fit
 
     path = out or FIGURES / f"{name}.pdf"
     inches = printing.width_of(width)
+    first, *others = answers.load_fits([fit, *beside])
     drawn = printing.print_figure(
-        Fit.load(fit), name, path, width=inches, options=tuple(option), store=str(store or "")
+        first,
+        name,
+        path,
+        width=inches,
+        options=tuple(option),
+        store=str(store or ""),
+        beside=others,
     )
     if json:
         return answers.print_json(printing.told(drawn, path))
