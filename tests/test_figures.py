@@ -26,7 +26,7 @@ from mousterian.figures import (
     residuals,
     surface_weights,
 )
-from mousterian.figures._figure import Figure, spots, to_svg
+from mousterian.figures._figure import Figure, drawings, spots, to_svg
 from mousterian.figures._style import ROLES, SERIES, thinned
 from mousterian.planning import plan
 from mousterian.published.equations import audit
@@ -259,6 +259,24 @@ def test_equivalences_drawn_are_the_fits_own() -> None:
     last = drawn("equivalence_curve").data.query("n_base == 200").iloc[-1]
     found = fitted().equivalence(n_base=200, n_real_plus=last["n_real_plus"]).n_syn_plus
     assert (last["n_syn_plus"], last["low"], last["high"]) == (found.estimate, found.low, found.high)
+
+
+def test_side_by_side_an_arm_is_drawn_where_it_was_measured_and_paler_beyond_its_data() -> None:
+    rows = table(0.3)
+    narrow = fit(rows[rows["n_base"] == 200], surface="loglinear", bootstrap=40)
+    with drawings() as canvases:
+        figure = equivalence_curve.beside([("both", fitted()), ("one", narrow), ("low", fitted(0.3))])
+    assert set(figure.data.query("n_base == 200")["arm"]) == {"both", "one", "low"}
+    assert set(figure.data.query("n_base == 50")["arm"]) == {"both", "low"}
+    [panel] = [axes for axes in canvases[-1].axes if "200" in axes.get_title(loc="left")]
+    told = figure.data.query("n_base == 200 and arm == 'one'")
+    assert {"inside"} < set(told["trust"])
+    pale, full = [
+        line for line in panel.lines if line.get_color() == SERIES[1] and line.get_linestyle() != "None"
+    ]
+    assert pale.get_alpha() < 1
+    shown = np.isfinite(np.asarray(full.get_ydata(), dtype=float))
+    assert (shown == (told.dropna(subset="n_syn_plus")["trust"] == "inside").to_numpy()).all()
 
 
 def test_ratios_drawn_are_the_fits_own() -> None:
