@@ -53,7 +53,7 @@ def test_pages_follow_a_store_that_grows_until_the_grids_last_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request, store, pages = asked(tmp_path), Store(tmp_path / "store"), []
-    monkeypatch.setattr(watching, "hashes", lambda *_: {each["trial"] for each in ROWS})
+    monkeypatch.setattr(watching, "trials_of", lambda *_: {each["trial"]: ("edm base", 50) for each in ROWS})
     looks(
         monkeypatch,
         lambda: store.write_many(ROWS[:2]),  # too few for a fit
