@@ -112,7 +112,7 @@ def process() -> None:
           f"of a core {median(busy):.2f} s |")  # fmt: skip
 
 
-def coverage(grids: int, only: list[str]) -> None:
+def coverage(grids: range, only: list[str]) -> None:
     """95 % intervals of n_syn_plus on grids simulated from each surface, fitted with `auto`."""
     print("| truth | inside | near | extrapolated | below | above |\n|---|---|---|---|---|---|")
     base, real = (np.array(part, dtype=float) for part in zip(*[(n, r * n) for n, r in ASKED], strict=True))
@@ -121,7 +121,7 @@ def coverage(grids: int, only: list[str]) -> None:
         target = surface.accuracy(Points.of(base, real), theta)
         truth = bracket(lambda n, s=surface, t=theta: s.accuracy(Points.of(base, 0.0, n), t), target, 1e7)
         rows = []
-        for seed in range(grids):
+        for seed in grids:
             fit = mousterian.fit(grid(name, seed), bootstrap=200, seed=seed)
             estimate, draws = fit.averaged.synthetic_for(base, real)
             found = Interval.of_draws(estimate, draws)
@@ -213,13 +213,14 @@ def main() -> None:
     )
     parser.add_argument("what", choices=["speed", "process", "coverage", "lcdb"])
     parser.add_argument("--grids", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="of the grids")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--file", type=Path)
     parser.add_argument("--curves", type=int, default=300)
     given = parser.parse_args()
     warnings.simplefilter("error")
     if given.what == "coverage":
-        coverage(given.grids, given.only)
+        coverage(range(given.first, given.first + given.grids), given.only)
     elif given.what == "lcdb":
         lcdb(given.file, given.curves)
     else:

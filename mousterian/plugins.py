@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -61,6 +61,7 @@ class Plugin:
         has_check: it looks at what it would be asked to do before anything is made.
         place: where a figure stands among a report's; its file says `PLACE = 2.5`, and one that does not
             comes last.
+        has_beside: a figure that can show several arms in one drawing.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class Plugin:
     pretrained: bool = False
     has_check: bool = False
     place: float = math.inf
+    has_beside: bool = False
 
     @property
     def summary(self) -> str:
@@ -108,6 +110,10 @@ class Plugin:
         """
         if self.has_check:
             self._asked("check", proposal, options)
+
+    def beside(self, arms: Sequence[tuple[str, Any]]) -> Any:
+        """Return the figure that the plug-in's function `beside(arms)` draws of arms' names and fits."""
+        return self._asked("beside", arms, {})
 
     def _asked(self, function: str, about: object, options: Mapping[str, Any]) -> Any:
         """Call another function of the plug-in's file with those of the options that it asks for."""
@@ -178,8 +184,8 @@ def _read(kind: str, name: str, module: str, path: Path, function: str | None = 
     facts = _said(tree)
     pretrained, place = facts.get("PRETRAINED") is True, facts.get("PLACE")
     placed = place if isinstance(place, (int, float)) else math.inf
-    checks = "check" in functions
-    return Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained, checks, placed)
+    plugin = Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained)
+    return replace(plugin, has_check="check" in functions, place=placed, has_beside="beside" in functions)
 
 
 def _said(tree: ast.Module) -> dict[str, Any]:

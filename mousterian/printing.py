@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.figures._figure import Figure, drawings
 from mousterian.figures._style import style, thinned
 from mousterian.options import given_as_text
+from mousterian.plugins import Plugin
 from mousterian.store import write_atomically
 
 # Inches: a column and the whole width of the usual two-column styles (ICML's; others' are near).
@@ -39,7 +39,6 @@ _PANEL, _ROW, _AROUND = 2.0, 2.1, 0.85
 _TALLER = 1.7
 _INCH = 72.0
 _DPI = 300
-_SEVERAL = "equivalence_curve shows several"
 # What differs from run to run stays out of each format's metadata.
 _METADATA = {
     "svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
@@ -84,7 +83,7 @@ def print_figure(
         width: in inches; type stays as large as it is, panels that get too narrow go below each other.
         options: `KEY=VALUE`, the figure's own options.
         store: folder of the store, for figures of its trials and pools; "" for none.
-        beside: other arms' fits, for a figure that can show several: its module has a function `beside`.
+        beside: other arms' fits, for a figure that can show several: its file has a function `beside`.
 
     Returns:
         The figure, for its caption, alternative text and numbers.
@@ -100,17 +99,11 @@ def print_figure(
     if store and "store" not in plugin.options:
         raise InputError(f"the figure {name!r} takes nothing from a store", where=f"--store {store}")
     chosen = plugin.resolve(given | {"store": store} if store else given)
-    draw = plugin.load()
-    several = getattr(sys.modules[draw.__module__], "beside", None)
-    if beside and several is None:
-        raise InputError(f"the figure {name!r} shows one arm", where="--beside", hint=_SEVERAL)
-    if beside and given:
-        raise InputError(f"of several arms the figure {name!r} takes no options", where="--option")
     arms = [(each.name, each) for each in (fit, *beside)]
-    if len(dict(arms)) < len(arms):
-        raise InputError("two of the fits have one name and the same options", where="--beside")
+    if beside:
+        _refuse_beside(plugin, arms, chosen=bool(given))
     with drawings() as drawn:
-        figure: Figure = several(arms) if several and beside else draw(fit, **chosen)
+        figure: Figure = plugin.beside(arms) if beside else plugin.load()(fit, **chosen)
     if not drawn:
         raise InputError(f"the figure {name!r} is not drawn here and cannot be printed")
     with style():
@@ -120,6 +113,18 @@ def print_figure(
         _refit(drawn[-1], width)
         write_atomically(path, _content(drawn[-1], kind))
     return figure
+
+
+def _refuse_beside(plugin: Plugin, arms: Sequence[tuple[str, Fit]], *, chosen: bool) -> None:
+    """Refuse several arms where the figure shows one, was given options, or cannot tell them apart."""
+    if not plugin.has_beside:
+        able = sorted(name for name, each in plugins.working("figures").items() if each.has_beside)
+        hint = f"several: {', '.join(able)}"
+        raise InputError(f"the figure {plugin.name!r} shows one arm", where="--beside", hint=hint)
+    if chosen:
+        raise InputError(f"of several arms the figure {plugin.name!r} takes no options", where="--option")
+    if len(dict(arms)) < len(arms):
+        raise InputError("two of the fits have one name and the same options", where="--beside")
 
 
 def told(figure: Figure, path: Path) -> dict[str, Any]:

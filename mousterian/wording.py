@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mousterian import plugins
-from mousterian.fitting.averaged import NOTICED
+from mousterian.fitting.averaged import NOTICED, Decline
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import Points
 
@@ -183,13 +183,12 @@ def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[
         share = percent(found.share_reachable, 0)
         told = f"of synthetic images{source} can be told to be worth {real} ones"
         return f"{told}: some number is in {share} of the draws.", f"not told; in {share} of the draws"
-    _, most = synthetic_tried(fit.data).get(found.n_base, (0.0, 0.0))
-    alone = fit.averaged.decline(found.n_base, most) if most else None
+    alone = _alone(fit, found.n_base)
     best = f"{percent(found.saturation_accuracy)} at best"
     reached, cell = f"they bring accuracy to {best}", f"not reachable; {best}"
     if alone is not None and alone.open:
         reached = (
-            f"the {number(most)} that were tried bring accuracy to {percents(alone.last)},"
+            f"the {number(alone.tried)} that were tried bring accuracy to {percents(alone.last)},"
             f" any number of them, by extrapolation, to {best}"
         )
         cell = f"{cell}, extrapolated"
@@ -232,15 +231,20 @@ def synthetic_tried(data: pd.DataFrame) -> dict[float, tuple[float, float]]:
     }
 
 
+def _alone(fit: Fit, n_base: float) -> Decline | None:
+    """Return what synthetic images alone do to a base; None where none were tried on it."""
+    _, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
+    return fit.averaged.decline(n_base, most) if most else None
+
+
 def _harm(fit: Fit, n_base: float) -> str:
     """Return from where on synthetic images alone do harm and down to what; "" where that is not clear."""
-    least, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
-    found = fit.averaged.decline(n_base, most) if most else None
+    found = _alone(fit, n_base)
     if found is None or not found.clear:
         return ""
-    down = f"to {percents(found.last)} with {number(most)}, the most that were tried."
+    down = f"to {percents(found.last)} with {number(found.tried)}, the most that were tried."
     # What fewer than were ever tried do is the surfaces' guess.
-    if found.best - found.alone < NOTICED or found.count < least:
+    if found.best - found.alone < NOTICED or found.count < synthetic_tried(fit.data)[n_base][0]:
         said = "Synthetic images alone do harm: accuracy falls from"
         return f"{said} {percent(found.alone)} without them {down}"
     said = f"Beyond about {_about(found.count)}, synthetic images alone do harm: accuracy falls from"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PLACE = 3  # in a report
 _COLOUR = SERIES[4]
 _POINTS = 9
-beside = _comparison.draw  # of several arms
 
 
 def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
@@ -64,6 +63,11 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
     return Figure(
         svg, "Synthetic images worth a number of real ones", _caption(data), _alt(bases, data), data, places
     )
+
+
+def beside(arms: Sequence[tuple[str, Fit]]) -> Figure:
+    """Draw the curves of several arms, names and fits, in one drawing."""
+    return _comparison.draw(arms)
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:

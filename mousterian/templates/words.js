@@ -76,10 +76,17 @@ function toldApart({estimate, low, high}, write) {
   return `${middle} (${least.includes("−") ? `${least} to ${most}` : `${least}–${most}`})`;
 }
 
+// What synthetic images alone do to a base; null where none were tried on it.
+function alone(fit, base) {
+  const most = fit.sound[base]?.[1] ?? 0;
+  return most ? fit.averaged.decline(base, most) : null;
+}
+
 // From where on synthetic images alone do harm and down to what; "" where that is not clear.
 function harm(fit, base) {
-  const [least, most] = fit.sound[base] ?? [0, 0], found = most ? fit.averaged.decline(base, most) : null;
+  const found = alone(fit, base);
   if (!found?.clear) return "";
+  const [least, most] = fit.sound[base];
   const down = `to ${percents(found.last)} with ${number(most)}, the most that were tried.`;
   if (found.best - found.alone < NOTICED || found.count < least) {
     return ` Synthetic images alone do harm: accuracy falls from ${percent(found.alone)} without them ${down}`;
@@ -90,10 +97,9 @@ function harm(fit, base) {
 
 // What synthetic images bring a base to: as far as was tried, and as far as the fit reaches.
 function atBest(fit, {n_base: base, saturation_accuracy: saturation}) {
-  const most = fit.sound[base]?.[1] ?? 0, alone = most ? fit.averaged.decline(base, most) : null;
-  const best = `${percent(saturation)} at best`;
-  if (!alone?.open) return `they bring accuracy to ${best}`;
-  return `the ${number(most)} that were tried bring accuracy to ${percents(alone.last)}, `
+  const found = alone(fit, base), best = `${percent(saturation)} at best`;
+  if (!found?.open) return `they bring accuracy to ${best}`;
+  return `the ${number(fit.sound[base][1])} that were tried bring accuracy to ${percents(found.last)}, `
     + `any number of them, by extrapolation, to ${best}`;
 }
 
