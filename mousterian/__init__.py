@@ -9,11 +9,11 @@ __version__ = "0.1.0"
 __all__ = ["Fit", "fit"]
 
 if TYPE_CHECKING:
-    from mousterian.equivalence import Fit, fit
+    from mousterian.api import Fit, fit
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `mousterian --version` must not wait for pandas and scipy.
     if name in __all__:
-        return getattr(import_module("mousterian.equivalence"), name)
+        return getattr(import_module("mousterian.api"), name)
     raise AttributeError(f"module 'mousterian' has no attribute {name!r}")

@@ -12,9 +12,13 @@ from typing import Any
 
 from mousterian import equivalence, published
 from mousterian.console import console, table
-from mousterian.equivalence import Equivalence, Fit
+from mousterian.equivalence import Equivalence, Fit, marginal_rate
+from mousterian.equivalence import equivalence as equivalence_of
 from mousterian.errors import InputError, InputErrors
+from mousterian.fitting import saved as saved_fits
 from mousterian.fitting.arms import apart
+from mousterian.fitting.formula import nearest_formula
+from mousterian.fitting.ratio import improvement_ratio
 from mousterian.fitting.table import COUNTS
 from mousterian.planning import Plan
 from mousterian.published.equations import audit, comparable, typical_factor
@@ -69,7 +73,7 @@ def fit(arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: i
             continue
         # A store's columns may hold anything: no name from there leads out of the folder.
         path = out if single else out / f"{_UNSAFE.sub('_', name)}.json"
-        made.save(path)
+        saved_fits.write(made, path)
         saved.append((made, path))
     if refused and not saved:
         raise InputErrors(refused)
@@ -87,7 +91,7 @@ def show_fits(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
         out.rule(made.name, align="left")
         cells = made.data.groupby(["n_base", "n_real_plus", "n_syn_plus"]).ngroups
         out.print(f"{len(made.data)} trials in {cells} cells; surface {_weights(made)}", highlight=False)
-        formula = made.formula()
+        formula = nearest_formula(made)
         if formula:
             out.print(formula.text, style="bold", highlight=False, markup=False)
             off = math.exp(formula.rms_log_error)
@@ -126,7 +130,7 @@ def _typical(made: Fit) -> list[str]:
     """Return what as many real images again are worth, at each base size that has synthetic rows."""
     rows = made.data[(made.data["n_syn_plus"] > 0) & (made.data["n_base"] > 0)]
     bases = [float(base) for base in sorted(rows["n_base"].unique())]
-    return [sentence(made, made.equivalence(n_base=base, n_real_plus=base)) for base in bases]
+    return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in bases]
 
 
 def sentence(made: Fit, found: Equivalence) -> str:
@@ -154,7 +158,7 @@ def print_json(value: Any) -> int:
 
 def show_ratio(made: Fit, as_json: bool) -> int:
     """Print the improvement ratio at each measured ratio, from the trials and from the surface."""
-    rows = made.ratio().to_dict("records")
+    rows = improvement_ratio(made).to_dict("records")
     if as_json:
         return print_json(rows)
     if not rows:
@@ -170,7 +174,7 @@ def show_rate(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, a
     if not compares(made.data):
         raise InputError(_NOTHING, where=made.name)
     mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
-    rate, trust = made.marginal_rate(**mixture), made.measured.trust(**mixture)
+    rate, trust = marginal_rate(made, **mixture), made.measured.trust(**mixture)
     if as_json:
         return print_json({**mixture, "marginal_rate": rate.to_json(), "trust": trust})
     at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic"
@@ -199,20 +203,20 @@ def load_fits(paths: Sequence[Path]) -> list[Fit]:
     Raises:
         InputError: one is not there, or no fit.
     """
-    fits = [Fit.load(path) for path in paths]
+    fits = [saved_fits.read(path) for path in paths]
     names = apart([each.name for each in fits], [each.labels for each in fits], whole=True)
     return [replace(each, name=name) for each, name in zip(fits, names, strict=True)]
 
 
 def as_latex(made: Fit) -> str:
     """Return the equation in LaTeX; a comment that says why where there is none."""
-    formula = made.formula()
+    formula = nearest_formula(made)
     return formula.latex if formula else f"% {made.name}: {_no_equation(made)}"
 
 
 def as_python(made: Fit) -> str:
     """Return the equation as a Python function."""
-    formula = made.formula()
+    formula = nearest_formula(made)
     if formula is None:
         return f"# {made.name}: {_no_equation(made)}"
     c, log_g, log_h = (

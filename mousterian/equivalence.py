@@ -19,19 +19,14 @@ import pandas as pd
 
 from mousterian import published
 from mousterian.errors import InputError
-from mousterian.fitting import formula, ratio
 from mousterian.fitting.analysis import SurfaceFit, assemble
-from mousterian.fitting.arms import arms
 from mousterian.fitting.averaged import Averaged
-from mousterian.fitting.formula import Formula
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured import Measured, Trust, refuse_impossible
-from mousterian.fitting.surface import Array, Points
+from mousterian.fitting.surface import Points
 from mousterian.fitting.table import COUNTS, check, load
 
 _PUBLISHED = "published:"
-
-__all__ = ["Equivalence", "Fit", "Formula", "Interval", "SurfaceFit", "arms", "fit"]
 
 
 @dataclass(frozen=True)
@@ -75,9 +70,9 @@ class Equivalence:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fit:
-    """Surfaces fitted to one arm's table, weighted, with draws for intervals; answers every question.
+    """Surfaces fitted to one arm's table, weighted, with draws for intervals.
 
     Attributes:
         name: of the fit.
@@ -131,132 +126,67 @@ class Fit:
         parts = [np.reshape(part, shape) for part in (found.estimate, found.low, found.high)]
         return Interval(*(float(part) if not shape else part for part in parts))
 
-    def equivalence(
-        self, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None
-    ) -> Equivalence:
-        """Return the synthetic images that do what `n_real_plus` does, or the real ones for `n_syn_plus`.
 
-        Raises:
-            InputError: a count is negative, or not exactly one of the two is given.
-        """
-        given = n_real_plus if n_real_plus is not None else n_syn_plus
-        if given is None or (n_real_plus is not None and n_syn_plus is not None):
-            raise InputError("an equivalence needs n_real_plus or n_syn_plus, one of the two")
-        refuse_impossible(n_base=n_base, **{"n_real_plus" if n_syn_plus is None else "n_syn_plus": given})
-        return self._solved(float(n_base), [float(given)], forward=n_real_plus is not None)[0]
+def equivalence(
+    fit: Fit, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None
+) -> Equivalence:
+    """Return the synthetic images that do what `n_real_plus` does, or the real ones for `n_syn_plus`.
 
-    def equivalences(self, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
-        """Return the equivalence of each number of real images: many at once take little more than one."""
-        return self._solved(float(n_base), [float(count) for count in n_real_plus], forward=True)
+    Raises:
+        InputError: a count is negative, or not exactly one of the two is given.
+    """
+    given = n_real_plus if n_real_plus is not None else n_syn_plus
+    if given is None or (n_real_plus is not None and n_syn_plus is not None):
+        raise InputError("an equivalence needs n_real_plus or n_syn_plus, one of the two")
+    refuse_impossible(n_base=n_base, **{"n_real_plus" if n_syn_plus is None else "n_syn_plus": given})
+    return _solved(fit, float(n_base), [float(given)], forward=n_real_plus is not None)[0]
 
-    def _solved(self, n_base: float, given: Sequence[float], *, forward: bool) -> list[Equivalence]:
-        counts = np.array(given)
-        bases = np.full(len(counts), n_base)
-        estimate, draws = (self.averaged.synthetic_for if forward else self.averaged.real_for)(bases, counts)
-        accuracy = self.predict(bases, counts, 0) if forward else self.predict(bases, 0, counts)
-        saturation = self.averaged.saturation(n_base)
-        found = []
-        for i, count in enumerate(given):
-            share = float(np.isfinite(draws[:, i]).mean())
-            reachable = bool(np.isfinite(estimate[i])) and share >= 0.5
-            answer = Interval.of_draws(estimate[i], draws[:, i]) if reachable else None
-            real = count if forward else (answer.estimate if answer else math.inf)
-            syn = (answer.estimate if answer else 0.0) if forward else count
-            trust = self.measured.trust(n_base, real, syn)
-            found.append(
-                Equivalence(
-                    n_base=n_base,
-                    n_real_plus=count if forward else answer,
-                    n_syn_plus=answer if forward else count,
-                    reachable=reachable,
-                    accuracy=Interval(
-                        *(float(e[i]) for e in (accuracy.estimate, accuracy.low, accuracy.high))
-                    ),
-                    saturation_accuracy=saturation,
-                    # That no amount is enough says something about amounts beyond the measured ones.
-                    trust="near" if not reachable and trust == "inside" else trust,
-                    share_reachable=share,
-                )
+
+def equivalences(fit: Fit, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
+    """Return the equivalence of each number of real images: many at once take little more than one."""
+    return _solved(fit, float(n_base), [float(count) for count in n_real_plus], forward=True)
+
+
+def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -> list[Equivalence]:
+    counts = np.array(given)
+    bases = np.full(len(counts), n_base)
+    estimate, draws = (fit.averaged.synthetic_for if forward else fit.averaged.real_for)(bases, counts)
+    accuracy = fit.predict(bases, counts, 0) if forward else fit.predict(bases, 0, counts)
+    saturation = fit.averaged.saturation(n_base)
+    found = []
+    for i, count in enumerate(given):
+        share = float(np.isfinite(draws[:, i]).mean())
+        reachable = bool(np.isfinite(estimate[i])) and share >= 0.5
+        answer = Interval.of_draws(estimate[i], draws[:, i]) if reachable else None
+        real = count if forward else (answer.estimate if answer else math.inf)
+        syn = (answer.estimate if answer else 0.0) if forward else count
+        trust = fit.measured.trust(n_base, real, syn)
+        found.append(
+            Equivalence(
+                n_base=n_base,
+                n_real_plus=count if forward else answer,
+                n_syn_plus=answer if forward else count,
+                reachable=reachable,
+                accuracy=Interval(*(float(e[i]) for e in (accuracy.estimate, accuracy.low, accuracy.high))),
+                saturation_accuracy=saturation,
+                # That no amount is enough says something about amounts beyond the measured ones.
+                trust="near" if not reachable and trust == "inside" else trust,
+                share_reachable=share,
             )
-        return found
-
-    def marginal_rate(self, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
-        """Return the synthetic images worth one more real image at this mixture; inf where none are."""
-        refuse_impossible(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
-        base, real, syn = float(n_base), float(n_real_plus), float(n_syn_plus)
-        estimate, draws = self.averaged.reaching(
-            Points.of([base], real + 1.0, syn),
-            lambda count: Points.of(base, real, syn + count),
-            self.averaged.most_synthetic,
         )
-        return Interval.of_draws(estimate[0], draws[:, 0])
+    return found
 
-    def formula(self) -> Formula | None:
-        """Return the papers' formula nearest to this fit; None where synthetic images reach too little."""
-        return self._formula
 
-    @cached_property
-    def _formula(self) -> Formula | None:
-        rows = self.data[~self.data["outlier"]]
-        with_syn = rows[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0)]
-        if with_syn.empty:
-            return None
-        largest_real = float((rows["n_base"] + rows["n_real_plus"]).max())
-        bases = np.unique(with_syn["n_base"].to_numpy(dtype=float))
-        return formula.project(self.averaged, bases, largest_real, float(with_syn["n_syn_plus"].max()))
-
-    def ratio(self) -> pd.DataFrame:
-        """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
-
-        Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
-        from differences paired by seed. Source "surface": at every measured r.
-        """
-        found = list(ratio.from_trials(self.data, self._noise()))
-        rows = self.data[~self.data["outlier"] & (self.data["n_syn_plus"] > 0) & (self.data["n_base"] > 0)]
-        if not rows.empty:
-            ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
-            bases = np.unique(rows["n_base"].to_numpy(dtype=float))
-            found += ratio.from_surface(self.averaged, bases, ratios)
-        return pd.DataFrame(found, columns=list(ratio.COLUMNS))
-
-    def _noise(self) -> Array:
-        total = self.data["total"].to_numpy(dtype=float)
-        accuracy = self.data["accuracy"].to_numpy(dtype=float)
-        return np.asarray(accuracy * (1 - accuracy) / total)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fit as JSON; `Fit.from_json` reads it back and answers the same."""
-        from mousterian.fitting import saved
-
-        return saved.to_json(self)
-
-    @staticmethod
-    def from_json(found: Mapping[str, Any]) -> Fit:
-        """Return the fit that `to_json` wrote.
-
-        Raises:
-            InputError: it is not a fit, or one of a newer kind.
-        """
-        from mousterian.fitting import saved
-
-        return Fit(**saved.from_json(found))
-
-    def save(self, path: Path | str) -> None:
-        """Write the fit to a JSON file, whole or not at all."""
-        from mousterian.fitting import saved
-
-        saved.write(self, Path(path))
-
-    @staticmethod
-    def load(path: Path | str) -> Fit:
-        """Read a fit from a JSON file.
-
-        Raises:
-            InputError: there is no such file, or it is not a fit.
-        """
-        from mousterian.fitting import saved
-
-        return Fit(**saved.read(Path(path)))
+def marginal_rate(fit: Fit, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
+    """Return the synthetic images worth one more real image at this mixture; inf where none are."""
+    refuse_impossible(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+    base, real, syn = float(n_base), float(n_real_plus), float(n_syn_plus)
+    estimate, draws = fit.averaged.reaching(
+        Points.of([base], real + 1.0, syn),
+        lambda count: Points.of(base, real, syn + count),
+        fit.averaged.most_synthetic,
+    )
+    return Interval.of_draws(estimate[0], draws[:, 0])
 
 
 def fit(

@@ -13,8 +13,9 @@ from markupsafe import Markup
 from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.figures._rows import base_sizes, real_added, typical
-from mousterian.fitting.formula import LEAST_LOG_H
+from mousterian.fitting.formula import LEAST_LOG_H, Formula, nearest_formula
 from mousterian.fitting.interval import Interval
+from mousterian.fitting.ratio import improvement_ratio
 from mousterian.report_answers import formulas
 from mousterian.report_store import DEVICE_TIME, stored_facts
 from mousterian.report_tables import (
@@ -42,7 +43,7 @@ from mousterian.wording import (
 )
 
 if TYPE_CHECKING:
-    from mousterian.equivalence import Fit, Formula
+    from mousterian.equivalence import Fit
     from mousterian.figures._figure import Figure
     from mousterian.plugins import Plugin
 
@@ -79,7 +80,7 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
     # Nor where real images alone were measured at one size: what more of them do is made up by the surfaces.
     told = synthetic and any(len(real_added(fit.data, base)) for base in base_sizes(fit))
     answers = [answer(fit, *point) for point in points_of(fit)] if told else []
-    formula = fit.formula() if told else None
+    formula = nearest_formula(fit) if told else None
     first = first if told or not synthetic else _of_one_size(fit, first)
     return {
         "anchor": anchor,
@@ -99,7 +100,7 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
         **_figures(fit, anchor, sources),
         "equivalences": answers,
         "equivalence_table": equivalence_table(answers) if told else None,
-        "ratio_table": ratio_table(fit.ratio()),
+        "ratio_table": ratio_table(improvement_ratio(fit)),
         "surface_table": surface_table(fit.surfaces),
         "surfaces": [(surface, parameter_table(surface)) for surface in fit.surfaces],
         "noise_table": noise_table(fit.components),

@@ -28,8 +28,10 @@ from mousterian.wording import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mousterian.equivalence import Fit, Formula, SurfaceFit
+    from mousterian.equivalence import Fit
     from mousterian.figures._figure import Figure
+    from mousterian.fitting.analysis import SurfaceFit
+    from mousterian.fitting.formula import Formula
 
 # Real additions shown for each base size at most.
 _MOST_ADDED = 6

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mousterian import equivalence, published
+from mousterian import published
 from mousterian.errors import InputError, unknown_name
+from mousterian.fitting.arms import arms
 from mousterian.fitting.table import load, renamed
 from mousterian.store import DIVERGED, FAILED, Store
 
@@ -52,9 +53,9 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
         trials = frame.drop_duplicates("trial") if "trial" in frame else frame
         for status in left_out if "status" in frame else ():
             left_out[status] += int((trials["status"] == status).sum())
-        arms = equivalence.arms(frame).items()
-        plain = len(arms) == 1 and "dataset" not in frame
-        found += [Arm(path.stem if plain else name, labels, rows, source) for name, (labels, rows) in arms]
+        split = arms(frame).items()
+        plain = len(split) == 1 and "dataset" not in frame
+        found += [Arm(path.stem if plain else name, labels, rows, source) for name, (labels, rows) in split]
     if not found:
         raise InputError(
             "no finished trial here: all have failed or diverged", where=str(store), hint="see their `error`"

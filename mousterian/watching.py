@@ -19,9 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mousterian.console import console, table
-from mousterian.equivalence import Equivalence, Fit, arms, fit
+from mousterian.equivalence import Equivalence, Fit, equivalence, fit
 from mousterian.errors import InputError
 from mousterian.figures._rows import real_added, synthetic_added, typical
+from mousterian.fitting.arms import arms
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.table import COUNTS
 from mousterian.store import DIVERGED, DONE, FAILED, STATUSES, Store
@@ -231,7 +232,7 @@ def _answers(seen: Watched) -> Iterator[tuple[str, Fit | str, list[tuple[int, Eq
         for size in sizes:
             then = _fitted(seen, name, labels, in_order.head(size))
             if isinstance(then, Fit) and compares(then.data):
-                history.append((size, then.equivalence(n_base=point[0], n_real_plus=point[1])))
+                history.append((size, equivalence(then, n_base=point[0], n_real_plus=point[1])))
         yield name, current, history
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mousterian import plugins
+from mousterian.equivalence import equivalence
 from mousterian.fitting.averaged import NOTICED, Decline
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import Points
@@ -152,7 +153,7 @@ def compares(data: pd.DataFrame) -> bool:
 
 def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
     """Return the equivalence at one point as a sentence."""
-    found = fit.equivalence(n_base=n_base, n_real_plus=n_real_plus)
+    found = equivalence(fit, n_base=n_base, n_real_plus=n_real_plus)
     data = fit.data
     at, real = f"At {number(n_base)} base images,", f"{number(n_real_plus)} more real"
     name = generator(fit.labels)

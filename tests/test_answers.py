@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from simulated import table
 
-from mousterian.equivalence import Fit
+from mousterian.api import Fit
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from simulated import table
 
 from mousterian import grid
-from mousterian.equivalence import Fit
+from mousterian.api import Fit
 from mousterian.store import Store
 
 # As a store keeps them: options, and the filters among them.

@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 
 from mousterian import answers, planning
-from mousterian.equivalence import Fit
+from mousterian.api import Fit
 from mousterian.reporting import About, write_report
 from mousterian.store import write_atomically
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import mousterian
-from mousterian.equivalence import arms
 from mousterian.errors import InputError
 from mousterian.fitting import surface as surfaces
+from mousterian.fitting.arms import arms
 from mousterian.fitting.averaged import bracket
 from mousterian.fitting.surface import Points
 

@@ -13,7 +13,7 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from mousterian import plugins, wording
-from mousterian.equivalence import Fit, fit
+from mousterian.api import Fit, fit
 from mousterian.errors import InputError
 from mousterian.figures import (
     _rows,

@@ -11,7 +11,7 @@ import pytest
 from test_store_figures import row
 
 from mousterian import plugins, publishing, watching
-from mousterian.equivalence import fit
+from mousterian.api import fit
 from mousterian.errors import InputError
 from mousterian.publishing import Followed, Request
 from mousterian.store import Store

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mousterian import plugins, printing
 from mousterian.__main__ import main
-from mousterian.equivalence import Fit
+from mousterian.api import Fit
 from mousterian.errors import InputError
 from mousterian.figures._figure import Figure, drawings
 from mousterian.figures._style import style

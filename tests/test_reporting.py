@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from mousterian import javascript, wording
-from mousterian.equivalence import Fit, fit
+from mousterian.api import Fit, fit
 from mousterian.errors import InputError
 from mousterian.fitting import surface
 from mousterian.reporting import About, render, write_report

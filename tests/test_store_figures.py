@@ -13,9 +13,10 @@ import pytest
 
 from mousterian import plugins
 from mousterian.__main__ import main
-from mousterian.equivalence import Fit, arms, fit
+from mousterian.api import Fit, fit
 from mousterian.errors import InputError
 from mousterian.figures import device_time, per_class_gains, pool_quality
+from mousterian.fitting.arms import arms
 from mousterian.qualityfiles import QualityTable
 from mousterian.reporting import About, render
 from mousterian.schema import COLUMNS

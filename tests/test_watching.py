@@ -14,7 +14,7 @@ import pytest
 from conftest import TINY_GRID
 
 from mousterian import watching
-from mousterian.equivalence import fit
+from mousterian.api import fit
 from mousterian.errors import InputError
 from mousterian.store import Store
 from mousterian.watching import Request, Watched

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from mousterian import wording
-from mousterian.equivalence import Fit, Interval, fit
+from mousterian.api import Fit, Interval, fit
 
 
 @pytest.mark.parametrize(

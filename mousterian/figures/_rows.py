@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mousterian.equivalence import equivalences
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 from mousterian.wording import compares
@@ -89,7 +90,7 @@ def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.Dat
     """
     rows = []
     asked = list(n_real_plus)
-    for real, found in zip(asked, fit.equivalences(n_base=n_base, n_real_plus=asked), strict=True):
+    for real, found in zip(asked, equivalences(fit, n_base=n_base, n_real_plus=asked), strict=True):
         syn = found.n_syn_plus
         ends = (syn.estimate, syn.low, syn.high) if isinstance(syn, Interval) else (np.nan, np.nan, np.nan)
         rows.append((n_base, real, *ends, found.trust))

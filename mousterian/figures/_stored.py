@@ -6,8 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mousterian.equivalence import arms
 from mousterian.errors import InputError
+from mousterian.fitting.arms import arms
 from mousterian.store import Store
 
 if TYPE_CHECKING:

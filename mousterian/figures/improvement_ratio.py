@@ -16,6 +16,7 @@ from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._style import INK, MUTED, PAPER, SERIES, WIDTH, log_ticks, panels, style
 from mousterian.fitting.interval import Interval
+from mousterian.fitting.ratio import improvement_ratio
 from mousterian.wording import number, ratios, signed, times
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
     """
     _rows.require_synthetic(fit)
     bases = _rows.base_sizes(fit, most=most_panels)
-    ratio = fit.ratio()
+    ratio = improvement_ratio(fit)
     data = ratio[ratio["n_base"].isin(bases) & np.isfinite(ratio["ratio"])].reset_index(drop=True)
     if data.empty:
         raise InputError("the fit gives no improvement ratio: nowhere do real images change accuracy")

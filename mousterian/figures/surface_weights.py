@@ -16,7 +16,8 @@ from mousterian.figures._style import INK, MUTED, PAPER, RULE, SERIES, WIDTH, st
 from mousterian.wording import percent, signed
 
 if TYPE_CHECKING:
-    from mousterian.equivalence import Fit, SurfaceFit
+    from mousterian.equivalence import Fit
+    from mousterian.fitting.analysis import SurfaceFit
 
 PLACE = 7  # in a report
 _COLUMNS = ["surface", "weight", "held_out", "largest_real", "largest_synthetic"]

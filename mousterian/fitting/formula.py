@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mousterian.equivalence import Fit
 from mousterian.fitting.averaged import Averaged
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.least_squares import Model, minimise
@@ -66,6 +68,27 @@ class Formula:
             "rms_log_error": rounded(self.rms_log_error),
             "domain": {name: [rounded(end) for end in ends] for name, ends in self.domain.items()},
         }
+
+
+# Projecting takes a second, and a fit never changes.
+_projected: WeakKeyDictionary[Fit, Formula | None] = WeakKeyDictionary()
+
+
+def nearest_formula(fit: Fit) -> Formula | None:
+    """Return the papers' formula nearest to a fit; None where synthetic images reach too little."""
+    if fit not in _projected:
+        _projected[fit] = _of_rows(fit)
+    return _projected[fit]
+
+
+def _of_rows(fit: Fit) -> Formula | None:
+    rows = fit.data[~fit.data["outlier"]]
+    with_syn = rows[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0)]
+    if with_syn.empty:
+        return None
+    largest_real = float((rows["n_base"] + rows["n_real_plus"]).max())
+    bases = np.unique(with_syn["n_base"].to_numpy(dtype=float))
+    return project(fit.averaged, bases, largest_real, float(with_syn["n_syn_plus"].max()))
 
 
 def project(averaged: Averaged, bases: Array, largest_real: float, largest_syn: float) -> Formula | None:

@@ -10,11 +10,33 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from mousterian.equivalence import Fit
 from mousterian.fitting.averaged import Averaged
 from mousterian.fitting.interval import LEVEL, Interval, rounded
 from mousterian.fitting.surface import Array, Points
 
 COLUMNS = ("n_base", "r", "ratio", "low", "high", "source")
+
+
+def improvement_ratio(fit: Fit) -> pd.DataFrame:
+    """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+
+    Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
+    from differences paired by seed. Source "surface": at every measured r.
+    """
+    found = list(from_trials(fit.data, _noise(fit.data)))
+    rows = fit.data[~fit.data["outlier"] & (fit.data["n_syn_plus"] > 0) & (fit.data["n_base"] > 0)]
+    if not rows.empty:
+        ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
+        bases = np.unique(rows["n_base"].to_numpy(dtype=float))
+        found += from_surface(fit.averaged, bases, ratios)
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _noise(data: pd.DataFrame) -> Array:
+    """Return the binomial variance of each row's accuracy, (R,)."""
+    accuracy, total = (data[name].to_numpy(dtype=float) for name in ("accuracy", "total"))
+    return np.asarray(accuracy * (1 - accuracy) / total)
 
 
 def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
@@ -59,10 +81,10 @@ def _fieller(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -
         shared = variances[0]
         covariance = np.array([[variances[1] + shared, shared], [shared, variances[2] + shared]])
         quantile = float(ndtri((1 + LEVEL) / 2))
-    ratio = float(mean[0] / mean[1]) if mean[1] else math.nan
+    of_means = float(mean[0] / mean[1]) if mean[1] else math.nan
     if np.isnan(covariance).any():
-        return ratio, math.nan, math.nan
-    return ratio, *fieller(mean, covariance, quantile)
+        return of_means, math.nan, math.nan
+    return of_means, *fieller(mean, covariance, quantile)
 
 
 def fieller(mean: Array, covariance: Array, quantile: float) -> tuple[float, float]:
@@ -109,11 +131,11 @@ def from_surface(averaged: Averaged, bases: Array, ratios: Array) -> Iterator[di
         )
         estimate, draws = _ratios(averaged.estimate(points)[None]), _ratios(drawn)
         found = Interval.of_draws(estimate[0], draws)
-        for i, ratio in enumerate(ratios):
+        for i, added in enumerate(ratios):
             yield dict(
                 zip(
                     COLUMNS,
-                    (base, ratio, found.estimate[i], found.low[i], found.high[i], "surface"),
+                    (base, added, found.estimate[i], found.low[i], found.high[i], "surface"),
                     strict=True,
                 )
             )

@@ -6,29 +6,30 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from mousterian.equivalence import Fit
 from mousterian.errors import InputError
-from mousterian.fitting import ratio
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.analysis import SurfaceFit
 from mousterian.fitting.averaged import Averaged, Member
 from mousterian.fitting.beyond import Beyond
+from mousterian.fitting.formula import nearest_formula
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured import Measured
-
-if TYPE_CHECKING:
-    from mousterian.equivalence import Fit
+from mousterian.fitting.ratio import improvement_ratio
+from mousterian.fitting.ratio import to_json as ratio_json
+from mousterian.store import write_atomically
 
 FORMAT, VERSION = "mousterian fit", 1
 
 
 def to_json(fit: Fit) -> dict[str, Any]:
     """Return a fit's JSON; the keys before `data` are the stable, documented ones."""
-    formula = fit.formula()
+    equation = nearest_formula(fit)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -41,8 +42,8 @@ def to_json(fit: Fit) -> dict[str, Any]:
             {**{name: rounded(value) for name, value in row.items()}, "z": rounded(z), "reason": reason}
             for row, z, reason in fit.outliers
         ],
-        "equivalence": formula.to_json() if formula else None,
-        "ratio": ratio.to_json(fit.ratio()),
+        "equivalence": equation.to_json() if equation else None,
+        "ratio": ratio_json(improvement_ratio(fit)),
         "components": {name: rounded(value) for name, value in fit.components.items()},
         "warnings": list(fit.warnings),
         "data": {name: [_plain(value) for value in fit.data[name].tolist()] for name in fit.data},
@@ -104,8 +105,12 @@ def _surface_json(found: SurfaceFit) -> dict[str, Any]:
     }
 
 
-def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parts of the `Fit` that `to_json` wrote."""
+def from_json(found: Mapping[str, Any]) -> Fit:
+    """Return the fit that `to_json` wrote.
+
+    Raises:
+        InputError: it is not a fit, or one of a newer kind.
+    """
     if not isinstance(found, Mapping) or found.get("format") != FORMAT:
         raise InputError("this is not a saved fit", hint="`mousterian fit TABLE --out FILE` writes one")
     if found["version"] > VERSION:
@@ -124,16 +129,16 @@ def from_json(found: Mapping[str, Any]) -> dict[str, Any]:
     data = pd.DataFrame(found["data"]).astype(types)
     reach = found["reach"]
     beyond = _beyond(found["beyond"], data) if found["beyond"] else None
-    return {
-        "name": found["name"],
-        "labels": found["labels"],
-        "data": data,
-        "surfaces": tuple(_surface_fit(each) for each in found["surfaces"]),
-        "components": {name: _number(value) for name, value in found["components"].items()},
-        "warnings": tuple(found["warnings"]),
-        "settings": found["settings"],
-        "averaged": Averaged(members, reach["n_syn_plus"], reach["n_real_plus"], beyond),
-    }
+    return Fit(
+        name=found["name"],
+        labels=found["labels"],
+        data=data,
+        surfaces=tuple(_surface_fit(each) for each in found["surfaces"]),
+        components={name: _number(value) for name, value in found["components"].items()},
+        warnings=tuple(found["warnings"]),
+        settings=found["settings"],
+        averaged=Averaged(members, reach["n_syn_plus"], reach["n_real_plus"], beyond),
+    )
 
 
 def _refuse_other_formulas(found: Mapping[str, Any]) -> None:
@@ -168,8 +173,6 @@ def _number(value: float | None) -> float:
 
 def write(fit: Fit, path: Path) -> None:
     """Write a fit to a file, whole or not at all."""
-    from mousterian.store import write_atomically
-
     # A line for each top-level key: short, and yet a person can look into the file.
     lines = [
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
@@ -178,8 +181,12 @@ def write(fit: Fit, path: Path) -> None:
     write_atomically(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
-def read(path: Path) -> dict[str, Any]:
-    """Return the parts of the fit in a file."""
+def read(path: Path) -> Fit:
+    """Read a fit from a JSON file.
+
+    Raises:
+        InputError: there is no such file, or it is not a fit.
+    """
     try:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from mousterian.equivalence import equivalence
 from mousterian.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def audit(fit: Fit, against: str) -> pd.DataFrame:
     data = fit.data[~fit.data["outlier"] & (fit.data["n_syn_plus"] > 0) & (fit.data["n_base"] > 0)]
     found = []
     for base, syn in data[["n_base", "n_syn_plus"]].drop_duplicates().itertuples(index=False):
-        answer = fit.equivalence(n_base=base, n_syn_plus=syn)
+        answer = equivalence(fit, n_base=base, n_syn_plus=syn)
         worth = answer.n_real_plus
         if worth is None or isinstance(worth, float):
             continue

@@ -18,6 +18,6 @@ def audit(fit: Path, *, against: str, json: bool = False) -> int:
         Print as JSON.
     """
     from mousterian import answers
-    from mousterian.equivalence import Fit
+    from mousterian.fitting import saved
 
-    return answers.show_audit(Fit.load(fit), against, json)
+    return answers.show_audit(saved.read(fit), against, json)

@@ -29,10 +29,11 @@ def equivalence(
         Print as JSON.
     """
     from mousterian import answers
-    from mousterian.equivalence import Fit
+    from mousterian.equivalence import equivalence as equivalence_of
+    from mousterian.fitting import saved
 
-    loaded = Fit.load(fit)
-    found = loaded.equivalence(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+    loaded = saved.read(fit)
+    found = equivalence_of(loaded, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
     if json:
         return answers.print_json(found.to_json())
     print(answers.sentence(loaded, found))

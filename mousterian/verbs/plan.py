@@ -38,10 +38,10 @@ def plan(
         Print as JSON, with all mixtures that just reach the target.
     """
     from mousterian import answers, planning
-    from mousterian.equivalence import Fit
+    from mousterian.fitting import saved
 
     made = planning.plan(
-        Fit.load(fit),
+        saved.read(fit),
         n_base=n_base,
         target_accuracy=target_accuracy,
         real_cost=real_cost,

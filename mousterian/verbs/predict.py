@@ -24,9 +24,9 @@ def predict(
         Print as JSON.
     """
     from mousterian import answers, wording
-    from mousterian.equivalence import Fit
+    from mousterian.fitting import saved
 
-    loaded = Fit.load(fit)
+    loaded = saved.read(fit)
     found = loaded.predict(n_base, n_real_plus, n_syn_plus)
     trust = loaded.measured.trust(n_base, n_real_plus, n_syn_plus)
     if json:

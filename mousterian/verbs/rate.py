@@ -24,7 +24,7 @@ def rate(
         Print as JSON.
     """
     from mousterian import answers
-    from mousterian.equivalence import Fit
+    from mousterian.fitting import saved
 
-    loaded = Fit.load(fit)
+    loaded = saved.read(fit)
     return answers.show_rate(loaded, n_base, n_real_plus, n_syn_plus, json)

@@ -16,6 +16,6 @@ def ratio(fit: Path, *, json: bool = False) -> int:
         Print as JSON.
     """
     from mousterian import answers
-    from mousterian.equivalence import Fit
+    from mousterian.fitting import saved
 
-    return answers.show_ratio(Fit.load(fit), json)
+    return answers.show_ratio(saved.read(fit), json)

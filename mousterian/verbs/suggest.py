@@ -20,10 +20,10 @@ def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"
         Print the cells as JSON and write nothing.
     """
     from mousterian import answers, planning, suggestion
-    from mousterian.equivalence import Fit
+    from mousterian.fitting import saved
     from mousterian.store import write_atomically
 
-    loaded = Fit.load(fit)
+    loaded = saved.read(fit)
     cells = planning.suggest(loaded, trials=trials)
     if json:
         return answers.print_json(cells.to_dict("records"))

@@ -1,0 +1,120 @@
+"""What users import: a table of accuracies -> how many synthetic images a real one is worth, with intervals.
+
+fit = mousterian.fit("results.csv")
+fit.equivalence(n_base=5000, n_real_plus=2500).n_syn_plus      # Interval(estimate, low, high)
+fit.formula().text                                             # the papers' Eq. 1, with these numbers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mousterian import equivalence as answers
+from mousterian.equivalence import Equivalence
+from mousterian.fitting import formula as formulas
+from mousterian.fitting import ratio as ratios
+from mousterian.fitting import saved
+from mousterian.fitting.formula import Formula
+from mousterian.fitting.interval import Interval
+
+
+@dataclass(frozen=True, eq=False)
+class Fit(answers.Fit):
+    """A fit that answers: its equivalences, its formula and its improvement ratios are its methods.
+
+    The attributes are those of the fit (`mousterian.fitting`).
+    """
+
+    def equivalence(
+        self, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None
+    ) -> Equivalence:
+        """Return the synthetic images that do what `n_real_plus` does, or the real ones for `n_syn_plus`.
+
+        Raises:
+            InputError: a count is negative, or not exactly one of the two is given.
+        """
+        return answers.equivalence(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+
+    def equivalences(self, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
+        """Return the equivalence of each number of real images: many at once take little more than one."""
+        return answers.equivalences(self, n_base=n_base, n_real_plus=n_real_plus)
+
+    def marginal_rate(self, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
+        """Return the synthetic images worth one more real image at this mixture; inf where none are."""
+        return answers.marginal_rate(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+
+    def formula(self) -> Formula | None:
+        """Return the papers' formula nearest to this fit; None where synthetic images reach too little."""
+        return formulas.nearest_formula(self)
+
+    def ratio(self) -> pd.DataFrame:
+        """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+
+        Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
+        from differences paired by seed. Source "surface": at every measured r.
+        """
+        return ratios.improvement_ratio(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fit as JSON; `Fit.from_json` reads it back and answers the same."""
+        return saved.to_json(self)
+
+    @staticmethod
+    def from_json(found: Mapping[str, Any]) -> Fit:
+        """Return the fit that `to_json` wrote.
+
+        Raises:
+            InputError: it is not a fit, or one of a newer kind.
+        """
+        return _answering(saved.from_json(found))
+
+    def save(self, path: Path | str) -> None:
+        """Write the fit to a JSON file, whole or not at all."""
+        saved.write(self, Path(path))
+
+    @staticmethod
+    def load(path: Path | str) -> Fit:
+        """Read a fit from a JSON file.
+
+        Raises:
+            InputError: there is no such file, or it is not a fit.
+        """
+        return _answering(saved.read(Path(path)))
+
+
+def _answering(made: answers.Fit) -> Fit:
+    return Fit(**{each.name: getattr(made, each.name) for each in fields(made)})
+
+
+def fit(
+    table: pd.DataFrame | Path | str,
+    *,
+    surface: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    name: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> Fit:
+    """Fit accuracy surfaces to a table of trials.
+
+    Args:
+        table: columns n_base, n_real_plus, n_syn_plus and accuracy (or top1; fraction or percent), and where
+            known total (test images), weight, training_seed (or seed), subset_seed; or a file of one; or
+            "published:NAME" for a table of a paper.
+        surface: a surface's name, or "auto" for all of them, weighted.
+        bootstrap: draws that intervals are made of.
+        seed: of those draws.
+        name: of the fit; a file's name by default.
+        labels: what describes the arm (dataset, generator, trained_on, model, ...).
+
+    Raises:
+        InputError: the table cannot be used; the message names the rows.
+    """
+    return _answering(
+        answers.fit(table, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=labels)
+    )
