@@ -13,7 +13,7 @@ from typing import Any
 from rich.table import Table
 
 from mousterian import plugins, provenance
-from mousterian.console import console, table
+from mousterian.console import console, print_json, table
 from mousterian.errors import InputError
 from mousterian.features import Spaces, dataset_named, space_stamp
 from mousterian.options import given_as_text
@@ -210,7 +210,7 @@ def _device_label(device: str) -> str:
 
 def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"measured": rows, "failed": failures}, indent=2))  # noqa: T201
+        print_json({"measured": rows, "failed": failures})
         return
     out = console()
     pools = list(dict.fromkeys(row["pool"] for row in rows))

@@ -29,11 +29,12 @@ def equivalence(
         Print as JSON.
     """
     from mousterian import answers
+    from mousterian.console import print_json
     from mousterian.equivalence import Fit
 
     loaded = Fit.load(fit)
     found = loaded.equivalence(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
     if json:
-        return answers.print_json(found.to_json())
+        return print_json(found.to_json())
     print(answers.sentence(loaded, found))
     return 0

@@ -50,11 +50,12 @@ def fit(
         Exit with 4 if the heaviest surface has parameters that the table cannot tell.
     """
     from mousterian import answers, tablefiles
+    from mousterian.console import print_json
 
     arms, left_out = tablefiles.read_arms(tables, store, where)
     saved = answers.fit(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
     if json:
-        answers.print_json([made.to_json() for made, _ in saved])
+        print_json([made.to_json() for made, _ in saved])
     elif latex:
         print("\n".join(answers.as_latex(made) for made, _ in saved))
     elif python:
