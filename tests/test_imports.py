@@ -65,7 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "resizing": set(),
     "clip": {"resizing", *SMALL},
     "sentences": SMALL,
-    "language": {"store", "locks", *SMALL},
+    "language": {"datasets", "store", "locks", *SMALL},
     "prompts": {"language", *SMALL},
     "datasets": {"images", "store", "plugins", "decoding", *SMALL},
     "generators": {
@@ -170,6 +170,7 @@ ALLOWED: dict[str, set[str]] = {
         "subsets",
         "executors",
         "gridfile",
+        "options",
         "supply",
         "rows",
         "trial",
@@ -290,7 +291,7 @@ ALLOWED: dict[str, set[str]] = {
         *SMALL,
     },
     "suggestion": {"equivalence", "fitting", *SMALL},
-    "tablefiles": {"equivalence", "fitting", "published", "store", *SMALL},
+    "tablefiles": {"equivalence", "fitting", "options", "published", "store", *SMALL},
     "watching": {
         "console",
         "grid",
