@@ -12,6 +12,7 @@ import pandas as pd
 from mousterian import equivalence, published
 from mousterian.errors import InputError, unknown_name
 from mousterian.fitting.table import load, renamed
+from mousterian.options import pair
 from mousterian.store import DIVERGED, FAILED, Store
 
 PUBLISHED = "published:"
@@ -83,9 +84,7 @@ def told_where(source: str) -> Iterator[None]:
 def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
     """Return the rows whose columns have the values of `COLUMN=VALUE` conditions."""
     for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            raise InputError(f"--where takes COLUMN=VALUE, not {condition!r}")
+        column, value = pair(condition, flag="--where", form="COLUMN=VALUE")
         if column not in frame:
             raise unknown_name("column", column, map(str, frame), where="--where")
         numeric = pd.api.types.is_numeric_dtype(frame[column])
