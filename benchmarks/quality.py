@@ -53,7 +53,6 @@ def main() -> None:
     parser.add_argument("--n-base", type=int, nargs="+", default=[30, 300])
     parser.add_argument("--images", type=int, default=1000)
     asked = parser.parse_args()
-    request = measuring.Request((), asked.folder, "", "", (), (), asked.images, 0, "cpu", None, False)
     spaces = Spaces("cpu")
     print(f"| n_base | steps | {' | '.join(SHOWN)} |\n|{'---|' * (2 + len(SHOWN))}", flush=True)
     for n_base in asked.n_base:
@@ -61,8 +60,9 @@ def main() -> None:
             place, _ = pool_of(n_base, steps, asked.images, asked.folder)
             each = subject(place, "", asked.images, None)
             values = {}
-            for measure in measuring.chosen(request):
-                rows = measuring.measured(each, measure.for_space(each.space), request, spaces)
+            for measure in measuring.chosen((), (), ""):
+                space = measure.for_space(each.space)
+                rows = measuring.measured(each, space, spaces, store=asked.folder, seed=0, again=False)
                 values.update({row["quantity"]: row["value"] for row in rows})
             shown = " | ".join(f"{values[name]:.3g}" for name in SHOWN)
             print(f"| {n_base} | {steps} | {shown} |", flush=True)

@@ -8,10 +8,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from mousterian import equivalence, published
-from mousterian.console import console, table
+from mousterian.console import console, print_json, table
 from mousterian.equivalence import Equivalence, Fit, marginal_rate
 from mousterian.equivalence import equivalence as equivalence_of
 from mousterian.errors import InputError, InputErrors
@@ -148,12 +147,6 @@ def sentence(made: Fit, found: Equivalence) -> str:
             f" {worth} real ones."
         )
     return f"{text} [{RANGE[found.trust]}]"
-
-
-def print_json(value: Any) -> int:
-    """Print a value as JSON and return exit code 0."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201
-    return 0
 
 
 def show_ratio(made: Fit, as_json: bool) -> int:

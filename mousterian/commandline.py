@@ -24,14 +24,15 @@ def verbs() -> dict[str, dict[str, str]]:
     """Return each verb's functions and their docstrings, read from its file: importing would take time.
 
     A verb's own function has its name (with an underscore where Python has that name itself); a file of
-    several functions is a group of verbs.
+    several functions is a group of verbs. Functions whose names begin with an underscore are their parts.
     """
     found = {}
     for path in (Path(__file__).parent / "verbs").glob("[!_]*.py"):
-        functions = [
-            n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, ast.FunctionDef)
-        ]
-        found[path.stem] = {f.name.rstrip("_"): ast.get_docstring(f) or "" for f in functions}
+        found[path.stem] = {
+            node.name.rstrip("_"): ast.get_docstring(node) or ""
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        }
     # A study's verbs in the order of a study, then the others.
     rank = {name: number for number, name in enumerate(_ORDER)}
     return dict(sorted(found.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))

@@ -1,7 +1,8 @@
-"""Tables on the terminal, as wide as they need to be where no terminal limits them."""
+"""What is printed: JSON, and tables as wide as they need to be where no terminal limits them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,12 @@ def console(*, stderr: bool = False) -> Console:
     if not made.is_terminal:
         made.width = WIDE
     return made
+
+
+def print_json(value: Any) -> int:
+    """Print a value as JSON and return exit code 0."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))  # noqa: T201
+    return 0
 
 
 def table(title: str, rows: Sequence[Mapping[Any, Any]], *, keep: Sequence[str] = ()) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from rich.status import Status
 
 from mousterian import grid, plugins
 from mousterian.clock import duration
-from mousterian.console import console, table
+from mousterian.console import console, print_json, table
 from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, one
 from mousterian.executors._jobs import PoolJob
@@ -176,7 +175,7 @@ def _make_all(wishes: Sequence[tuple[str, Callable[[], _Wish]]], store: Path, as
             failed.append({"pool": label, "error": str(error)})
             out.print(f"failed: {label}\n  {error}", style="red", highlight=False)
     if as_json:
-        print(json.dumps({"pools": made, "failed": failed}, indent=2))  # noqa: T201
+        print_json({"pools": made, "failed": failed})
     return EXIT_FAILED if failed else EXIT_DONE
 
 

@@ -18,6 +18,7 @@ from mousterian.executors._failures import GivesUp
 from mousterian.executors._jobs import Job, Listener, PoolJob, TrialJob
 from mousterian.executors._options import choose
 from mousterian.gridfile import GridFile, Source
+from mousterian.options import pair
 from mousterian.rows import identity_columns
 from mousterian.store import DONE, STATUSES, Store
 from mousterian.subsets import check_balance
@@ -159,10 +160,8 @@ def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
     """Return the trials whose identity columns have the values of `COLUMN=VALUE` conditions."""
     chosen = list(trials)
     for condition in only:
-        column, equals, value = condition.partition("=")
+        column, value = pair(condition, flag="--only", form="COLUMN=VALUE")
         columns = identity_columns(trials[0])
-        if not equals:
-            raise InputError(f"--only takes COLUMN=VALUE, not {condition!r}")
         if column not in columns:
             raise unknown_name("column", column, columns, where="--only")
         chosen = [trial for trial in chosen if _is(identity_columns(trial)[column], value)]

@@ -22,6 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from mousterian.datasets._cache import data_directory
 from mousterian.errors import InputError, unknown_name
 from mousterian.seeds import digest, seed_for
 from mousterian.store import write_atomically
@@ -99,13 +100,7 @@ def load(given: str | Mapping[str, Any], *, replies: Path | None = None) -> Lang
     """
     settings = Settings.read(given)
     inner = Endpoint(settings) if settings.base_url else Local(settings)
-    return Kept(inner, settings, replies or _replies())
-
-
-def _replies() -> Path:
-    named = os.environ.get("MOUSTERIAN_DATA")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "mousterian" / "data"
-    return Path(named or cache).expanduser() / "language"
+    return Kept(inner, settings, replies or data_directory(None) / "language")
 
 
 def asked(

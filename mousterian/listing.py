@@ -10,7 +10,7 @@ from typing import Any
 
 from mousterian import plugins
 from mousterian.apart import differences
-from mousterian.console import console, table
+from mousterian.console import console, print_json, table
 from mousterian.errors import unknown_name
 from mousterian.options import given_as_text
 from mousterian.schema import COLUMNS
@@ -19,12 +19,6 @@ from mousterian.training import recipes
 
 # Whose options tell cells apart that have the same names.
 _KINDS_OF_OPTIONS = ("dataset", "model", "strategy", "recipe", "generator", "evaluation")
-
-
-def print_json(value: Any) -> int:
-    """Print a value as JSON and return exit code 0."""
-    print(json.dumps(value, indent=2))  # noqa: T201
-    return 0
 
 
 def plugins_of(kind: str, as_json: bool) -> int:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mousterian import pools
-from mousterian.console import console, table
+from mousterian.console import console, print_json, table
 from mousterian.errors import InputError
 from mousterian.pools import Pool, PoolIdentity
 from mousterian.samples import keep
@@ -62,7 +61,7 @@ def look(wanted: Look, as_json: bool) -> int:
             str(path) for path in keep(store, wanted.samples, data_dir)
         ]
     if as_json:
-        print(json.dumps(answer, indent=2))  # noqa: T201
+        print_json(answer)
     else:
         _tell(answer, store)
     return EXIT_FAULTS if answer.get("faults") else EXIT_DONE

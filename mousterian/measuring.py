@@ -10,40 +10,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from mousterian import plugins, provenance
-from mousterian.console import console, table
 from mousterian.errors import InputError
-from mousterian.features import Spaces, dataset_named, space_stamp
+from mousterian.features import Spaces, space_stamp
 from mousterian.options import given_as_text
 from mousterian.plugins import Plugin
 from mousterian.quality._context import Context, Points
 from mousterian.qualityfiles import QUALITY_VERSION, QualityTable
 from mousterian.seeds import canonical, digest
-from mousterian.subjects import Subject, names, subject
-from mousterian.supply import device_named
+from mousterian.subjects import Subject
 
 EXIT_DONE, EXIT_BAD_INPUT = 0, 2
 _ABREAST = 4  # pools in one table
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for; see `mousterian quality --help`."""
-
-    pools: tuple[str, ...]
-    store: Path
-    real: str
-    features: str
-    measures: tuple[str, ...]
-    filters: tuple[str, ...]
-    options: tuple[str, ...]
-    images: int
-    seed: int
-    device: str
-    data_dir: Path | None
-    again: bool
 
 
 @dataclass(frozen=True)
@@ -60,62 +38,31 @@ class Measure:
         return Measure(self.plugin, {**self.options, "features": space})
 
 
-def run(request: Request, as_json: bool) -> int:
-    """Measure pools and show what was found; return the exit code."""
-    if request.images < 0:
-        raise InputError(f"--images is {request.images}, and must not be below 0")
-    measures = chosen(request)
-    device = device_named(request.device)
-    spaces = Spaces(device, request.data_dir)
-    # Wrong names are refused once, not by every measure of every pool.
-    if request.real:
-        dataset_named(request.real)
-    if request.features:
-        spaces.extractor(request.features)
-    rows: list[dict[str, Any]] = []
-    failures: list[dict[str, str]] = []
-    with console(stderr=True).status("") as status:  # silent where nobody watches
-        for place in names(request.pools, request.store):
-            try:
-                each = subject(place, request.real, request.images, request.data_dir, request.filters)
-            except InputError as error:
-                # One that is named is wanted; of all pools of the store, some may just be in the making.
-                if request.pools:
-                    raise
-                failures.append({"pool": place.name[:8], "measure": "everything", "error": str(error)})
-                continue
-            for measure in measures:
-                status.update(f"{measure.plugin.name} of {each.label}")
-                try:
-                    rows += measured(each, measure.for_space(each.space), request, spaces)
-                except InputError as error:
-                    failures.append({"pool": each.label, "measure": measure.plugin.name, "error": str(error)})
-    _show(rows, failures, as_json)
-    return EXIT_BAD_INPUT if failures and (request.measures or not rows) else EXIT_DONE
+def chosen(names: Sequence[str], options: Sequence[str], features: str) -> list[Measure]:
+    """Return the measures of these names, or all that need no option, with their options.
 
-
-def chosen(request: Request) -> list[Measure]:
-    """Return the measures that are asked for, or all that need no option, with their options.
+    Args:
+        names: of measures.
+        options: `MEASURE.KEY=VALUE` texts.
+        features: the feature space of measures whose options name none; empty for each pool's own.
 
     Raises:
         InputError: an unknown measure or option, or an option of a measure that is not asked for.
     """
     given: dict[str, list[str]] = {}
-    for text in request.options:
+    for text in options:
         measure, dot, rest = text.partition(".")
         if not dot:
             raise InputError(f"--option takes MEASURE.KEY=VALUE, not {text!r}")
         given.setdefault(plugins.find("quality", measure).name, []).append(rest)
-    wanted = [plugins.find("quality", name) for name in request.measures] or [
+    wanted = [plugins.find("quality", name) for name in names] or [
         plugin
         for plugin in plugins.working("quality").values()
         if plugin.name in given or not any(option.required for option in plugin.options.values())
     ]
     if unused := set(given) - {plugin.name for plugin in wanted}:
         raise InputError(f"--option is given for {sorted(unused)[0]!r}, which --measure does not name")
-    return [
-        Measure(plugin, _options(plugin, given.get(plugin.name, []), request.features)) for plugin in wanted
-    ]
+    return [Measure(plugin, _options(plugin, given.get(plugin.name, []), features)) for plugin in wanted]
 
 
 def _options(plugin: Plugin, texts: Sequence[str], features: str) -> dict[str, Any]:
@@ -125,19 +72,29 @@ def _options(plugin: Plugin, texts: Sequence[str], features: str) -> dict[str, A
     return plugin.resolve(values)
 
 
-def measured(each: Subject, measure: Measure, request: Request, spaces: Spaces) -> list[dict[str, Any]]:
+def measured(
+    each: Subject, measure: Measure, spaces: Spaces, *, store: Path, seed: int, again: bool
+) -> list[dict[str, Any]]:
     """Return the rows of one measure of one pool, from the store where it has them.
+
+    Args:
+        each: the pool and the real images it is measured against.
+        measure: the measure with its options.
+        spaces: feature spaces, and the device they are computed on.
+        store: folder of the store.
+        seed: of what is drawn.
+        again: measure even what the store has.
 
     Raises:
         InputError: the measure cannot be taken.
     """
-    identity = _identity_columns(each, measure, request)
-    kept = QualityTable(request.store)
-    rows = [] if request.again else kept.rows(identity["measurement"])
+    identity = _identity_columns(each, measure, spaces.data_dir, seed)
+    kept = QualityTable(store)
+    rows = [] if again else kept.rows(identity["measurement"])
     if rows:
         return rows
     points: list[Points] = []
-    context = Context(spaces, each.space, request.seed, each.seen, each.prompts, points.append)
+    context = Context(spaces, each.space, seed, each.seen, each.prompts, points.append)
     started = time.perf_counter()
     values = measure.plugin.load()(each.pool, each.real, each.test, context, **measure.options)
     common = {
@@ -154,7 +111,7 @@ def measured(each: Subject, measure: Measure, request: Request, spaces: Spaces) 
     return rows
 
 
-def _identity_columns(each: Subject, measure: Measure, request: Request) -> dict[str, Any]:
+def _identity_columns(each: Subject, measure: Measure, data_dir: Path | None, seed: int) -> dict[str, Any]:
     """Return all that decides a measure's values, and the hash of it."""
     features = measure.options.get("features", "")
     columns = {
@@ -166,8 +123,8 @@ def _identity_columns(each: Subject, measure: Measure, request: Request) -> dict
         "measure": measure.plugin.name,
         "measure_options": canonical(dict(measure.options)),
         "features": features,
-        "features_stamp": _stamp(features, request.data_dir) if features else "",
-        "seed": request.seed,
+        "features_stamp": _stamp(features, data_dir) if features else "",
+        "seed": seed,
     }
     filters = canonical([json.loads(sieve.text) for sieve in each.sieves]) if each.sieves else ""
     # Left out where there are none, so that older measurements of whole pools keep their names.
@@ -206,39 +163,3 @@ def _device_label(device: str) -> str:
     import torch
 
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
-
-
-def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"measured": rows, "failed": failures}, indent=2))  # noqa: T201
-        return
-    out = console()
-    pools = list(dict.fromkeys(row["pool"] for row in rows))
-    for start in range(0, len(pools), _ABREAST):
-        abreast = pools[start : start + _ABREAST]
-        out.print(_beside([row for row in rows if row["pool"] in abreast]))
-    for failure in failures:
-        out.print(
-            f"not measured: {failure['measure']} of {failure['pool']}: {failure['error']}", highlight=False
-        )
-
-
-def _beside(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a table of a line for each quantity and space and a column for each pool."""
-    pools = {row["pool"]: _heading(row) for row in rows}
-    lines: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
-        if "." in row["quantity"]:  # of one class; in the store and in --json
-            continue
-        names = {"quantity": row["quantity"], "features": row["features"]}
-        line = lines.setdefault(tuple(names.values()), names | dict.fromkeys(pools.values()))
-        line[pools[row["pool"]]] = row["value"]
-    shown = list(lines.values())
-    return table("", shown, keep=tuple(shown[0]))
-
-
-def _heading(row: Mapping[str, Any]) -> str:
-    size = row["n_base"] or row["n_upstream"]
-    filters = [each["name"] for each in json.loads(row["filters"] or "[]")]
-    sizes = [str(size)] if size else []
-    return " ".join([row["generator"], row["trained_on"], *sizes, row["pool"][:8], *filters])

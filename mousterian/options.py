@@ -1,4 +1,4 @@
-"""Options of plug-ins as the command line gives them: KEY=VALUE."""
+"""Options of plug-ins and conditions as the command line gives them: KEY=VALUE."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ from mousterian.errors import InputError
 from mousterian.plugins import Plugin
 
 
+def pair(text: str, *, flag: str, form: str = "KEY=VALUE") -> tuple[str, str]:
+    """Return what stands before and after the first `=`.
+
+    Raises:
+        InputError: there is none; names the flag and the form.
+    """
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"{flag} takes {form}, not {text!r}")
+    return key, value
+
+
 def given_as_text(plugin: Plugin, texts: Sequence[str], *, flag: str) -> dict[str, Any]:
     """Return the values of `KEY=VALUE` texts; a value is read as TOML where the option is no text.
 
@@ -18,9 +30,7 @@ def given_as_text(plugin: Plugin, texts: Sequence[str], *, flag: str) -> dict[st
     """
     values = {}
     for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"{flag} takes KEY=VALUE, not {text!r}")
+        key, value = pair(text, flag=flag)
         option = plugin.options.get(key)
         values[key] = value if option and option.annotation == "str" else _read(value)
     return values

@@ -41,8 +41,6 @@ class About:
         against: the published equation to audit; "" for the one made from the same table, if any.
         provenance: further lines for "Provenance", such as the command that made the page.
         sheets: sample sheets of images, real and synthetic.
-        progress: of a page that is made again while trials come in: how far they are, as a sentence.
-        refresh: seconds after which such a page loads itself again; 0 for never.
     """
 
     title: str = ""
@@ -50,8 +48,6 @@ class About:
     against: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
     sheets: Sequence[Sheet] = ()
-    progress: str = ""
-    refresh: int = 0
 
 
 def write_report(fits: Sequence[Fit], path: Path | str, about: About = About()) -> Path:
@@ -106,8 +102,6 @@ def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
         "comparison": _compared(arms, fits),
         "sheets": about.sheets,
         "provenance": {**about.provenance, **provenance_of(about.store), **_versions()},
-        "progress": about.progress,
-        "refresh": about.refresh,
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from mousterian import grid
-from mousterian.console import console, table
+from mousterian.console import console, print_json, table
 from mousterian.errors import InputError, nearest
 from mousterian.gridfile import GridFile, Source
 from mousterian.schema import COLUMNS
@@ -141,13 +141,14 @@ def show(then: pd.DataFrame, now: pd.DataFrame, as_json: bool) -> int:
         if then[name].iloc[0] != now[name].iloc[0]
     ]
     if as_json:
-        told = {
-            "trial": then["trial"].iloc[0],
-            "same": same,
-            "values": found.to_dict("records"),
-            "made_by": others,
-        }
-        console().out(json.dumps(told, indent=1), highlight=False)
+        print_json(
+            {
+                "trial": then["trial"].iloc[0],
+                "same": same,
+                "values": found.to_dict("records"),
+                "made_by": others,
+            }
+        )
         return 0 if same else 3
     rows = found.drop(columns="evaluation") if found["evaluation"].nunique() == 1 else found
     written = rows.assign(then=rows["then"].map(str), now=rows["now"].map(str))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 import time
@@ -16,7 +15,7 @@ from rich.console import Console
 from mousterian import grid
 from mousterian.apart import differences
 from mousterian.clock import duration
-from mousterian.console import console, table
+from mousterian.console import console, print_json, table
 from mousterian.errors import InputError
 from mousterian.executors._failures import GaveUpError
 from mousterian.executors._options import choose
@@ -90,8 +89,7 @@ def dry_run(request: Request, as_json: bool) -> int:
         }
     counts = plan.counts()
     if as_json:
-        print(json.dumps({"trials": counts, "cells": cells, "estimate": outlook or None}, indent=2))  # noqa: T201
-        return EXIT_DONE
+        return print_json({"trials": counts, "cells": cells, "estimate": outlook or None})
     out = console()
     out.print(table(request.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
     if len(cells) > CELLS_SHOWN:
@@ -185,7 +183,7 @@ def run(request: Request, as_json: bool) -> int:
         "store": str(request.store),
     }
     if as_json:
-        print(json.dumps(outcome, indent=2))  # noqa: T201
+        print_json(outcome)
     else:
         _tell(out, outcome)
     if ended == INTERRUPTED:

@@ -13,6 +13,7 @@ from mousterian import published
 from mousterian.errors import InputError, unknown_name
 from mousterian.fitting.arms import arms
 from mousterian.fitting.table import load, renamed
+from mousterian.options import pair
 from mousterian.store import DIVERGED, FAILED, Store
 
 PUBLISHED = "published:"
@@ -84,9 +85,7 @@ def told_where(source: str) -> Iterator[None]:
 def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
     """Return the rows whose columns have the values of `COLUMN=VALUE` conditions."""
     for condition in conditions:
-        column, equals, value = condition.partition("=")
-        if not equals:
-            raise InputError(f"--where takes COLUMN=VALUE, not {condition!r}")
+        column, value = pair(condition, flag="--where", form="COLUMN=VALUE")
         if column not in frame:
             raise unknown_name("column", column, map(str, frame), where="--where")
         numeric = pd.api.types.is_numeric_dtype(frame[column])

@@ -18,8 +18,7 @@ from conftest import ROOT
 
 from mousterian import answers, planning
 from mousterian.api import Fit
-from mousterian.reporting import About, write_report
-from mousterian.store import write_atomically
+from mousterian.reporting import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
 
@@ -247,41 +246,9 @@ def test_nothing_is_fetched_and_nothing_fails(browser: Any, path: Path) -> None:
         assert Path(download.value.path()).read_text().count("\n") > 1
 
 
-FOLLOWING = '<meta http-equiv="refresh" content="2">'
-
-
-@pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def test_on_paper_what_tells_is_open_and_no_answer_is_half_done(browser: Any, tmp_path: Path) -> None:
     made = Fit.load(ROOT / "fits" / "quickstart-external.json")
-    about = About(progress="Ten trials so far.", refresh=2)
-    return write_report((made,), tmp_path_factory.mktemp("page") / "page.html", about)
-
-
-def test_a_followed_page_loads_itself_again_and_stays_where_it_was(
-    browser: Any, followed: Path, tmp_path: Path
-) -> None:
-    path, text = tmp_path / "page.html", followed.read_text()
-    assert FOLLOWING in text
-    path.write_text(text)
-    with opened(browser, path, java_script_enabled=False) as (page, trouble):
-        page.evaluate("scrollTo(0, 1500)")
-        later = text.replace(FOLLOWING, "").replace("Ten trials", "Eleven trials")
-        write_atomically(path, later.encode())
-        page.wait_for_selector("text=Eleven trials so far.", timeout=WAIT)
-        page.wait_for_load_state("load")
-        for _ in range(50):
-            if page.evaluate("scrollY") == 1500:
-                break
-            page.wait_for_timeout(200)
-        assert page.evaluate("scrollY") == 1500
-        assert not trouble
-
-
-def test_on_paper_what_tells_is_open_and_no_answer_is_half_done(
-    browser: Any, followed: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "page.html"
-    path.write_text(followed.read_text().replace(FOLLOWING, ""))
+    path = write_report((made,), tmp_path / "page.html")
     with opened(browser, path, java_script_enabled=False) as (page, _):
         surfaces = page.locator(".surfaces table").first
         assert surfaces.is_hidden()

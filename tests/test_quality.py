@@ -15,13 +15,12 @@ import pytest
 import tiny
 from conftest import ROOT
 
-from mousterian import measuring, plugins, qualityfiles, subsets
+from mousterian import plugins, qualityfiles, subsets
 from mousterian.__main__ import main
 from mousterian.datasets import digits
 from mousterian.errors import InputError
 from mousterian.filtering import Filtered, Sight
 from mousterian.images import ImageSet
-from mousterian.measuring import Request
 from mousterian.pools import Pool, PoolIdentity
 from mousterian.quality import memorisation
 from mousterian.qualityfiles import COLUMNS, QualityTable, wide
@@ -29,8 +28,9 @@ from mousterian.scorefiles import Sieve
 from mousterian.seeds import canonical
 from mousterian.subjects import names, subject
 from mousterian.training.recipes import recipe
+from mousterian.verbs.quality import quality
 
-QUICK = Request((), Path(), "", "pixels", ("fid",), (), (), 0, 0, "cpu", None, False)
+QUICK = {"features": "pixels", "measure": ("fid",), "device": "cpu"}
 
 
 def identity(**changes: Any) -> PoolIdentity:
@@ -83,14 +83,14 @@ def test_all_pools_are_measured_and_kept_beside_the_trials(
 
 
 def test_what_was_measured_is_not_measured_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = replace(QUICK, store=copy)
-    assert measuring.run(request, False) == 0
+    request = {**QUICK, "store": copy}
+    assert quality(**request) == 0
     before = {path: path.stat().st_mtime_ns for path in (copy / "quality").glob("*.parquet")}
     monkeypatch.setattr("mousterian.quality.fid.measure", lambda *a, **k: pytest.fail("measured again"))
-    assert measuring.run(request, False) == 0
+    assert quality(**request) == 0
     assert before == {path: path.stat().st_mtime_ns for path in (copy / "quality").glob("*.parquet")}
     monkeypatch.setattr("mousterian.quality.fid.measure", lambda *a, **k: {"fid": 1.5})
-    assert measuring.run(replace(request, again=True), False) == 0
+    assert quality(**request, again=True) == 0
     assert set(QualityTable(copy).read()["value"]) == {1.5}
 
 
@@ -102,7 +102,7 @@ def test_fewer_images_another_space_or_seed_are_measurements_of_their_own(
     )
     monkeypatch.setenv("MOUSTERIAN_DATA", str(copy))
     for change in ({}, {"images": 200}, {"seed": 1}, {"features": "classifier:digits"}):
-        measuring.run(replace(QUICK, store=copy, pools=(identity().key[:6],), **change), False)
+        quality(identity().key[:6], store=copy, **{**QUICK, **change})
     frame = QualityTable(copy).read()
     assert frame["measurement"].nunique() == 4
     assert sorted(frame["images"].unique()) == [200, 260]
@@ -168,8 +168,8 @@ def test_clip_score_of_a_local_model(copy: Path, tmp_path: Path) -> None:
     pytest.importorskip("open_clip")
     folder = tiny.clip(tmp_path / "clip")
     options = ("clip_score.weights=", f"clip_score.model=local-dir:{folder}")
-    request = replace(QUICK, store=copy, pools=(identity().key,), measures=("clip_score",), options=options)
-    assert measuring.run(request, False) == 0
+    request = {**QUICK, "store": copy, "measure": ("clip_score",), "option": options}
+    assert quality(identity().key, **request) == 0
     values = QualityTable(copy).read().set_index("quantity")["value"]
     assert 0 <= values["clip_score"] <= 100 and 0 <= values["clip_right"] <= 1
     assert values["clip_score"] != values["clip_score_of_test"]
@@ -183,11 +183,11 @@ def test_a_pool_in_the_making_spoils_no_other(store: Path, tmp_path: Path, train
     empty = tmp_path / "pools" / making.key
     empty.mkdir()
     (empty / "pool.json").write_text(canonical(making.describe()))
-    assert measuring.run(replace(QUICK, store=tmp_path), False) == 2  # fid was asked for
+    assert quality(**QUICK, store=tmp_path) == 2  # fid was asked for
     assert QualityTable(tmp_path).read()["pool"].nunique() == 2
     assert making.key not in set(QualityTable(tmp_path).read()["pool"])
     with pytest.raises(InputError, match="no images yet"):
-        measuring.run(replace(QUICK, store=tmp_path, pools=(making.key,)), False)
+        quality(making.key, **QUICK, store=tmp_path)
 
 
 def test_what_filters_keep_of_a_pool_is_a_measurement_of_its_own(
@@ -221,8 +221,8 @@ def test_what_filters_keep_of_a_pool_is_a_measurement_of_its_own(
 
 
 def test_rows_from_before_there_were_filters_are_read(copy: Path) -> None:
-    request = replace(QUICK, store=copy, pools=(identity().key,))
-    measuring.run(request, False)
+    request = {**QUICK, "store": copy}
+    quality(identity().key, **request)
     [file] = (copy / "quality").glob("*.parquet")
     pq.write_table(pq.read_table(file).drop_columns("filters"), file)
     assert set(QualityTable(copy).read()["filters"]) == {""}
@@ -241,7 +241,7 @@ def test_another_number_of_classes_is_named(
 
 
 def test_points_of_the_picture_are_kept(copy: Path) -> None:
-    measuring.run(replace(QUICK, store=copy, pools=(identity().key,), measures=("subspace",)), False)
+    quality(identity().key, store=copy, **{**QUICK, "measure": ("subspace",)})
     table = QualityTable(copy)
     [measurement] = table.read()["measurement"].unique()
     points = pq.read_table(table.points_file(measurement)).to_pandas()
@@ -301,15 +301,15 @@ def test_damaged_and_newer_files_are_named_and_nothing_measured_reads_as_no_rows
 ) -> None:
     table = QualityTable(copy)
     assert table.read().empty and wide(table.read()).empty
-    request = replace(QUICK, store=copy, pools=(identity().key,))
-    measuring.run(request, False)
+    request = {**QUICK, "store": copy}
+    quality(identity().key, **request)
     [file] = table.folder.glob("*.parquet")
     sound = file.read_bytes()
     file.write_bytes(b"half")
     assert [path for path, _ in table.verify()] == [file]
     with pytest.raises(InputError, match="not a readable file of measurements"):
         table.read()
-    measuring.run(request, False)  # measured anew
+    quality(identity().key, **request)  # measured anew
     assert len(table.read()) == 2
     file.write_bytes(sound)
     monkeypatch.setattr(qualityfiles, "QUALITY_VERSION", 0)

@@ -29,12 +29,13 @@ def equivalence(
         Print as JSON.
     """
     from mousterian import answers
+    from mousterian.console import print_json
     from mousterian.equivalence import equivalence as equivalence_of
     from mousterian.fitting import saved
 
     loaded = saved.read(fit)
     found = equivalence_of(loaded, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
     if json:
-        return answers.print_json(found.to_json())
+        return print_json(found.to_json())
     print(answers.sentence(loaded, found))
     return 0

@@ -42,6 +42,7 @@ def figure(
         Print title, caption, alternative text and the numbers drawn as JSON.
     """
     from mousterian import answers, printing
+    from mousterian.console import print_json
 
     path = out or FIGURES / f"{name}.pdf"
     inches = printing.width_of(width)
@@ -56,6 +57,6 @@ def figure(
         beside=others,
     )
     if json:
-        return answers.print_json(printing.told(drawn, path))
+        return print_json(printing.told(drawn, path))
     print(f"{drawn.title}: {path}\n{drawn.caption}")
     return 0

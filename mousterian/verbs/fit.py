@@ -50,12 +50,13 @@ def fit(
         Exit with 4 if the heaviest surface has parameters that the table cannot tell.
     """
     from mousterian import answers, tablefiles
+    from mousterian.console import print_json
     from mousterian.fitting import saved as saved_fits
 
     arms, left_out = tablefiles.read_arms(tables, store, where)
     saved = answers.fit(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
     if json:
-        answers.print_json([saved_fits.to_json(made) for made, _ in saved])
+        print_json([saved_fits.to_json(made) for made, _ in saved])
     elif latex:
         print("\n".join(answers.as_latex(made) for made, _ in saved))
     elif python:

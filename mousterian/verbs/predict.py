@@ -24,12 +24,13 @@ def predict(
         Print as JSON.
     """
     from mousterian import answers, wording
+    from mousterian.console import print_json
     from mousterian.fitting import saved
 
     loaded = saved.read(fit)
     found = loaded.predict(n_base, n_real_plus, n_syn_plus)
     trust = loaded.measured.trust(n_base, n_real_plus, n_syn_plus)
     if json:
-        return answers.print_json({**found.to_json(), "trust": trust})
+        return print_json({**found.to_json(), "trust": trust})
     print(f"{wording.percents(found, 2)} [{answers.RANGE[trust]}]")
     return 0

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json as json_module
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mousterian.verbs import STORE
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+EXIT_DONE, EXIT_BAD_INPUT = 0, 2
+_ABREAST = 4  # pools in one table
 
 
 def quality(
@@ -58,19 +66,79 @@ def quality(
         Print as JSON.
     """
     from mousterian import measuring
+    from mousterian.console import console
+    from mousterian.errors import InputError
+    from mousterian.features import Spaces, dataset_named
+    from mousterian.subjects import names, subject
+    from mousterian.supply import device_named
 
-    request = measuring.Request(
-        tuple(pools),
-        store,
-        real,
-        features,
-        tuple(measure),
-        tuple(filter),
-        tuple(option),
-        images,
-        seed,
-        device,
-        data_dir,
-        again,
-    )
-    return measuring.run(request, json)
+    if images < 0:
+        raise InputError(f"--images is {images}, and must not be below 0")
+    wanted = measuring.chosen(measure, option, features)
+    spaces = Spaces(device_named(device), data_dir)
+    # Wrong names are refused once, not by every measure of every pool.
+    if real:
+        dataset_named(real)
+    if features:
+        spaces.extractor(features)
+    rows: list[dict[str, Any]] = []
+    failures: list[dict[str, str]] = []
+    with console(stderr=True).status("") as status:  # silent where nobody watches
+        for place in names(pools, store):
+            try:
+                each = subject(place, real, images, data_dir, filter)
+            except InputError as error:
+                # One that is named is wanted; of all pools of the store, some may just be in the making.
+                if pools:
+                    raise
+                failures.append({"pool": place.name[:8], "measure": "everything", "error": str(error)})
+                continue
+            for asked in wanted:
+                status.update(f"{asked.plugin.name} of {each.label}")
+                space = asked.for_space(each.space)
+                try:
+                    rows += measuring.measured(each, space, spaces, store=store, seed=seed, again=again)
+                except InputError as error:
+                    failures.append({"pool": each.label, "measure": asked.plugin.name, "error": str(error)})
+    _show(rows, failures, json)
+    return EXIT_BAD_INPUT if failures and (measure or not rows) else EXIT_DONE
+
+
+def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], as_json: bool) -> None:
+    from mousterian.console import console, print_json
+
+    if as_json:
+        print_json({"measured": rows, "failed": failures})
+        return
+    out = console()
+    pools = list(dict.fromkeys(row["pool"] for row in rows))
+    for start in range(0, len(pools), _ABREAST):
+        abreast = pools[start : start + _ABREAST]
+        out.print(_beside([row for row in rows if row["pool"] in abreast]))
+    for failure in failures:
+        out.print(
+            f"not measured: {failure['measure']} of {failure['pool']}: {failure['error']}", highlight=False
+        )
+
+
+def _beside(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table of a line for each quantity and space and a column for each pool."""
+    from mousterian.console import table
+
+    pools = {row["pool"]: _heading(row) for row in rows}
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        if "." in row["quantity"]:  # of one class; in the store and in --json
+            continue
+        names = {"quantity": row["quantity"], "features": row["features"]}
+        line = lines.setdefault(tuple(names.values()), names | dict.fromkeys(pools.values()))
+        line[pools[row["pool"]]] = row["value"]
+    shown = list(lines.values())
+    return table("", shown, keep=tuple(shown[0]))
+
+
+def _heading(row: Mapping[str, Any]) -> str:
+    size = row["n_base"] or row["n_upstream"]
+    filters = [each["name"] for each in json_module.loads(row["filters"] or "[]")]
+    sizes = [str(size)] if size else []
+    return " ".join([row["generator"], row["trained_on"], *sizes, row["pool"][:8], *filters])

@@ -32,12 +32,12 @@ def compact(*, store: Path = STORE, json: bool = False) -> int:
     json
         Print as JSON.
     """
-    from mousterian import listing
+    from mousterian.console import print_json
     from mousterian.store import Store
 
     joined = Store(store).compact()
     if json:
-        return listing.print_json({"store": str(store), "joined": joined})
+        return print_json({"store": str(store), "joined": joined})
     print(f"{joined} trial files joined")
     return 0
 
@@ -52,13 +52,14 @@ def verify(*, store: Path = STORE, json: bool = False) -> int:
     json
         Print as JSON.
     """
-    from mousterian import listing, pools
+    from mousterian import pools
+    from mousterian.console import print_json
     from mousterian.qualityfiles import QualityTable
     from mousterian.store import Store
 
     faults = [*Store(store).verify(), *pools.verify(store / "pools"), *QualityTable(store).verify()]
     if json:
-        listing.print_json([{"file": str(path), "fault": fault} for path, fault in faults])
+        print_json([{"file": str(path), "fault": fault} for path, fault in faults])
     else:
         print("".join(f"{path}: {fault}\n" for path, fault in faults) + f"{len(faults)} faults in {store}")
     return 2 if faults else 0
@@ -78,11 +79,16 @@ def export(*grids: Path, out: Path, store: Path = STORE, json: bool = False) -> 
     json
         Print as JSON.
     """
-    from mousterian import exporting, listing
+    from mousterian import exporting, grid
+    from mousterian.console import print_json
+    from mousterian.errors import InputError
 
-    found = exporting.export(grids, store, out)
+    if not grids:
+        raise InputError("no grid file is named", hint="mousterian store export GRID.toml --out FOLDER")
+    asked = {trial.key for file in grids for trial in grid.read(file)[0]}
+    found = exporting.export(asked, store, out)
     if json:
-        return listing.print_json({**vars(found), "store": str(found.store)})
+        return print_json({**vars(found), "store": str(found.store)})
     missing = f" ({found.missing} more are not in {store})" if found.missing else ""
     print(f"{found.trials} trials{missing} and {found.measurements} measurements of pools: {found.store}")
     return 0

@@ -19,14 +19,15 @@ def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"
     json
         Print the cells as JSON and write nothing.
     """
-    from mousterian import answers, planning, suggestion
+    from mousterian import planning, suggestion
+    from mousterian.console import print_json
     from mousterian.fitting import saved
     from mousterian.store import write_atomically
 
     loaded = saved.read(fit)
     cells = planning.suggest(loaded, trials=trials)
     if json:
-        return answers.print_json(cells.to_dict("records"))
+        return print_json(cells.to_dict("records"))
     text = suggestion.grid_text(loaded, cells)
     write_atomically(out, text.encode())
     print(text + f"\nwritten to {out}; run it with\n  mousterian grid {out}")
