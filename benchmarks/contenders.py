@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from mousterian.evaluations.accuracy import evaluate
 from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
 from mousterian.training import loop
-from mousterian.training.fused import train_together
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import recipe
 
@@ -88,13 +86,8 @@ class Contender:
 
     def run(self, seeds: list[int]) -> list[float]:
         """Return the accuracy of each seed's trial."""
-        ways = {"plain": self._plain, "grid": self._grid, "streams": self._streams, "fused": self._fused}
+        ways = {"plain": self._plain, "grid": self._grid}
         return ways.get(self.kind, self._one_by_one)(seeds)
-
-    @property
-    def at_once(self) -> int:
-        """Trials that are run together."""
-        return self.count if self.kind in {"streams", "fused"} else 1
 
     def prepared(self, seed: int, acceleration: str, key: str = "bench") -> tuple[loop.Normalised, loop.Task]:
         mixture = Mixture.of(self.train, self.setting.place)
@@ -118,26 +111,6 @@ class Contender:
 
     def _one_by_one(self, seeds: list[int]) -> list[float]:
         return [self._trained(seed, self.kind) for seed in seeds]
-
-    def _fused(self, seeds: list[int]) -> list[float]:
-        mode = "graph" if self.setting.place.type == "cuda" else "eager"
-        prepared = [self.prepared(seed, mode) for seed in seeds]
-        costs = train_together([each[0] for each in prepared], [each[1] for each in prepared])
-        return [self._scored(each[0], cost) for each, cost in zip(prepared, costs, strict=True)]
-
-    def _streams(self, seeds: list[int]) -> list[float]:
-        found: dict[int, float] = {}
-
-        def one(seed: int) -> None:
-            with torch.cuda.stream(torch.cuda.Stream()):
-                found[seed] = self._trained(seed, "eager", f"stream {seed % self.count}")
-
-        threads = [threading.Thread(target=one, args=(seed,)) for seed in seeds]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return [found[seed] for seed in seeds]
 
     def _plain(self, seeds: list[int]) -> list[float]:
         found = []

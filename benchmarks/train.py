@@ -7,10 +7,9 @@
 
 ARRAYS is a folder with train_images.npy, train_labels.npy, test_images.npy and test_labels.npy; `noise`
 stands for random images of CIFAR-10's shape (speed only). A contender is KIND[:count][@processes]:
-plain:2@1 (two DataLoader workers), eager, graph, compile, streams:4 (trials on CUDA streams of one
-process), fused:8 (trials trained at once), grid (a trial as a grid runs it: rows in a store). Each runs in
-processes of its own, one trial to warm up, then all start together; a contender that fails or runs out of
-time is reported so. Stops by itself within --limit.
+plain:2@1 (two DataLoader workers), eager, graph, compile, grid (a trial as a grid runs it: rows in a store).
+Each runs in processes of its own, one trial to warm up, then all start together; a contender that fails or
+runs out of time is reported so. Stops by itself within --limit.
 """
 
 from __future__ import annotations
@@ -36,12 +35,9 @@ from contenders import Contender, Setting
 from mousterian.training import loop
 
 CORES = len(os.sched_getaffinity(0))
-CPU = [f"plain:0@{CORES}", f"plain:1@{CORES}", f"plain:{CORES}@1", "eager@1", f"eager@{CORES}", "fused:4@1"]
-CUDA = ["plain:8", "eager", "graph", "compile", "graph@2", "graph@4", "eager@4", "streams:4"]
-CONTENDERS = {
-    "cpu": [*CPU, f"grid@{CORES}"],
-    "cuda": [*CUDA, "fused:2", "fused:4", "fused:8", "grid", "grid@4"],
-}
+CPU = [f"plain:0@{CORES}", f"plain:1@{CORES}", f"plain:{CORES}@1", "eager@1", f"eager@{CORES}"]
+CUDA = ["plain:8", "eager", "graph", "compile", "graph@2", "graph@4", "eager@4", "grid", "grid@4"]
+CONTENDERS = {"cpu": [*CPU, f"grid@{CORES}"], "cuda": CUDA}
 
 
 def cpu_seconds() -> float:
@@ -54,16 +50,15 @@ def child(name: str, number: int, setting: Setting) -> None:
     torch.set_num_threads(1)
     kind, _, count = name.partition(":")
     contender = Contender(kind, int(count or 1), setting)
-    group = contender.at_once
     began = time.perf_counter()
-    contender.run([10_000 + i for i in range(group)])
+    contender.run([10_000])
     print(json.dumps({"ready": time.perf_counter() - began}), flush=True)
     sys.stdin.readline()
     contender.train_seconds, contender.seen = 0.0, 0
     started, busy = time.perf_counter(), cpu_seconds()
     found: list[float] = []
     while len(found) < setting.trials and (not found or time.perf_counter() - started < setting.seconds):
-        found += contender.run([1000 * number + len(found) + i for i in range(group)])
+        found += contender.run([1000 * number + len(found)])
     if setting.place.type == "cuda":
         torch.cuda.synchronize()
         memory = torch.cuda.max_memory_reserved()

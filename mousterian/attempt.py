@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,9 +25,6 @@ from mousterian.training.recipes import Recipe
 
 if TYPE_CHECKING:
     from mousterian.trial import Choice, Trial
-
-# Networks draw their weights from the process's one generator, which threads share.
-_SEEDED = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -110,9 +106,8 @@ def task_of(trial: Trial, images: TrialImages, device: torch.device, mode: str) 
 def model_of(trial: Trial, images: TrialImages, task: Task) -> Normalised:
     """Return the trial's model before training; all its randomness comes from the trial's seed."""
     train = images.train
-    with _SEEDED:
-        torch.manual_seed(seed_for("initialisation", trial.training_seed))
-        return prepare(call("models", trial.model, len(train.class_names), train.shape), task)
+    torch.manual_seed(seed_for("initialisation", trial.training_seed))
+    return prepare(call("models", trial.model, len(train.class_names), train.shape), task)
 
 
 def once(trial: Trial, images: TrialImages, task: Task) -> Outcome:

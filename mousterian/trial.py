@@ -106,7 +106,7 @@ def _shared_text(values: _ByIdentity) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where trials run and where their rows go; as long as none is trained together, no result depends on it.
+    """Where trials run and where their rows go; no result depends on it.
 
     Attributes:
         store: the store's folder; pools lie in it too.
@@ -114,7 +114,6 @@ class Settings:
         device: torch device name, or "auto".
         grid: name of the grid that asks.
         acceleration: how steps are taken: auto, eager, graph or compile (training/acceleration.py).
-        together: how trials that a process is given at once are trained (together.py).
         devices: that train one trial together (devices.py); 0: as many as its recipe asks for.
     """
 
@@ -123,7 +122,6 @@ class Settings:
     device: str
     grid: str
     acceleration: str = "auto"
-    together: str = ""
     devices: int = 0
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_together import Told, settings_of, trials_of
+from test_sharing import Told, settings_of, trials_of
 from torch import Tensor, nn
 
 from mousterian import trial
@@ -169,7 +169,7 @@ def test_devices_are_no_part_of_what_a_trial_is(tmp_path: Path) -> None:
 def slots(numbers: range, busy: tuple[int, ...] = ()) -> list[Slot]:
     found = [Slot(number, None, None, ready=True) for number in numbers]  # type: ignore[arg-type]
     for slot in found:
-        slot.jobs = [object()] if slot.number in busy else []  # type: ignore[list-item]
+        slot.job = object() if slot.number in busy else None  # type: ignore[assignment]
     return found
 
 
@@ -194,7 +194,7 @@ def test_a_trial_of_several_devices_takes_slots_side_by_side(
     found = side_by_side(first, every, devices, there)
     assert [slot.number for slot in found] == taken
     if len(found) > 1:
-        found[1].lender, found[0].jobs = found[0], [object()]  # type: ignore[list-item]
+        found[1].lender, found[0].job = found[0], object()  # type: ignore[assignment]
         assert not found[1].idle
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mousterian.training import scaling
-from mousterian.training.scaling import FIRST, FIXED, LossScale
+from mousterian.training.scaling import FIRST, LossScale
 
 CPU = torch.device("cpu")
 
@@ -48,11 +48,3 @@ def test_it_goes_on_where_a_checkpoint_left_it() -> None:
     assert [unscaled(each, 10.0) for each in (scale, other) for _ in range(5)][4::5] == [10.0, 10.0]
     scale.reset()
     assert float(scale.state()["value"]) == FIRST
-
-
-def test_several_models_in_one_step_have_a_fixed_scale() -> None:
-    scale = LossScale(CPU, dynamic=False)
-    held = torch.tensor([FIXED, float("inf")])
-    scale.unscale([held])
-    assert held.tolist() == [1.0, float("inf")]  # one model's overflow is its own
-    assert float(scale.state()["value"]) == FIXED

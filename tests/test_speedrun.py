@@ -14,9 +14,8 @@ from mousterian.images import ImageSet
 from mousterian.models.speednet import build
 from mousterian.supply import load_images
 from mousterian.training import acceleration, feed, loop
-from mousterian.training.fused import train_together
 from mousterian.training.mixture import Mixture, resident
-from mousterian.training.muon import Muon, orthogonalise
+from mousterian.training.muon import orthogonalise
 from mousterian.training.recipes import Recipe, recipe
 from mousterian.trial import Choice
 
@@ -156,28 +155,6 @@ def test_orthogonalise_brings_singular_values_near_one_and_keeps_the_vectors() -
     torch.testing.assert_close(orthogonalise(matrix.mT), orthogonalise(matrix).mT)
 
 
-def test_muon_moves_several_models_at_once_as_each_alone() -> None:
-    torch.manual_seed(0)
-    weights, gradients = torch.randn(3, 4, 2, 3, 3), torch.randn(3, 4, 2, 3, 3)
-    shifts, slopes = torch.randn(3, 4), torch.randn(3, 4)
-    values = {"lr": 0.2, "side_lr": 0.1, "momentum": 0.85, "weight_decay": 0.01}
-
-    def moved(filters: Tensor, others: Tensor, grads: tuple[Tensor, Tensor], models: bool) -> list[Tensor]:
-        parameters = [nn.Parameter(filters.clone()), nn.Parameter(others.clone())]
-        optimiser = Muon(parameters, models=models, **values)
-        for _ in range(2):
-            for parameter, gradient in zip(parameters, grads, strict=True):
-                parameter.grad = gradient.clone()
-            optimiser.step()
-        return [parameter.detach() for parameter in parameters]
-
-    together = moved(weights, shifts, (gradients, slopes), models=True)
-    for index in range(3):
-        alone = moved(weights[index], shifts[index], (gradients[index], slopes[index]), models=False)
-        torch.testing.assert_close(together[0][index], alone[0])
-        torch.testing.assert_close(together[1][index], alone[1])
-
-
 def test_the_first_layer_whitens_patches_of_the_base_and_stays() -> None:
     given = task(40)
     model = small(given)
@@ -243,37 +220,3 @@ def test_what_version_1_did_not_have_is_left_out_of_a_recipe_that_does_not_use_i
     fast = recipe("speedrun")
     assert fast.model_dump()["precision"] == "bfloat16"
     assert Recipe.model_validate(fast.model_dump(mode="json")) == fast
-
-
-@pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_models_trained_together_end_as_each_alone(mode: str) -> None:
-    given = [
-        loop.Task(**{**vars(task(40, precision="float32")), "training_seed": seed, "acceleration": mode})
-        for seed in range(3)
-    ]
-    together = [small(each) for each in given]
-    costs = train_together(together, given)
-    for each, model, cost in zip(given, together, costs, strict=True):
-        alone = small(each)
-        assert loop.train(alone, [loop.Stream(each.mixture, 20)], each).steps == cost.steps
-        for name, value in alone.state_dict().items():
-            torch.testing.assert_close(model.state_dict()[name], value, rtol=1e-3, atol=1e-4)
-    weights = [model.network.head.weight for model in together]
-    assert not torch.equal(weights[0], weights[1])
-
-
-def test_a_model_that_diverges_harms_no_other() -> None:
-    given = [task(40), task(40)]
-    together, alone = [small(each) for each in given], small(given[0])
-    with torch.no_grad():
-        together[1].network.head.weight.fill_(torch.nan)
-    costs = train_together(together, given)
-    loop.train(alone, [loop.Stream(given[0].mixture, 20)], given[0])
-    torch.testing.assert_close(together[0].network.head.weight, alone.network.head.weight)
-    assert isinstance(costs[0], loop.Cost) and isinstance(costs[1], loop.Diverged)
-
-
-def test_only_trials_of_one_shape_are_trained_together() -> None:
-    given = [task(40), task(41)]
-    with pytest.raises(InputError, match="one recipe, device and size"):
-        train_together([small(each) for each in given], given)

@@ -9,7 +9,6 @@ from mousterian.models.cifar_resnet import build as resnet
 from mousterian.models.speednet import build as speednet
 from mousterian.supply import load_images
 from mousterian.training import acceleration, loop
-from mousterian.training.fused import train_together
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import recipe
 from mousterian.trial import Choice
@@ -49,12 +48,3 @@ def test_a_captured_step_trains_as_an_eager_one_does(name: str) -> None:
     for seed in (0, 1):
         gap = (found["graph", seed] - found["eager", seed]).norm() / found["eager", seed].norm()
         assert gap < 0.02
-
-
-def test_models_trained_together_on_the_device_learn_as_alone() -> None:
-    pairs = [prepared("graph", "speedrun", seed) for seed in range(3)]
-    train_together([model for model, _ in pairs], [task for _, task in pairs])
-    for seed, (together, _) in enumerate(pairs):
-        alone, task = prepared("eager", "speedrun", seed)
-        loop.train(alone, [loop.Stream(task.mixture, 100)], task)
-        assert (weights(together) - weights(alone)).norm() / weights(alone).norm() < 0.05

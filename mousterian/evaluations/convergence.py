@@ -23,7 +23,7 @@ def observe(
     """Measure the accuracy while the classifier trains, at even distances in each stage and at its end.
 
     Training is the same with it, bit for bit; it only takes longer. It has no accuracy of its own to fit
-    (top1 is empty): name `accuracy` beside it. Trials that are looked at are trained one by one, not fused.
+    (top1 is empty): name `accuracy` beside it.
 
     Args:
         images: of the trial.

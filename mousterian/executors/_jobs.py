@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
 from mousterian.devices import devices_asked
-from mousterian.locks import TakenError
 from mousterian.rows import failed_row
 from mousterian.store import Store
 from mousterian.supply import make_pool
-from mousterian.together import run_and_keep_together
 from mousterian.trial import Settings, Trial, run_and_keep
 
 
@@ -92,31 +88,6 @@ class TrialJob:
 
 
 Job = PoolJob | TrialJob
-
-
-def execute_together(jobs: Sequence[TrialJob], settings: Settings) -> list[Exception | None]:
-    """Run trials of one shape at once; one that another grid is running, or has run, is left out.
-
-    Returns:
-        What went wrong with each trial (TakenError: another grid is running it), or None.
-    """
-    store = Store(settings.store)
-    ended: dict[str, Exception | None] = {}
-    mine: list[TrialJob] = []
-    with ExitStack() as claims:
-        for job in jobs:
-            try:
-                claims.enter_context(store.claimed(job.key, wait=False))
-            except TakenError as taken:
-                ended[job.key] = taken
-                continue
-            ended[job.key] = None
-            if job.again or not store.outcome(job.key):
-                mine.append(job)
-        found = run_and_keep_together([job.trial for job in mine], settings) if mine else []
-        ended |= {job.key: error for job, error in zip(mine, found, strict=True)}
-    return [ended[job.key] for job in jobs]
-
 
 POOL_FAILED = "its pool could not be made"
 

@@ -25,7 +25,7 @@ class Slot:
     process: ForkServerProcess
     connection: Connection
     ready: bool = False
-    jobs: list[Job] = field(default_factory=list)
+    job: Job | None = None
     false_starts: int = 0
     streak: Streak = field(default_factory=Streak)
     lender: Slot | None = None
@@ -33,7 +33,7 @@ class Slot:
     @property
     def idle(self) -> bool:
         """Whether a job can begin here now."""
-        return self.ready and not self.jobs and not (self.lender and self.lender.jobs)
+        return self.ready and not self.job and not (self.lender and self.lender.job)
 
 
 def accelerators() -> int:
@@ -76,7 +76,7 @@ def end(slots: Sequence[Slot]) -> None:
     """End the slots' workers: idle ones leave by themselves, busy ones are killed."""
     for slot in slots:
         slot.connection.close()
-        if slot.jobs:
+        if slot.job:
             slot.process.kill()
     for slot in slots:
         slot.process.join(2)

@@ -1,58 +1,18 @@
-"""How trials share this machine's device: as asked for, or as a short measurement finds fastest."""
+"""How many worker processes this machine's devices have: on an accelerator as many as its memory holds."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 
-from mousterian.errors import InputError
-from mousterian.executors._jobs import Job, Listener, TrialJob
-from mousterian.executors._measure import device_name, trainings_an_hour
 from mousterian.executors._slots import accelerators
-from mousterian.seeds import digest
-from mousterian.store import write_atomically
-from mousterian.together import shape_of
-from mousterian.trial import Settings
 
-ONE, PROCESSES = "one", "processes"
-WORTH_MEASURING = 12  # trials; fewer are over before a measurement has paid
-_WORTH_CHANGING = 1.1  # times faster than one after another
-_AT_ONCE = 4
-_KEPT = "together.json"
-
-
-@dataclass(frozen=True)
-class Way:
-    """How trials run: so many processes, and so many trials at once in each.
-
-    Attributes:
-        name: one, processes, streams or fused.
-        processes: how many.
-        at_once: trials that each of them trains at once.
-    """
-
-    name: str
-    processes: int
-    at_once: int = 1
-
-    @property
-    def label(self) -> str:
-        """What a person calls it."""
-        if self.name == ONE:
-            return "one after another"
-        return f"{self.name}, {max(self.processes, self.at_once)} at once"
-
-
-CONTENDERS = (
-    Way(ONE, 1),
-    Way(PROCESSES, 4),
-    Way("streams", 1, 4),
-    Way("fused", 1, 4),
-    Way("fused", 1, 8),
-)
+# Of one accelerator. More processes were not measured; on an H100 4 made 23,832 trainings an hour and one
+# 14,752 (tiny models of the quick start), and 1,455 against 1,256 (fast recipe, all of CIFAR-10).
+MOST_SHARING = 4
+# What a process holds on a device beside torch's own memory: the CUDA context and its kernels.
+_CONTEXT = 600 * 2**20  # bytes
+# The rest is for what grows later: other shapes of trials, evaluations, fragments.
+_SHARE = 0.8  # of a device's free memory
 
 
 def is_accelerated(device: str) -> bool:
@@ -61,83 +21,71 @@ def is_accelerated(device: str) -> bool:
 
 
 def default_workers(device: str) -> int:
-    """Return how many processes suit a device: one for each accelerator, else one for each core."""
+    """Return how many processes a device has at first: one for each accelerator, else one for each core."""
     if device in {"auto", "cuda"} and accelerators():
         return accelerators()
     return 1 if is_accelerated(device) else len(os.sched_getaffinity(0))
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the options of `local` say of it."""
+def workers_that_fit(free: int, used: int, cores: int, *, devices: int = 1, asked: int = 0) -> int:
+    """Return how many processes train on accelerators at the same time, all devices together.
 
-    together: str = "auto"
-    workers: int = 0
-    at_once: int = 0
-
-
-def choose_way(jobs: Sequence[Job], settings: Settings, listener: Listener, asked: Asked) -> Way:
-    """Return how jobs run.
-
-    Raises:
-        InputError: options that contradict each other.
+    Args:
+        free: bytes that were free on a device for its first process.
+        used: bytes that torch has reserved for a process that trains.
+        cores: CPU cores, of which each process keeps one busy.
+        devices: accelerators, all alike.
+        asked: what the user has asked for, which wins; 0: nothing.
     """
-    together, workers, at_once = asked.together, asked.workers, asked.at_once
-    if at_once < 0:
-        raise InputError(f"trials_at_once must be 0 or more, not {at_once}", where="--executor-option")
-    if together == ONE and max(workers, at_once) > 1:
-        raise InputError(
-            f"together=one runs one trial at a time, not {max(workers, at_once)}",
-            where="--executor-option",
-            hint="together=processes runs each trial in a process of its own",
-        )
-    suits = default_workers(settings.device)
-    if together == ONE:
-        return Way(ONE, 1)
-    if together == PROCESSES:
-        return Way(
-            PROCESSES, workers or at_once or suits * (_AT_ONCE if is_accelerated(settings.device) else 1)
-        )
-    if together != "auto":
-        return Way(together, workers or suits, at_once or _AT_ONCE)
-    # One that several devices train together is not what shares a device.
-    trials = [job for job in jobs if isinstance(job, TrialJob) and job.devices(settings) == 1]
-    if workers or at_once or len(trials) < WORTH_MEASURING or not is_accelerated(settings.device):
-        return Way(PROCESSES, workers or at_once or suits)
-    way = measured_way(trials, settings, listener)
-    return replace(way, processes=way.processes * suits)
+    held = int(_SHARE * (free + _CONTEXT)) // (used + _CONTEXT)
+    return asked or devices * max(1, min(MOST_SHARING, held, cores // devices))
 
 
-def measured_way(trials: Sequence[TrialJob], settings: Settings, listener: Listener) -> Way:
-    """Return the fastest way to train the first trial's shape on this device, and say so in one line.
+class Sharing:
+    """How many workers there are: so many as were asked for, or as fit once one says what it uses.
 
-    What was measured before is read from the store's folder.
+    Args:
+        device: as the settings name it.
+        asked: workers that the user has asked for; 0: as many as suit.
+        apart: keep to one worker for each accelerator, as some trials take several of these.
     """
-    first = trials[0].trial
-    place = f"{device_name(settings)}, {settings.acceleration}"
-    shape = digest([shape_of(first)])
-    kept = _read(settings.store / _KEPT)
-    rates = kept.get(place, {}).get(shape)
-    known = {way.label: way for way in CONTENDERS}
-    if not rates or not set(rates) <= set(known):
-        listener.notice(f"measuring how trials share the {place.partition(',')[0]} best (once for a store)")
-        rates = {way.label: trainings_an_hour(first, settings, way.name, way.processes, way.at_once)
-                 for way in CONTENDERS}  # fmt: skip
-        kept.setdefault(place, {})[shape] = rates
-        write_atomically(settings.store / _KEPT, json.dumps(kept, indent=1).encode())
-    best = max(rates, key=lambda label: rates[label])
-    alone = Way(ONE, 1).label
-    if rates[best] < _WORTH_CHANGING * rates.get(alone, 0.0):
-        best = alone
-    compared = ", ".join(f"{label} {rate:.0f}" for label, rate in rates.items())
-    listener.notice(f"trials run {best}; trainings an hour: {compared}")
-    return known[best]
 
+    def __init__(self, device: str, asked: int = 0, *, apart: bool = False) -> None:
+        self._accelerated, self._alone = is_accelerated(device), default_workers(device)
+        self._asked = asked or (self._alone if apart else 0)
+        self._cores = len(os.sched_getaffinity(0))
+        self._free = self._used = 0
+        self._fit = self._asked  # 0: that is not known yet
 
-def _read(path: Path) -> dict[str, dict[str, Mapping[str, float]]]:
-    """Return what was measured before; nothing if it cannot be read, as it can be measured again."""
-    try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    @property
+    def most(self) -> int:
+        """Workers that may be now."""
+        return self._fit or self._alone
+
+    def can_miss(self, number: int) -> bool:
+        """Tell whether a worker is one that was started beside others, which can go on without it."""
+        return not self._asked and number >= self._alone
+
+    def began(self, free: int) -> None:
+        """Take note of what was free on a device when its worker began; the first worker's counts."""
+        if not self._fit:
+            self._free = min(self._free or free, free)
+
+    def uses(self, used: int) -> bool:
+        """Take note of what a worker uses; return whether that changes `most`. Only the first raises it."""
+        fit = workers_that_fit(self._free, used, self._cores, devices=self._alone, asked=self._asked)
+        if self._fit and fit >= self._fit:
+            return False
+        self._fit, self._used = fit, used
+        return True
+
+    def text(self, workers: int) -> str:
+        """Say how so many workers share the accelerators, and why; nothing if there is nothing to say."""
+        devices = "the device" if self._alone == 1 else f"{self._alone} devices"
+        if not self._accelerated or not self._fit or (self._asked and workers <= self._alone):
+            return ""
+        said = f"{workers} processes share {devices}" if workers > 1 else f"one process trains on {devices}"
+        if self._asked:
+            return f"{said}, as --workers says"
+        used, free = (f"{each / 2**30:.1f}" for each in (self._used, self._free))
+        return f"{said}: one uses {used} of {free} GiB that were free; CPU cores: {self._cores}"

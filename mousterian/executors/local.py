@@ -15,9 +15,8 @@ from mousterian.errors import InputError
 from mousterian.executors._jobs import POOL_FAILED, Job, Listener, PoolJob, TrialJob
 from mousterian.executors._processes import STARTS, start
 from mousterian.executors._slots import Slot, accelerators, device_of, end, side_by_side
-from mousterian.executors._together import Asked, Way, choose_way
+from mousterian.executors._together import Sharing
 from mousterian.executors._worker import Word, work
-from mousterian.together import shape_of
 from mousterian.trial import Settings
 
 _POLL = 0.5  # seconds
@@ -30,27 +29,22 @@ def run(
     listener: Listener,
     *,
     workers: int = 0,
-    together: Literal["auto", "one", "processes", "streams", "fused"] = "auto",
-    trials_at_once: int = 0,
     devices_per_trial: int = 0,
     acceleration: Literal["auto", "eager", "graph", "compile"] = "auto",
 ) -> None:
     """Run jobs on this machine, pools before the trials that need them.
 
     The first Ctrl-C lets running trials finish, the second stops them. Either raises KeyboardInterrupt.
-    On CPU, one and processes give the same rows bit for bit; streams, fused and several devices in one trial
-    up to rounding. A trial of several devices takes as many workers' places.
+    On CPU rows are the same bit for bit, but for several devices in one trial: up to rounding. A trial of
+    several devices takes as many workers' places.
 
     Args:
         jobs: what to run, in order of preference.
         settings: where trials run and where their rows go.
         listener: is told what becomes of each job.
-        workers: processes, of which each has an accelerator by turns; 0: as many as suit `together`.
-        together: how trials share the device. one: one after another; processes: each in its own; streams: in
-            threads of one process, with a CUDA stream each; fused: those of one shape as one stacked model;
-            auto: on CPU a process a core, on an accelerator what a short measurement finds fastest (kept in
-            the store's folder; none for a few trials or where `workers` is given).
-        trials_at_once: trials of a streams or fused group, or processes; 0: what suits.
+        workers: processes, of which each has an accelerator by turns; 0: on CPU one a core; on accelerators
+            one each at first, and up to 4 each as soon as the first seconds of work have shown how many
+            the memory and the CPU cores suffice for.
         devices_per_trial: devices (on CPU: cores) that train one trial together; 0: as its recipe asks.
         acceleration: how steps are taken; auto: as a CUDA graph on CUDA, else eager.
 
@@ -64,9 +58,7 @@ def run(
             f"devices_per_trial is 0 or more, not {devices_per_trial}", where="--executor-option"
         )
     settings = replace(settings, acceleration=acceleration, devices=devices_per_trial)
-    way = choose_way(jobs, settings, listener, Asked(together, workers, trials_at_once))
-    settings = replace(settings, together=way.name)
-    supervisor = _Supervisor(jobs, settings, listener, way)
+    supervisor = _Supervisor(jobs, settings, listener, workers)
     previous = signal.signal(signal.SIGINT, supervisor.interrupt)
     try:
         supervisor.run()
@@ -80,21 +72,33 @@ def run(
 class _Supervisor:
     """Hands jobs to the workers in their slots, replaces workers that die, knows which pools are ready."""
 
-    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, way: Way) -> None:
+    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, asked: int) -> None:
         self._waiting = list(jobs)
         self._later: list[tuple[float, Job]] = []  # with the time from which on they may run
         self._unready = {job.needs for job in jobs if job.needs}
         self._failed_pools: dict[str, str] = {}
         self._deaths: set[str] = set()
-        self._shapes: dict[str, str] = {}
         self._aside: list[Slot] = []
         self._retried: dict[str, Slot] = {}  # jobs that failed in a slot that was then set aside
         self._successes = 0
-        self._settings, self._listener, self._way = settings, listener, way
+        self._settings, self._listener = settings, listener
         self._there = accelerators()
-        most = min(way.processes, sum(job.devices(settings) for job in jobs))
-        self._slots = [Slot(number, *self._start(number)) for number in range(most)]
+        apart = any(job.devices(settings) > 1 for job in jobs)
+        self._sharing = Sharing(settings.device, asked, apart=apart)
+        self._slots: list[Slot] = []
         self.stopping = False
+        self._grow()
+
+    def _grow(self) -> None:
+        """Start the workers that fit, as long as there are jobs for them, and say how they share devices."""
+        running = [slot.job for slot in self._slots if slot.job]
+        left = [*running, *self._waiting, *(job for _, job in self._later)]
+        most = min(self._sharing.most, sum(job.devices(self._settings) for job in left))
+        first = 1 + max((slot.number for slot in [*self._slots, *self._aside]), default=-1)
+        self._slots += [Slot(number, *self._start(number)) for number in range(first, most)]
+        text = self._sharing.text(min(self._sharing.most, len(self._slots)))
+        if text:
+            self._listener.notice(text)
 
     def _start(self, number: int) -> tuple[ForkServerProcess, Connection]:
         device = device_of(number, self._settings.device, self._there)
@@ -116,9 +120,9 @@ class _Supervisor:
         while True:
             if not self.stopping:
                 self._hand_out()
-            waited_for = [slot for slot in self._slots if slot.jobs or not slot.ready]
+            waited_for = [slot for slot in self._slots if slot.job or not slot.ready]
             left = self._waiting or self._later
-            if not any(slot.jobs for slot in waited_for) and (self.stopping or not left):
+            if not any(slot.job for slot in waited_for) and (self.stopping or not left):
                 return
             if not waited_for:  # all that is left is being run by another grid
                 time.sleep(_POLL)
@@ -129,6 +133,7 @@ class _Supervisor:
 
     def _hand_out(self) -> None:
         self._set_aside()
+        self._retire()
         for slot in [slot for slot in self._slots if slot.idle]:
             if not slot.idle or not self._may_work(slot):
                 continue
@@ -142,43 +147,17 @@ class _Supervisor:
             self._hand(job, places)
 
     def _hand(self, job: Job, places: Sequence[Slot]) -> None:
-        jobs, slot = [job, *self._beside(job)], places[0]
+        slot = places[0]
         try:
-            slot.connection.send(jobs)
+            slot.connection.send(job)
         except OSError:  # it died while idle
-            self._waiting[:0] = jobs
+            self._waiting.insert(0, job)
             self._replace(slot)
             return
-        slot.jobs = jobs
+        slot.job = job
         for other in places[1:]:
             other.lender = slot
-        for each in jobs:
-            self._listener.started(each)
-
-    def _beside(self, job: Job) -> list[Job]:
-        """Take the waiting trials that train at once with one; what its worker died of runs alone."""
-        if self._way.at_once < 2 or not isinstance(job, TrialJob) or job.key in self._deaths:
-            return []
-        if job.devices(self._settings) > 1:
-            return []
-        shape = self._shape(job)
-        found = [
-            each
-            for each in self._waiting
-            if isinstance(each, TrialJob)
-            and each.needs not in self._unready
-            and each.needs not in self._failed_pools
-            and each.key not in self._deaths
-            and self._shape(each) == shape
-        ][: self._way.at_once - 1]
-        taken = {each.key for each in found}
-        self._waiting = [each for each in self._waiting if each.key not in taken]
-        return [*found]
-
-    def _shape(self, job: TrialJob) -> str:
-        if job.key not in self._shapes:
-            self._shapes[job.key] = shape_of(job.trial)
-        return self._shapes[job.key]
+        self._listener.started(job)
 
     def _next(self) -> Job | None:
         """Take the first job that can run; those whose pool failed fail here."""
@@ -199,18 +178,40 @@ class _Supervisor:
 
     def _receive(self, slot: Slot) -> None:
         try:
-            words: list[Word] = slot.connection.recv()
+            word: Word = slot.connection.recv()
         except (EOFError, OSError):
             self._died(slot)
             return
-        jobs, slot.jobs = slot.jobs, []
-        if not jobs:
-            # A worker's first word: whether it can work at all. If not, nor could any other.
-            if words[0].error:
-                raise InputError(f"no trial can run here: {words[0].error}")
-            slot.ready, slot.false_starts = True, 0
-        for job, word in zip(jobs, words, strict=False):
+        if word.used:
+            if self._sharing.uses(word.used) and not self.stopping:
+                self._grow()
+            return
+        job, slot.job = slot.job, None
+        if job is not None:
             self._conclude(slot, job, word)
+            return
+        if word.error:
+            self._cannot_work(slot, word.error)
+            return
+        slot.ready, slot.false_starts = True, 0
+        self._sharing.began(word.free)
+
+    def _cannot_work(self, slot: Slot, error: str) -> None:
+        """Give up: no other worker could work either, unless others had begun to work before this one."""
+        if not self._sharing.can_miss(slot.number):
+            raise InputError(f"no trial can run here: {error}")
+        self._let_go(slot)
+        self._listener.notice(f"a process less shares the device: {error}")
+
+    def _let_go(self, slot: Slot) -> None:
+        self._slots.remove(slot)
+        end([slot])
+
+    def _retire(self) -> None:
+        """Let idle workers go that are more than fit."""
+        for slot in [slot for slot in self._slots if slot.idle and slot.number >= self._sharing.most]:
+            if len(self._slots) > 1:
+                self._let_go(slot)
 
     def _conclude(self, slot: Slot, job: Job, word: Word) -> None:
         if word.taken:
@@ -224,21 +225,23 @@ class _Supervisor:
             self._listener.finished(job, word.seconds)
 
     def _died(self, slot: Slot) -> None:
-        """Replace a worker; its jobs have a second chance, as they may not have been to blame."""
+        """Replace a worker; its job has a second chance, as it may not have been to blame."""
         slot.process.join(5)
         error = f"its worker process died (exit code {slot.process.exitcode})"
-        jobs, slot.jobs = slot.jobs, []
+        job, slot.job = slot.job, None
         if not slot.ready:
             slot.false_starts += 1
             if slot.false_starts >= STARTS:
-                raise InputError(f"no trial can run here: a worker cannot start, {error}")
+                self._cannot_work(slot, f"a worker cannot start, {error}")
+                return
         self._replace(slot)
-        for job in jobs:
-            if job.key not in self._deaths:
-                self._deaths.add(job.key)
-                self._postpone(job, 0.0)
-            else:
-                self._failed(slot, job, error)
+        if job is None:
+            return
+        if job.key not in self._deaths:
+            self._deaths.add(job.key)
+            self._postpone(job, 0.0)
+        else:
+            self._failed(slot, job, error)
 
     def _postpone(self, job: Job, seconds: float) -> None:
         self._later.append((time.monotonic() + seconds, job))
@@ -262,7 +265,7 @@ class _Supervisor:
     def _set_aside(self) -> None:
         """Stop slots that fail alike while others succeed; their jobs run again elsewhere, before all."""
         for slot in [each for each in self._slots if each.streak.is_at_fault(self._successes)]:
-            if slot.jobs or len(self._slots) == 1:
+            if slot.job or len(self._slots) == 1:
                 continue
             self._slots.remove(slot)
             self._aside.append(slot)
@@ -278,7 +281,7 @@ class _Supervisor:
 
     def _may_work(self, slot: Slot) -> bool:
         """Tell whether a slot gets a job; one that fails alike waits until another shows why."""
-        others = (each for each in self._slots if each is not slot and each.jobs)
+        others = (each for each in self._slots if each is not slot and each.job)
         return not slot.streak.is_long or all(each.streak.is_long for each in others)
 
     def _fail(self, job: Job, error: str) -> None:

@@ -32,7 +32,7 @@ class CapturedUpdate(Update):
     optimiser, `finish` copies the trained weights out. Without CUDA the same is done step by step.
 
     Args:
-        modules, streams, recipe, device, parts, models: as for Update.
+        modules, streams, recipe, device, parts: as for Update.
         compiled: compile the modules first.
     """
 
@@ -44,12 +44,11 @@ class CapturedUpdate(Update):
         device: torch.device,
         parts: int = 1,
         *,
-        models: bool = False,
         compiled: bool = False,
     ) -> None:
         self.captured = device.type == "cuda"
         held: nn.ModuleList = copy.deepcopy(nn.ModuleList(modules))
-        super().__init__(list(held), streams, recipe, device, parts, models=models)
+        super().__init__(list(held), streams, recipe, device, parts)
         if compiled:
             for module in self.modules:
                 module.compile(dynamic=False)
@@ -167,7 +166,6 @@ def update_for(
     parts: int = 1,
     mode: str = "auto",
     key: str = "",
-    models: bool = False,
     group: Group | None = None,
 ) -> Update:
     """Return the update of a run.
@@ -180,7 +178,6 @@ def update_for(
         parts: micro-batches of a batch.
         mode: one of MODES; "auto" is a graph on CUDA and eager elsewhere.
         key: runs with the same key and shapes share one captured update; empty: none is kept.
-        models: the modules are stacks of several models.
         group: the processes that train the modules together; their steps are eager.
 
     Raises:
@@ -194,13 +191,13 @@ def update_for(
         return SharedUpdate(group, modules, streams, recipe, device, parts=parts)
     eager = mode == "eager" or (mode == "auto" and device.type != "cuda")
     if eager or recipe.optimizer in _NEVER_CAPTURED:
-        return Update(modules, streams, recipe, device, parts, models=models)
+        return Update(modules, streams, recipe, device, parts)
     shapes = tuple((stream.batch, *stream.mixture.arrays[0].shape[1:]) for stream in streams)
     name = (key, mode, str(device), parts, recipe.model_dump_json(), shapes)
     held = _kept.pop(name, None) if key else None
     if held is None:
         compiled = mode == "compile"
-        held = CapturedUpdate(modules, streams, recipe, device, parts, models=models, compiled=compiled)
+        held = CapturedUpdate(modules, streams, recipe, device, parts, compiled=compiled)
     held.begin(modules)
     if key:
         _kept[name] = held

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +12,6 @@ from torch import Tensor
 from mousterian.errors import InputError
 from mousterian.training.recipes import Recipe
 
-# torchvision draws from the process's one generator, which threads share.
-_DRAWING = threading.Lock()
 Blend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -22,7 +19,7 @@ Blend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 def drawn_from(generator: torch.Generator) -> Iterator[None]:
     """Within, torch's global generator on CPU follows from `generator`, and is afterwards as it was."""
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with _DRAWING, torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         yield
 

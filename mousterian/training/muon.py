@@ -37,8 +37,7 @@ class Muon(torch.optim.Optimizer):
     """Muon for filters, Nesterov SGD for the other parameters.
 
     A filter bank (out, in, height, width) is kept at the norm sqrt(out) and moved by an orthogonal
-    matrix times the learning rate. Parameters may have one more dimension in front: several models
-    that are trained at once.
+    matrix times the learning rate.
 
     Args:
         parameters: all parameters that learn.
@@ -46,7 +45,6 @@ class Muon(torch.optim.Optimizer):
         side_lr: learning rate of the other parameters.
         momentum: of the other parameters; that of the filters is 0.6.
         weight_decay: of the other parameters.
-        models: True if parameters have a dimension of models in front.
     """
 
     def __init__(
@@ -57,11 +55,10 @@ class Muon(torch.optim.Optimizer):
         side_lr: float,
         momentum: float,
         weight_decay: float,
-        models: bool = False,
     ) -> None:
         every = list(parameters)
-        filters = [p for p in every if p.ndim == _FILTER_DIMENSIONS + models]
-        others = [p for p in every if p.ndim != _FILTER_DIMENSIONS + models]
+        filters = [p for p in every if p.ndim == _FILTER_DIMENSIONS]
+        others = [p for p in every if p.ndim != _FILTER_DIMENSIONS]
         groups: list[dict[str, Any]] = [
             {"params": filters, "lr": lr, "momentum": _FILTER_MOMENTUM, "orthogonal": True},
             {"params": others, "lr": side_lr, "momentum": momentum, "orthogonal": False},

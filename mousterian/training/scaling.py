@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 FIRST = 2.0**16
-FIXED = 2.0**10
 STEPS_TO_GROW = 2000  # without an overflow, until the scale is doubled
 
 
@@ -20,12 +19,9 @@ class LossScale:
 
     Args:
         device: where the gradients are.
-        dynamic: False for a fixed factor: several models in one step, of which one that overflows would
-            take the gradients of all others.
     """
 
-    def __init__(self, device: torch.device, *, dynamic: bool = True) -> None:
-        self._dynamic = dynamic
+    def __init__(self, device: torch.device) -> None:
         self._value = torch.zeros((), device=device)
         self._calm = torch.zeros((), dtype=torch.int32, device=device)  # steps since the last overflow
         self._overflow = torch.zeros((), device=device)
@@ -33,7 +29,7 @@ class LossScale:
 
     def reset(self) -> None:
         """Begin anew, at the same addresses."""
-        self._value.fill_(FIRST if self._dynamic else FIXED)
+        self._value.fill_(FIRST)
         self._calm.zero_()
 
     def scaled(self, loss: Tensor) -> Tensor:
@@ -43,9 +39,6 @@ class LossScale:
     @torch.no_grad()
     def unscale(self, gradients: Sequence[Tensor]) -> None:
         """Divide gradients by the factor, or clear them if one has overflowed; then adapt the factor."""
-        if not self._dynamic:
-            torch._foreach_div_(list(gradients), self._value)
-            return
         self._overflow.zero_()
         torch._amp_foreach_non_finite_check_and_unscale_(
             list(gradients), self._overflow, self._value.reciprocal()

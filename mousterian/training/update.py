@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mousterian.errors import InputError
 from mousterian.training.feed import DTYPES, Batch, Stream
 from mousterian.training.muon import Muon
 from mousterian.training.recipes import Recipe
@@ -25,12 +24,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 def optimiser(
-    parameters: Iterable[nn.Parameter],
-    recipe: Recipe,
-    batch: int,
-    *,
-    captured: bool = False,
-    models: bool = False,
+    parameters: Iterable[nn.Parameter], recipe: Recipe, batch: int, *, captured: bool = False
 ) -> torch.optim.Optimizer:
     """Build the recipe's optimiser; each group keeps its highest learning rate as `peak`.
 
@@ -39,7 +33,6 @@ def optimiser(
         recipe: which optimiser, and its values.
         batch: images a step, of all streams together.
         captured: keep learning rates and counts as tensors, for a graph that is replayed.
-        models: the parameters are stacked over several models, in front.
     """
     learning = list(parameters)
     fused = learning[0].is_cuda
@@ -47,14 +40,10 @@ def optimiser(
     made: torch.optim.Optimizer
     if recipe.optimizer == "muon":
         side = recipe.side_learning_rate * batch
-        made = Muon(
-            learning, lr=rate, side_lr=side, momentum=recipe.momentum, weight_decay=decay, models=models
-        )
+        made = Muon(learning, lr=rate, side_lr=side, momentum=recipe.momentum, weight_decay=decay)
     elif recipe.optimizer == "lamb":
         from timm.optim import Lamb
 
-        if models:
-            raise InputError("LAMB takes the norm of a whole layer, so each model is trained alone")
         made = Lamb(learning, rate, weight_decay=decay)
     elif recipe.optimizer == "adamw":
         made = torch.optim.AdamW(learning, rate, weight_decay=decay, fused=fused, capturable=captured)
@@ -81,7 +70,6 @@ class Update:
         device: where all of it lies.
         parts: micro-batches that each batch is cut into; their gradients add up to the batch's. Batch
             norm sees micro-batches, so its statistics are those of smaller batches.
-        models: the modules are stacks of several models (fused.py).
     """
 
     captured = False
@@ -93,18 +81,16 @@ class Update:
         recipe: Recipe,
         device: torch.device,
         parts: int = 1,
-        *,
-        models: bool = False,
     ) -> None:
         self.modules = nn.ModuleList(modules)
         self._losses = [(stream.loss or self._cross_entropy, stream.weight) for stream in streams]
         self._recipe, self._device, self._parts = recipe, device, parts
         learning = [p for p in self.modules.parameters() if p.requires_grad]
         batch = sum(stream.batch for stream in streams)
-        self.optimiser = optimiser(learning, recipe, batch, captured=self.captured, models=models)
+        self.optimiser = optimiser(learning, recipe, batch, captured=self.captured)
         self._learning = learning
         half = recipe.precision == "float16" and device.type != "cpu"
-        self._scale = LossScale(device, dynamic=not models) if half else None
+        self._scale = LossScale(device) if half else None
         self.good = torch.zeros((), dtype=torch.int64, device=device)
         self._sound = torch.ones((), dtype=torch.bool, device=device)
 
