@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_line
 from mousterian.seeds import file_stamp
 
 MINILM = "minilm"  # all-MiniLM-L6-v2, from the package that carries its weights
@@ -75,8 +75,9 @@ def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
             local_files_only=Path(place).is_dir(),  # else it asks the hub about a folder's name
         )
     except Exception as error:  # folders, archives and hubs fail in many ways
-        reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
-        raise InputError(f"the encoder cannot be loaded ({reason})", where=encoder, hint=_HINT) from error
+        raise InputError(
+            f"the encoder cannot be loaded ({first_line(error)})", where=encoder, hint=_HINT
+        ) from error
     # No prompt but the strategy's own, which the texts hold.
     made: NDArray[np.float32] = network.encode(
         list(texts), prompt="", normalize_embeddings=True, show_progress_bar=False
