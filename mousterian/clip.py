@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mousterian.errors import InputError, unknown_name
+from mousterian.errors import InputError, first_line, unknown_name
 from mousterian.resizing import cropped, to_tensor, with_channels
 
 BATCH = 256
@@ -126,5 +126,4 @@ def _named(name: str) -> Iterator[None]:
     except InputError:
         raise
     except Exception as error:  # files, archives, configurations and the network fail in many ways
-        reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-        raise InputError(f"CLIP cannot be loaded ({reason})", where=name, hint=_HINT) from error
+        raise InputError(f"CLIP cannot be loaded ({first_line(error)})", where=name, hint=_HINT) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 # What one plug-in of a kind is called, where that is not the kind's name without its s.
@@ -66,6 +67,20 @@ def first_of(names: Sequence[str], most: int = 5) -> str:
     """Return the first of many names for a message, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what an error says, cut off where it is long; its type if it says nothing."""
+    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+
+
+def unwritable(path: Path, error: OSError) -> InputError:
+    """Build the error for a file that cannot be written."""
+    return InputError(
+        f"cannot write ({error.strerror})",
+        where=str(path),
+        hint="free space or mend permissions, then run the same command again",
+    )
 
 
 def unknown_name(

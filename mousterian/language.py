@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from mousterian.datasets._cache import data_directory
-from mousterian.errors import InputError, unknown_name
+from mousterian.errors import InputError, first_line, unknown_name
 from mousterian.seeds import digest, seed_for
 from mousterian.store import write_atomically
 
@@ -210,7 +210,7 @@ class Local:
             tokenizer = AutoTokenizer.from_pretrained(where)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
-                f"the language model cannot be loaded ({str(error).strip().splitlines()[0][:300]})",
+                f"the language model cannot be loaded ({first_line(error)})",
                 where=name,
                 hint="give a local folder with config.json, tokenizer and weights in safetensors, or a name"
                 " on a hub that this machine reaches",

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, unwritable
 
 # What the kernel says where there are no locks: Lustre mounted without `flock`, some FUSE and NFS mounts.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
@@ -48,11 +48,7 @@ def held(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) ->
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise InputError(
-            f"cannot write ({error.strerror})",
-            where=str(path),
-            hint="free space or mend permissions, then run the same command again",
-        ) from error
+        raise unwritable(path, error) from error
     try:
         yield _take(descriptor, at, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, wait)
     finally:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mousterian import schema, trialfiles
-from mousterian.errors import InputError
+from mousterian.errors import InputError, unwritable
 from mousterian.locks import TakenError, held, position
 from mousterian.schema import COLUMNS, DIVERGED, DONE, FAILED, SCHEMA_VERSION, STATUSES
 from mousterian.trialfiles import rank
@@ -53,11 +53,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise InputError(
-            f"cannot write ({error.strerror})",
-            where=str(path),
-            hint="free space or mend permissions, then run the same command again",
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         with suppress(OSError):  # gone, if all went well
             temporary.unlink()

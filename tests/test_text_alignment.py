@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-pytest.importorskip("transformers")
+pytest.importorskip("sentence_transformers")
 
 import tiny
 from torch import nn
@@ -167,7 +168,12 @@ def test_texts_that_cannot_be_are_refused_before_anything_trains(
         text_alignment.check(proposal, **{**good, **changes})
 
 
-def test_an_encoder_that_pools_otherwise_is_refused(tmp_path: Path) -> None:
-    folder = tiny.sentences(tmp_path / "encoder", "pooling_mode_max_tokens")
-    with pytest.raises(InputError, match="pooling_mode_max_tokens"):
+def test_an_encoder_with_code_of_its_own_is_refused_and_the_code_not_run(tmp_path: Path) -> None:
+    folder, mark = tiny.sentences(tmp_path / "encoder", MEAN), tmp_path / "mark"
+    listed = json.loads((folder / "modules.json").read_text())
+    listed[1]["type"] = "own.Pooling"
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "own.py").write_text(f"from pathlib import Path\nPath({str(mark)!r}).touch()\n")
+    with pytest.raises(InputError, match="the encoder cannot be loaded"):
         sentences.vectors(str(folder), ("a crane",))
+    assert not mark.exists()

@@ -65,10 +65,14 @@ def sentences(folder: Path, pooling: str) -> Path:
         BertModel(BertConfig(vocab_size=len(WORDS), pad_token_id=0, **sizes)).save_pretrained(folder)
     tokenizer(WORDS).save_pretrained(folder)
     kinds = {"": "Transformer", "1_Pooling": "Pooling", "2_Normalize": "Normalize"}
-    listed = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for path, kind in kinds.items()]
+    listed = [
+        {"name": kind, "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for path, kind in kinds.items()
+    ]
     (folder / "modules.json").write_text(json.dumps(listed))
     (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps({pooling: True}))
+    settings = {"word_embedding_dimension": sizes["hidden_size"], pooling: True}
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(settings))
     return folder
 
 

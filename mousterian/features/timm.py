@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_line
 from mousterian.features._extractor import Output
 from mousterian.features._network import as_network_wants, in_batches
 from mousterian.seeds import file_stamp
@@ -41,7 +41,7 @@ def load(
         network: nn.Module = timm.create_model(model, pretrained=True, pretrained_cfg_overlay=overlay)
     except (OSError, RuntimeError, ValueError, SafetensorError, UnpicklingError) as error:
         raise InputError(
-            f"cannot load the weights of timm's {model!r} ({str(error).partition(chr(10))[0]})",
+            f"cannot load the weights of timm's {model!r} ({first_line(error)})",
             where=weights,
             hint=f"fetch them where a hub can be reached and name the file: --features timm:{model}:PATH",
         ) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -101,6 +101,12 @@ class Size:
             unet if self.patch == 1 and not conditions else WrappedUNet(unet, self.patch, classes, conditions)
         )
         return whole
+
+
+def size_of(sizes: Mapping[str, Size], side: int, preset: str = "") -> Size:
+    """Return the UNet and its training of a preset, or, without one, for images of this side."""
+    by_side = "8" if side < 16 else "16" if side < 32 else "cifar10"
+    return sizes[preset or by_side]
 
 
 class _Told(nn.Module):

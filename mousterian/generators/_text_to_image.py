@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mousterian.errors import InputError, unknown_name
+from mousterian.errors import InputError, first_line, unknown_name
 from mousterian.generators._sampler import Context
 from mousterian.resizing import cropped, to_array, with_channels
 from mousterian.seeds import file_stamp, seed_for
@@ -100,7 +100,7 @@ def opened(model: str, rendering: Rendering, device: str) -> Any:
         ) from error
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise InputError(
-            f"the text-to-image pipeline cannot be loaded ({str(error).strip().splitlines()[0][:300]})",
+            f"the text-to-image pipeline cannot be loaded ({first_line(error)})",
             where=model,
             hint="give `model` a folder with model_index.json and weights in safetensors, as diffusers saves"
             " it, or a name on a hub that this machine reaches",

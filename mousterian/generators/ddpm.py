@@ -18,7 +18,7 @@ from diffusers import (
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mousterian.generators._diffusion import Size, UNet, autocast, fitted, noise, to_uint8
+from mousterian.generators._diffusion import Size, UNet, autocast, fitted, noise, size_of, to_uint8
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
 from mousterian.seeds import seed_for
@@ -33,12 +33,7 @@ SIZES: Mapping[str, Size] = {
     "cifar_half": Size(128, (1, 2, 2, 2), 2, 16,        0.1,   400_000,  128, 2e-4, 0.9999),
     "cifar_small": Size(128, (1, 2, 2, 2), 2, 16,       0.2,    80_000,  128, 2e-4, 0.9999),
 }  # fmt: skip
-
-
-def size_for(side: int, preset: str = "") -> Size:
-    """Return the UNet and its training of a preset, or, without one, for images of this side."""
-    by_side = "8" if side < 16 else "16" if side < 32 else "cifar10"
-    return SIZES[preset or by_side]
+size_for = partial(size_of, SIZES)
 
 
 class _Way(NamedTuple):

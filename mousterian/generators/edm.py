@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mousterian.generators._augmentation import CONDITIONS, augmented
-from mousterian.generators._diffusion import Size, UNet, autocast, fitted, noise, to_uint8
+from mousterian.generators._diffusion import Size, UNet, autocast, fitted, noise, size_of, to_uint8
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
 
@@ -33,15 +33,9 @@ SIZES: Mapping[str, Size] = {
     "cifar_half": Size(128, (2, 2, 2),    4, 16,        0.13,  200_000,  512, 1e-3, 0.9993),
     "cifar_small": Size(128, (2, 2, 2),   4, 16,        0.2,    40_000,  512, 1e-3, 0.9993),
 }  # fmt: skip
-
+size_for = partial(size_of, SIZES)
 
 Told = dict[str, Tensor]  # what a network is told beside image and time: class_labels (B,), conditions (B, n)
-
-
-def size_for(side: int, preset: str = "") -> Size:
-    """Return the UNet and its training of a preset, or, without one, for images of this side."""
-    by_side = "8" if side < 16 else "16" if side < 32 else "cifar10"
-    return SIZES[preset or by_side]
 
 
 def _preconditioned(network: UNet, noisy: Tensor, sigma: Tensor, told: Told) -> Tensor:
