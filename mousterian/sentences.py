@@ -78,6 +78,12 @@ def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
         raise InputError(
             f"the encoder cannot be loaded ({first_line(error)})", where=encoder, hint=_HINT
         ) from error
+    # A text is read as far as the network can, past the length that some encoders were trained at: a trial's
+    # identity holds the encoder, not where it cuts.
+    if hasattr(network[0], "auto_model"):
+        positions = network[0].auto_model.config.max_position_embeddings
+        longest = network.tokenizer.init_kwargs.get("model_max_length", positions)
+        network.max_seq_length = min(longest, positions)
     # No prompt but the strategy's own, which the texts hold.
     made: NDArray[np.float32] = network.encode(
         list(texts), prompt="", normalize_embeddings=True, show_progress_bar=False
