@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from mousterian import plugins
-from mousterian.errors import InputError
 from mousterian.evaluations._calling import observer, score
 from mousterian.images import TrialImages
-from mousterian.memory import free, is_out_of_memory
+from mousterian.memory import free, with_less_memory
 from mousterian.seeds import canonical, seed_for
 from mousterian.training import acceleration
 from mousterian.training.checkpoint import Checkpoint
@@ -69,25 +68,16 @@ def in_parts(most: int, run: Callable[[int], Outcome]) -> Outcome:
     Raises:
         InputError: memory does not suffice for one image at a time.
     """
-    parts = 1
-    while True:
-        try:
-            outcome = run(parts)
-            break
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            reason = str(error).partition("\n")[0]
-        # Out here, so that what the error's traceback held is free.
-        parts *= 2
-        if parts >= 2 * most:
-            raise InputError(f"memory does not suffice for one image at a time ({reason})")
-        acceleration.forget()
-        free()
+    outcome, parts = with_less_memory(run, most, "for one image at a time", release=_release)
     if parts == 1:
         return outcome
     spared = f"memory ran out; trained in {parts} micro-batches a step, of the same effective batch"
     return replace(outcome, note=f"{outcome.note}; {spared}" if outcome.note else spared)
+
+
+def _release() -> None:
+    acceleration.forget()
+    free()
 
 
 def task_of(trial: Trial, images: TrialImages, device: torch.device, mode: str) -> Task:

@@ -20,10 +20,9 @@ import numpy as np
 
 from mousterian import plugins, shards
 from mousterian.errors import InputError
-from mousterian.generators._sampler import Context, Progress, asked, silent
+from mousterian.generators._sampler import Context, Progress, asked, portions, silent
 from mousterian.images import ImageSet, concatenate
 from mousterian.locks import held
-from mousterian.memory import Portions
 from mousterian.seeds import canonical, digest
 from mousterian.shards import DAMAGE, Arrays
 from mousterian.store import write_atomically
@@ -111,7 +110,7 @@ class Pool:
         self.class_names = class_names
         self.folder = pools / identity.key
         self.shard_size = shards.size(len(class_names))
-        self._portions = Portions()
+        self._portions = portions()
 
     def _missing(self, count: int) -> list[int]:
         wanted = range(math.ceil(count / self.shard_size))
@@ -187,7 +186,8 @@ class Pool:
 
     def _batch(self, first: int, end: int, sampler: Any, shape: tuple[int, int, int]) -> Arrays:
         labels, indices, seeds = asked(np.arange(first, end), len(self.class_names), self.identity.seed)
-        images = self._portions.made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        parts = self._portions.made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        images = np.concatenate(parts)
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
             raise InputError(
                 f"the generator gave {images.dtype} {images.shape} for {len(labels)} images of {shape}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import os
 import socket
@@ -185,6 +187,26 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file/shards: cannot write the data directory.*\n.*--data-dir"):
         _cache.remember(tmp_path / "file" / "shards" / "train.npz", lambda: _cache.Made({}, ""))
+
+
+def test_a_data_directory_that_cannot_be_locked_is_named_and_one_without_locks_used(tmp_path, monkeypatch):
+    path = tmp_path / "shards" / "train.npz"
+    made = _cache.Made({"train": few(1)}, "here")
+
+    def failing(number):
+        def refuse(*arguments):
+            raise OSError(number, os.strerror(number))
+
+        return refuse
+
+    monkeypatch.setattr(fcntl, "fcntl", failing(errno.EIO))
+    with pytest.raises(
+        InputError, match=r"shards: cannot write the data directory.*Input/output.*\n.*--data-dir"
+    ):
+        _cache.remember(path, lambda: made)
+    monkeypatch.setattr(fcntl, "fcntl", failing(errno.ENOLCK))
+    assert len(_cache.remember(path, lambda: made)) == len(few(1))
+    assert path.exists()
 
 
 def test_two_processes_that_want_one_set_make_it_once(tmp_path):

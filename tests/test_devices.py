@@ -47,15 +47,15 @@ recipe = {name = "small", iterations = 12, batch_size = 15, crop = 1, flip = tru
 """
 
 
-def on_two(folder: Path, work: Callable[[distributed.Group], Any]) -> list[Any]:
+def on_two(folder: Path, work: Callable[[distributed.Group], Any], count: int = 2) -> list[Any]:
     """Return what `work` gives in each of two processes of a group, or what it raised there."""
     ends = []
-    for rank in range(2):
+    for rank in range(count):
         here, there = Pipe()
         ends.append((os.fork(), here))
         if ends[-1][0] == 0:
             try:
-                with distributed.joined(rank, 2, CPU, folder / "meeting") as group:
+                with distributed.joined(rank, count, CPU, folder / "meeting") as group:
                     there.send(work(group))
             except Exception as error:
                 there.send(f"{type(error).__name__}: {error}")
@@ -123,15 +123,16 @@ def test_two_processes_train_the_model_that_one_trains(strategy: Any, parts: int
         torch.testing.assert_close(torch.tensor(first[0]), torch.tensor(one[0]), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("count", [2, 3])  # from 3 on, the order in which gradients are added matters
 def test_processes_go_on_from_the_checkpoint_of_the_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(group: distributed.Group) -> tuple[list[float], int]:
         every = 0.0 if group.rank == 0 else float("inf")
         return trained(joint, 1, group, Checkpoint(tmp_path / "one.checkpoint", "a trial", every))
 
     (tmp_path / "whole").mkdir()
-    whole = on_two(tmp_path / "whole", lambda group: trained(joint, 1, group))
+    whole = on_two(tmp_path / "whole", lambda group: trained(joint, 1, group), count)
     step, taken = SharedUpdate.step, iter(range(5))
 
     def cut(self: Any, batches: Any) -> None:
@@ -140,10 +141,10 @@ def test_processes_go_on_from_the_checkpoint_of_the_first(
         step(self, batches)
 
     monkeypatch.setattr(SharedUpdate, "step", cut)
-    assert on_two(tmp_path, work) == ["RuntimeError: the power went off"] * 2
+    assert on_two(tmp_path, work, count) == ["RuntimeError: the power went off"] * count
     (tmp_path / "meeting").unlink(missing_ok=True)
     taken = iter(range(3))  # of the 8 steps five have been taken
-    assert on_two(tmp_path, work) == whole
+    assert on_two(tmp_path, work, count) == whole
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

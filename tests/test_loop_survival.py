@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mousterian import attempt, grid, supply, trial
+from mousterian import grid, supply, trial
+from mousterian.errors import InputError
 from mousterian.memory import is_out_of_memory
 from mousterian.store import DIVERGED, DONE, Store
 from mousterian.training import loop
@@ -185,7 +186,7 @@ def test_out_of_memory_cuts_the_batch_and_says_so(tmp_path: Path, monkeypatch: p
 def test_memory_for_not_even_one_image_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given, settings = one_trial(tmp_path)
     starved(monkeypatch, 0)
-    with pytest.raises(attempt.InputError, match="not suffice for one image"):
+    with pytest.raises(InputError, match="not suffice for one image"):
         trial.run(given, settings)
 
 

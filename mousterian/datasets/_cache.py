@@ -13,18 +13,18 @@ import logging
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from filelock import FileLock
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from mousterian.errors import InputError, unknown_name
 from mousterian.images import ImageSet
+from mousterian.locks import held
 from mousterian.store import write_atomically
 
 SPLITS = ("train", "test")
@@ -93,7 +93,7 @@ def remember(path: Path, make: Callable[[], Made]) -> ImageSet:
     """Return the image set kept at `path`; where there is none, make it and keep all that is made with it.
 
     A damaged file is named in a warning and made again. Of two processes that want the same set at
-    once, the second waits for the first.
+    once, the second waits for the first; where the file system has no locks, both make it.
 
     Raises:
         InputError: the set cannot be made, or the folder cannot be written.
@@ -185,20 +185,18 @@ def _keep(path: Path, images: ImageSet, source: str) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except (OSError, NotImplementedError) as error:
-        raise InputError(
-            f"cannot write the data directory ({error})",
-            where=str(folder),
-            hint="name another with --data-dir or MOUSTERIAN_DATA",
-        ) from error
-    try:
+    """Make the folder and hold its lock while the block runs."""
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(folder / ".lock"))
+        except (OSError, InputError) as error:
+            raise InputError(
+                f"cannot write the data directory ({error.__cause__ or error})",
+                where=str(folder),
+                hint="name another with --data-dir or MOUSTERIAN_DATA",
+            ) from error
         yield
-    finally:
-        lock.release()
 
 
 def _sha256(array: NDArray[Any]) -> str:

@@ -13,7 +13,7 @@ from mousterian import plugins
 from mousterian.errors import InputError
 from mousterian.features._extractor import Output
 from mousterian.images import ImageSet
-from mousterian.memory import free, is_out_of_memory
+from mousterian.memory import Portions
 from mousterian.resizing import cropped, with_channels
 from mousterian.seeds import seed_for
 from mousterian.training.loop import Diverged, Mixture, Normalised, Stream, Task, prepare, train
@@ -31,23 +31,8 @@ def in_batches(look: Look, images: NDArray[np.uint8], device: str, batch: int = 
     Raises:
         InputError: there are no images, or memory does not suffice for one.
     """
-    parts: list[Output] = []
-    start = 0
-    while start < len(images):
-        try:
-            parts.append(_once(look, images[start : start + batch], device))
-            start += batch
-            continue
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-        # Out here, so that what the error's traceback held is free.
-        free()
-        if batch == 1:
-            raise InputError(
-                "memory does not suffice for the features of one image", hint="take another device"
-            )
-        batch //= 2
+    portions = Portions("for the features of one image", hint="take another device", most=batch)
+    parts = portions.made(len(images), lambda some: _once(look, images[some], device))
     if not parts:
         raise InputError("there are no images to take features of")
     found = [part.probabilities for part in parts if part.probabilities is not None]

@@ -10,9 +10,8 @@ import numpy as np
 from torch import nn
 
 from mousterian.errors import InputError
-from mousterian.generators._sampler import Context, Sampler, asked
+from mousterian.generators._sampler import Context, Sampler, asked, portions
 from mousterian.images import ImageSet
-from mousterian.memory import Portions
 from mousterian.sheets import CLASSES, COLUMNS, sheet
 from mousterian.store import write_atomically
 
@@ -60,5 +59,6 @@ class Preview:
         positions = np.arange(columns * classes)
         labels, indices, seeds = asked(positions[positions % classes < CLASSES], classes, context.seed)
         sampler = self._sampler_of(network)
-        images = Portions().made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        made = portions().made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        images = np.concatenate(made)
         return ImageSet(images, labels, context.class_names, np.ones(len(labels), dtype=bool))

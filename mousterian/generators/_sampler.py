@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.images import ImageSet
+from mousterian.memory import Portions
 from mousterian.seeds import seed_for
 
 # Is told what goes on, how much of it is done, of how much, and a word more, e.g. the loss.
@@ -56,6 +57,11 @@ def asked(positions: NDArray[np.int64], classes: int, seed: int) -> Asked:
     """Return what a sampler is asked for at positions (N,) of a pool of this seed: classes take turns."""
     seeds = np.array([seed_for("image", seed, int(position)) for position in positions], dtype=np.int64)
     return Asked(positions % classes, positions // classes, seeds)
+
+
+def portions() -> Portions:
+    """Return what makes a sampler's images, fewer at once where memory runs out."""
+    return Portions("to generate one image at a time", hint="use another device, or a smaller generator")
 
 
 class Sampler(Protocol):

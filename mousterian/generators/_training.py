@@ -17,7 +17,7 @@ from mousterian.errors import InputError
 from mousterian.generators._preview import Preview
 from mousterian.generators._sampler import Context
 from mousterian.images import ImageSet
-from mousterian.memory import free, is_out_of_memory
+from mousterian.memory import with_less_memory
 from mousterian.seeds import digest, seed_for
 from mousterian.store import write_atomically
 from mousterian.training.checkpoint import Checkpoint
@@ -188,26 +188,19 @@ class Training:
 
     def _gradient(self, images: Tensor, labels: Tensor) -> Tensor:
         """Set the gradients of one batch and return its loss; in parts where memory runs out."""
-        while True:
-            try:
-                return self._in_parts(images, labels)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                reason = str(error).partition("\n")[0]
-            # Out here, so that what the error's traceback held is free.
-            self._parts *= 2
-            if self._parts >= 2 * len(images):
-                raise InputError(
-                    f"memory does not suffice to train the generator on one image at a time ({reason})",
-                    hint="use fewer channels or layers",
-                )
-            free()
+        loss, self._parts = with_less_memory(
+            lambda parts: self._in_parts(images, labels, parts),
+            len(images),
+            "to train the generator on one image at a time",
+            hint="use fewer channels or layers",
+            parts=self._parts,
+        )
+        return loss
 
-    def _in_parts(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _in_parts(self, images: Tensor, labels: Tensor, parts: int) -> Tensor:
         self._optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), dtype=torch.float64, device=images.device)
-        size = -(-len(images) // self._parts)
+        size = -(-len(images) // parts)
         for start in range(0, len(images), size):
             some, their = images[start : start + size], labels[start : start + size]
             value = self.loss(self.network, some, their, self._noise) * (len(some) / len(images))

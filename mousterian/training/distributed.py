@@ -2,8 +2,13 @@
 
 Each process draws the same batches with the same augmentation, trains a whole copy of the model on its share,
 and adds up gradients with the others (data parallelism). Batch norms take their statistics over the batches
-of all (as torch's SyncBatchNorm, which has no CPU version), so the run is the one on a single device up to
-rounding. A model that draws random numbers while it trains (dropout) draws others.
+of all, so the run is the one on a single device up to rounding. A model that draws random numbers while it
+trains (dropout) draws others.
+
+Gradients do not go through torch's DistributedDataParallel: it lays out its sums anew after the first step
+that it takes, so a run on three or more devices that goes on from a checkpoint would not be, bit for bit, the
+run that was never cut off. Batch norms do not go through torch's SyncBatchNorm: it is for CUDA alone, where
+every layer waits for the device.
 """
 
 from __future__ import annotations
@@ -27,7 +32,6 @@ from mousterian.training.feed import Batch, Stream
 from mousterian.training.recipes import Recipe
 from mousterian.training.update import Update
 
-_BUCKET = 16 * 2**20  # numbers that are sent at once
 _BATCH_NORM = inspect.signature(functional.batch_norm)
 
 
@@ -61,16 +65,12 @@ class Group:
 
     def add(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors, float32 and of the same shapes in every process, by their sums over all."""
-        sent = []
-        for bucket in _buckets(tensors):
-            flat = torch.cat([each.reshape(-1) for each in bucket])
-            sent.append((bucket, flat, distributed.all_reduce(flat, async_op=True)))
-        for bucket, flat, work in sent:
-            work.wait()
-            start = 0
-            for each in bucket:
-                each.copy_(flat[start : start + each.numel()].view_as(each))
-                start += each.numel()
+        flat = torch.cat([each.reshape(-1) for each in tensors])
+        distributed.all_reduce(flat)
+        for each, total in zip(
+            tensors, flat.split_with_sizes([each.numel() for each in tensors]), strict=True
+        ):
+            each.copy_(total.view_as(each))
 
     @torch.no_grad()
     def begin(self, modules: nn.Module, step: int, seed: int) -> None:
@@ -79,31 +79,16 @@ class Group:
         Raises:
             RuntimeError: the others start from another step, so from another checkpoint.
         """
-        device = next(modules.parameters()).device
-        steps = torch.zeros(self.count, device=device)
-        steps[self.rank] = step
-        self.add([steps])
-        if not bool((steps == step).all()):
-            raise RuntimeError(f"the processes of one trial start from different steps: {steps.tolist()}")
+        steps = [step] * self.count
+        distributed.all_gather_object(steps, step)
+        if len(set(steps)) > 1:
+            raise RuntimeError(f"the processes of one trial start from different steps: {steps}")
         for value in modules.state_dict().values():
             sent = value.contiguous()  # NCCL takes no other layout
             distributed.broadcast(sent, 0)
             value.copy_(sent)
         if self.rank:
             torch.manual_seed(seed_for("device", seed, self.rank, step))
-
-
-def _buckets(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Return tensors in order, so many together that sending them is worth its start."""
-    buckets: list[list[Tensor]] = []
-    room = 0
-    for each in tensors:
-        if not buckets or each.numel() > room:
-            buckets.append([])
-            room = _BUCKET
-        buckets[-1].append(each)
-        room -= each.numel()
-    return buckets
 
 
 @contextmanager
@@ -171,59 +156,42 @@ class SharedStatistics(TorchFunctionMode):
 
 def _shared_norm(group: Group, *, input: Tensor, momentum: float, eps: float, **norm: Any) -> Tensor:  # noqa: A002
     """Return `functional.batch_norm` in training, whose arguments these are, over all processes' batches."""
-    mean, variance, total = moments = _moments(group, input)
+    images = input
+    mean, variance, total = _moments(group, images)
     if norm["running_mean"] is not None:
-        norm["running_mean"].lerp_(mean, momentum)
-        norm["running_var"].lerp_(variance * (total / (total - 1)), momentum)
-    found: Tensor = _Norm.apply(input, norm["weight"], norm["bias"], moments, eps, group)
-    return found
+        with torch.no_grad():
+            norm["running_mean"].lerp_(mean, momentum)
+            norm["running_var"].lerp_(variance * (total / (total - 1)), momentum)
+    scale = (variance + eps).rsqrt()
+    scale = scale if norm["weight"] is None else scale * norm["weight"]
+    shift = -mean * scale if norm["bias"] is None else norm["bias"] - mean * scale
+    channels = (1, -1, *[1] * (images.ndim - 2))
+    return (images * scale.view(channels) + shift.view(channels)).to(images.dtype)
 
 
-@torch.no_grad()
 def _moments(group: Group, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return mean (C,), variance (C,) and count over (N, C, ...) of all processes, float32."""
-    variance, mean = torch.var_mean(images.float(), _over(images), correction=0)
-    count = mean.new_full((1,), images.numel() / images.shape[1])
-    told = mean.new_zeros(group.count, 2 * len(mean) + 1)
-    told[group.rank] = torch.cat([mean, variance, count])
-    distributed.all_reduce(told)
-    means, variances, counts = told.tensor_split((len(mean), 2 * len(mean)), dim=1)
+    variance, mean = torch.var_mean(images.float(), (0, *range(2, images.ndim)), correction=0)
+    own = torch.cat([mean, variance, mean.new_full((1,), images.numel() / len(mean))])
+    others = torch.zeros_like(own)
+    every = _Sum.apply(torch.stack([own if rank == group.rank else others for rank in range(group.count)]))
+    means, variances, counts = every.tensor_split((len(mean), 2 * len(mean)), dim=1)
     total = counts.sum()
     mean = (counts * means).sum(0) / total
     return mean, (counts * (variances + (means - mean).square())).sum(0) / total, total
 
 
-class _Norm(torch.autograd.Function):
-    """Normalisation by statistics over all processes, and its gradient, which also goes through them."""
+class _Sum(torch.autograd.Function):
+    """The sum of a tensor over all processes, through which gradients go."""
 
     @staticmethod
-    def forward(ctx: Any, *arguments: Any) -> Tensor:
-        """Take images, weight, bias, moments over all processes, eps and the group."""
-        images, weight, bias, (mean, variance, ctx.total), eps, _ = arguments
-        ctx.save_for_backward(images, weight, mean, (variance + eps).rsqrt())
-        return functional.batch_norm(images, mean, variance, weight, bias, False, 0.0, eps)
+    def forward(_: Any, tensor: Tensor) -> Tensor:
+        """Return the sum."""
+        found = tensor.clone()
+        distributed.all_reduce(found)
+        return found
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the gradients of images, weight and bias; the last two of this process's images alone."""
-        images, weight, mean, inverse = ctx.saved_tensors
-        over, channels = _over(images), (1, -1, *[1] * (images.ndim - 2))
-        given = gradients[0].float()
-        normal = (images.float() - mean.view(channels)) * inverse.view(channels)
-        of_bias, of_weight = given.sum(over), (given * normal).sum(over)
-        shared = torch.cat([of_bias, of_weight])
-        distributed.all_reduce(shared)
-        shift, slope = (shared / ctx.total).chunk(2)
-        scale = inverse if weight is None else inverse * weight
-        found = (given - shift.view(channels) - normal * slope.view(channels)) * scale.view(channels)
-        _, of_weights, of_biases, *_ = ctx.needs_input_grad
-        return (
-            found.to(images.dtype),
-            of_weight if of_weights else None,
-            of_bias if of_biases else None,
-            *[None] * 3,
-        )
-
-
-def _over(images: Tensor) -> tuple[int, ...]:
-    return (0, *range(2, images.ndim))
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        """Return the sum of the gradients."""
+        return _Sum.forward(None, gradient)
