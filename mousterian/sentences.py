@@ -64,6 +64,7 @@ def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
     place = located(encoder)
     try:
         from sentence_transformers import SentenceTransformer
+        from transformers import AutoTokenizer
     except ImportError:
         raise InputError("sentence encoders need the package sentence-transformers", hint=_HINT) from None
     try:
@@ -81,9 +82,8 @@ def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
     # A text is read as far as the network can, past the length that some encoders were trained at: a trial's
     # identity holds the encoder, not where it cuts.
     if hasattr(network[0], "auto_model"):
-        positions = network[0].auto_model.config.max_position_embeddings
-        longest = network.tokenizer.init_kwargs.get("model_max_length", positions)
-        network.max_seq_length = min(longest, positions)
+        asked = AutoTokenizer.from_pretrained(place, local_files_only=True).model_max_length
+        network.max_seq_length = min(asked, network[0].auto_model.config.max_position_embeddings)
     # No prompt but the strategy's own, which the texts hold.
     made: NDArray[np.float32] = network.encode(
         list(texts), prompt="", normalize_embeddings=True, show_progress_bar=False
