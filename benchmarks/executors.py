@@ -4,7 +4,8 @@
 
 Two kinds of job: `nothing` returns at once, so only the executor's own work is left; `row` also writes its
 row to the store (serialised, fsynced, renamed), as every trial does. The clock runs from the first job handed
-out to the last one finished; `start` is the time before that (processes, imports, a cluster of its own).
+out to the last one finished; `start` is the time before that (processes, imports, connecting to a cluster).
+Ray's is the one that RAY_ADDRESS or `ray start` names (docs/howto/ray.md).
 """
 
 from __future__ import annotations

@@ -1,29 +1,33 @@
-"""Trials on Ray: a cluster of its own, workers and nodes that are lost, with and without a shared store."""
+"""Trials on Ray: a cluster on 127.0.0.1, workers and nodes that are lost, with and without a shared store."""
 
 from __future__ import annotations
 
 import os
+import secrets
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import TINY_GRID
+from conftest import ROOT, TINY_GRID
 
 from mousterian import grid
 from mousterian.errors import InputError
 from mousterian.executors import _ray_cluster, ray
 from mousterian.executors._dispatch import JobQueue
 from mousterian.executors._jobs import Job, PoolJob, TrialJob
-from mousterian.executors._ray_guard import _descendants
 from mousterian.store import COLUMNS, Store
 from mousterian.trial import Settings
 
@@ -167,19 +171,71 @@ def test_options_that_cannot_be_are_refused(option: str, told: str, folder: Path
 
 
 @installed
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "127.0.0.1:99999"])
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("127.0.0.1:1", "refused"),
+        ("127.0.0.1:99999", ""),
+        ("nonsense", "Invalid address"),
+        ("local", "one of its own"),
+    ],
+)
 def test_a_cluster_that_is_not_there_is_named_at_once(
-    address: str, planned: list[Job], tmp_path: Path
+    address: str, told: str, planned: list[Job], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="no Ray cluster can be reached") as caught:
+    with pytest.raises(InputError, match=f"no Ray cluster can be reached: .*{told}") as caught:
         ray.run(planned, settings(tmp_path), Recorder(), address=address)
-    assert caught.value.where == address
+    assert caught.value.where == f"address {address}"
+    assert "ray start --head --node-ip-address=127.0.0.1" in caught.value.hint
 
 
-def ray_processes() -> set[int]:
-    listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    marks = ("/ray/core/src/ray/", "ray::", "/ray/_private/", "/ray/dashboard/", "/ray/autoscaler/")
-    return {int(line.split()[0]) for line in listed.splitlines() if any(mark in line for mark in marks)}
+@installed
+def test_without_any_cluster_none_is_started(
+    planned: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ray._private import services
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(services, "find_gcs_addresses", cache(frozenset))  # of others on this machine
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda folder: None)
+    with pytest.raises(InputError, match="Could not find any running Ray instance") as caught:
+        ray.run(planned, settings(tmp_path), Recorder())
+    assert caught.value.where == "address auto" and "RAY_ADDRESS" in caught.value.hint
+
+
+def of_session(leader: int) -> set[int]:
+    """The processes of a session that still run."""
+    ps = ["ps", "-o", "pid=,stat=", "--sid", str(leader)]
+    listed = subprocess.run(ps, capture_output=True, text=True, check=False).stdout  # 1 if there is none
+    found = [line.split() for line in listed.splitlines()]
+    return {int(process) for process, state in found if not state.startswith("Z")}
+
+
+@contextmanager
+def node(
+    environment: dict[str, str], log: Path, *options: str, ip: str, cpus: int, before: Sequence[str] = ()
+) -> Iterator[int]:
+    """A node of Ray in a session of its own, once it says that it runs; all of it ends with the context."""
+    ray = [*before, sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
+    room = [f"--num-cpus={cpus}", "--object-store-memory=100000000"]
+    with log.open("w") as output:
+        leader = subprocess.Popen(
+            [*ray, f"--node-ip-address={ip}", *room, *options],
+            env=environment, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + 60
+        while "Ray runtime started" not in log.read_text():
+            assert leader.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield leader.pid
+    finally:
+        while left := of_session(leader.pid):
+            for process in left:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.05)
+        leader.wait()
 
 
 def listened_to(processes: set[int]) -> set[str]:
@@ -197,25 +253,34 @@ def listened_to(processes: set[int]) -> set[str]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def as_in_a_run() -> Iterator[None]:
-    """Give this process the environment of a run: Ray reads it once, when a test first imports it."""
-    with _ray_cluster._environment({**_ray_cluster._COMMON, **_ray_cluster._own_environment()}):
+def access() -> Iterator[None]:
+    """What a cluster on 127.0.0.1 and its runs share; Ray reads it once, when a test first imports it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         yield
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    """A cluster of this process's own, which the tests below share; its workers can import this file.
-
-    When it is closed, none of its processes is left over.
-    """
-    before = ray_processes()
-    paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", paths.rstrip(os.pathsep))
-        with _ray_cluster.cluster("local", 2, 1.0):
-            yield
-    assert not ray_processes() - before
+def cluster(folder: Path) -> Iterator[int]:
+    """A cluster that the tests below share, connected to; its workers can import this file."""
+    paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": paths.rstrip(os.pathsep)}
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    short = tempfile.mkdtemp(prefix="mt-ray-")  # sockets want short paths
+    options = ("--head", f"--port={port}", f"--temp-dir={short}", "--include-dashboard=false")
+    try:
+        with (
+            node(environment, folder / "head.log", *options, ip="127.0.0.1", cpus=2) as leader,
+            _ray_cluster.cluster(f"127.0.0.1:{port}"),
+        ):
+            yield leader
+    finally:
+        shutil.rmtree(short, ignore_errors=True)
 
 
 @installed
@@ -223,13 +288,12 @@ def cluster() -> Iterator[None]:
 class TestCluster:
     """One node for all of these: starting it takes seconds."""
 
-    def test_it_listens_on_loopback_alone_and_wants_a_token(self) -> None:
+    def test_started_as_the_error_says_it_listens_on_loopback_alone(self, cluster: int) -> None:
         import ray as package
 
         assert {node["NodeManagerAddress"] for node in package.nodes()} == {"127.0.0.1"}
-        assert os.environ["RAY_AUTH_MODE"] == "token" and len(os.environ["RAY_AUTH_TOKEN"]) == 64
         loopback = {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, also as IPv6 writes it
-        assert listened_to(ray_processes()) <= loopback
+        assert listened_to({*of_session(cluster), os.getpid()}) <= loopback
 
     def test_a_grid_begun_on_local_and_finished_here_has_the_rows_of_one_run(
         self, folder: Path, tmp_path: Path
@@ -314,7 +378,7 @@ class TestCluster:
 
 
 class Pressing(Recorder):
-    """A listener that presses Ctrl-C after the first trial began, as a terminal does: for all processes."""
+    """A listener that presses Ctrl-C after the first trial began."""
 
     def __init__(self, times: int) -> None:
         super().__init__()
@@ -328,9 +392,7 @@ class Pressing(Recorder):
     def _press(self) -> None:
         for _ in range(self.times):
             time.sleep(2.0 if self.times == 2 else 0.2)
-            for process in [os.getpid(), *_descendants(os.getpid())]:
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 class Sleepy(TrialJob):

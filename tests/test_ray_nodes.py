@@ -10,7 +10,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -19,13 +18,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_ray import command, installed, ray_processes, rows, run_grid
+from test_ray import command, installed, node, rows, run_grid
 
 from mousterian.store import Store
 
 NAMESPACE = f"mousterian-{os.getpid()}"
 HEAD, SECOND, PORT = "10.77.0.1", "10.77.0.2", 6399
-MEMORY = 100_000_000
 # A strategy that takes its time, and says in a file of its own that it began.
 SLOW = """
 import os, time, uuid
@@ -101,32 +99,19 @@ def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
     for arguments in ("link set lo up", f"addr add {HEAD}/32 dev lo", f"addr add {SECOND}/32 dev lo"):
         subprocess.run(["ip", "-n", NAMESPACE, *arguments.split()], check=True)
-    started = []
+    first = ("--head", f"--port={PORT}", f"--temp-dir={folder}", "--include-dashboard=false")
+    other = f"--address={HEAD}:{PORT}"
     try:
-        first = ("--head", f"--port={PORT}", f"--temp-dir={folder}", "--include-dashboard=false")
-        started.append(start(environment, tmp_path / "head.log", *first, ip=HEAD))
-        started.append(start(environment, tmp_path / "second.log", f"--address={HEAD}:{PORT}", ip=SECOND))
-        yield environment
+        with (
+            node(environment, tmp_path / "head.log", *first, ip=HEAD, cpus=1, before=inside()),
+            node(environment, tmp_path / "second.log", other, ip=SECOND, cpus=1, before=inside()),
+        ):
+            yield environment
     finally:
         for process in processes_inside():
             os.kill(process, signal.SIGKILL)
-        for node in started:
-            node.wait()
         subprocess.run(["ip", "netns", "del", NAMESPACE], check=True)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def start(environment: dict[str, str], log: Path, *options: str, ip: str) -> subprocess.Popen[bytes]:
-    """Start a node of one core, and wait until it says that it runs."""
-    ray = [*inside(), sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
-    common = [f"--node-ip-address={ip}", "--num-cpus=1", f"--object-store-memory={MEMORY}"]
-    with log.open("w") as output:
-        node = subprocess.Popen([*ray, *common, *options], env=environment, stdout=output, stderr=output)
-    deadline = time.monotonic() + 60
-    while "Ray runtime started" not in log.read_text():
-        assert node.poll() is None and time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
-    return node
 
 
 def test_a_node_killed_in_the_middle_costs_only_what_it_was_running(
@@ -161,28 +146,35 @@ def test_a_node_killed_in_the_middle_costs_only_what_it_was_running(
     pd.testing.assert_frame_equal(rows(tmp_path / "ray"), rows(tmp_path / "local"), check_exact=True)
 
 
-def test_a_killed_grid_leaves_nothing_of_the_cluster_that_it_started(
+def trials_inside() -> list[int]:
+    """The workers that run trials: Ray names them after their task."""
+    return [
+        each for each in processes_inside() if b"ray::_perform" in Path(f"/proc/{each}/cmdline").read_bytes()
+    ]
+
+
+def test_a_killed_grid_leaves_no_trial_running_and_goes_on_with_the_same_command(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "log").mkdir()
     file = tmp_path / "slow.toml"
     file.write_text(GRID.format(log=tmp_path / "log"))
-    before = ray_processes()
-    process = subprocess.Popen(
-        command("grid", file, "--store", tmp_path / "store", "--executor", "ray"),
-        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    on_ray = [*inside(), *command("grid", file, "--store", tmp_path / "store", "--executor", "ray")]
+    environment = {**environment, "RAY_ADDRESS": f"{HEAD}:{PORT}"}
+    process = subprocess.Popen(on_ray, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("store/trials/*.parquet"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert len(ray_processes() - before) > 3
+    assert trials_inside()
     process.kill()
     process.wait()
     deadline = time.monotonic() + 5
-    while ray_processes() - before and time.monotonic() < deadline:
+    while trials_inside() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not ray_processes() - before
+    assert not trials_inside()
     assert not list(Store(tmp_path / "store").verify())
+    subprocess.run(on_ray, env=environment, check=True, timeout=200, capture_output=True)
+    assert Counter(Store(tmp_path / "store").status().values()) == {"done": 40}
 
 
 def test_without_the_token_no_one_gets_in(environment: dict[str, str], tmp_path: Path) -> None:

@@ -1,29 +1,27 @@
-"""A Ray cluster for one run: connected to, or started on 127.0.0.1 and gone with the run."""
+"""The Ray cluster that a run uses: connected to, and asked for room."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from functools import cache
+from contextlib import contextmanager, suppress
 from math import ceil, floor
 from types import ModuleType
 from typing import NamedTuple
 
 from mousterian.errors import InputError
-from mousterian.executors._ray_guard import guarded
 
-LOOPBACK = "127.0.0.1"
 SECONDS_TO_ANSWER = 5.0
-OBJECT_STORE_BYTES = 100 * 2**20  # jobs and rows are small; Ray takes 30 % of the memory if not told
 # Fixed before the numeric libraries are loaded, as sums over other threads give other last bits.
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-_COMMON = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1"}
-# Without the first, Ray takes 127.0.0.1 for this machine's outer address and listens on every interface.
-_OWN = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token"}
+# Without the second variable Ray takes 127.0.0.1 for the machine's outer address, here as in `ray start`,
+# which then listens on every interface.
+_HINT = """name one by --executor-option address=HOST:6379 or RAY_ADDRESS, or start one on this machine:
+    export RAY_AUTH_MODE=token RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0
+    (umask 077; ray get-auth-token --generate > /dev/null)
+    ray start --head --node-ip-address=127.0.0.1
+  The run needs the cluster's versions of Ray and Python, its token and the variables it was started with."""
 
 
 class Room(NamedTuple):
@@ -63,112 +61,53 @@ def package() -> ModuleType:
 
 
 @contextmanager
-def cluster(address: str, workers: int, cpus: float) -> Iterator[ModuleType]:
-    """Connect to a cluster, or start one of this process's own; give the package `ray`, connected.
+def cluster(address: str) -> Iterator[ModuleType]:
+    """Connect to a cluster that runs; give the package `ray`, connected.
 
     Args:
-        address: of the cluster; empty: RAY_ADDRESS, else one of its own.
-        workers: trials at a time that a cluster of its own must have room for.
-        cpus: cores that each reserves.
+        address: of the cluster; empty: RAY_ADDRESS, else the one that `ray start` has started here.
 
     Raises:
-        InputError: Ray is not installed, or the cluster cannot be reached or started.
+        InputError: Ray is not installed, or the cluster cannot be reached.
     """
-    address = address or os.environ.get("RAY_ADDRESS", "")
-    own = address in {"", "local"}
-    with _environment({**_COMMON, **(_own_environment() if own else {})}):
-        ray = package()
-        if ray.is_initialized():
-            yield ray
-            return
-        folder = tempfile.mkdtemp(prefix="mousterian-ray-") if own else ""
-        with guarded(folder) if own else nullcontext():
-            try:
-                if own:
-                    _start(ray, max(len(os.sched_getaffinity(0)), ceil(workers * cpus)), folder)
-                else:
-                    _connect(ray, address)
-                yield ray
-            finally:
-                ray.shutdown()
-
-
-def _own_environment() -> dict[str, str]:
-    return {**_OWN, **_THREADS, "RAY_AUTH_TOKEN": os.environ.get("RAY_AUTH_TOKEN") or _token()}
-
-
-@cache
-def _token() -> str:
-    """Return a secret; one a process, as Ray reads it once."""
-    return secrets.token_hex(32)
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, which Ray hands on to all its processes, and take them back."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+    ray = package()
+    if ray.is_initialized():
+        yield ray
+        return
     try:
-        yield
+        _connect(ray, address or os.environ.get("RAY_ADDRESS") or "auto")
+        yield ray
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
+        ray.shutdown()
 
 
-_QUIET = {"log_to_driver": False, "logging_level": "ERROR"}
-
-
-def _start(ray: ModuleType, cpus: int, folder: str) -> None:
+def _connect(ray: ModuleType, address: str) -> None:
+    passed_on = {name: value for name, value in os.environ.items() if name.startswith("MOUSTERIAN_")}
     try:
+        _knock(address)
         ray.init(
-            address="local",
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _node_ip_address=LOOPBACK,
-            _temp_dir=folder,
-            **_QUIET,
+            address=address,
+            runtime_env={"env_vars": {**_THREADS, **passed_on}},
+            log_to_driver=False,
+            logging_level="ERROR",
         )
-    except (OSError, RuntimeError, ValueError) as error:
-        raise InputError(f"Ray cannot be started here: {_first_line(error)}") from error
-    address = ray.nodes()[0]["NodeManagerAddress"]
-    if address != LOOPBACK:
+    except (ImportError, OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(
-            f"Ray listens on {address}, open to others, as it was imported before this run",
-            hint="start the grid in a process of its own, or give the address of a cluster",
-        )
-
-
-_HINT = (
-    "`ray status` tells whether it runs; it may want RAY_AUTH_MODE=token and RAY_AUTH_TOKEN,"
-    " and the same versions of Ray and Python here and there"
-)
+            f"no Ray cluster can be reached: {_first_line(error)}", where=f"address {address}", hint=_HINT
+        ) from error
 
 
 def _knock(address: str) -> None:
     """Refuse at once an address where nothing listens: Ray itself tries for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or "://" in address or not port.isdigit():
+    if address.startswith("ray://"):
         return
-    try:
-        socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(f"no Ray cluster can be reached: {error}", where=address, hint=_HINT) from error
+    from ray._private.services import canonicalize_bootstrap_address  # what ray.init does with an address
 
-
-def _connect(ray: ModuleType, address: str) -> None:
-    _knock(address)
-    passed_on = {name: value for name, value in os.environ.items() if name.startswith("MOUSTERIAN_")}
-    try:
-        ray.init(address=address, runtime_env={"env_vars": {**_THREADS, **passed_on}}, **_QUIET)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise InputError(
-            f"no Ray cluster can be reached: {_first_line(error)}",
-            where=address,
-            hint=_HINT,
-        ) from error
+    found = canonicalize_bootstrap_address(address)
+    if found is None:
+        raise ValueError("Ray would start one of its own, open to others")
+    host, _, port = found.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
 def room_for(ray: ModuleType, device: str, cpus: float, gpus: float | None, most: int = 1) -> Room:

@@ -1,4 +1,4 @@
-"""Run trials on a Ray cluster: an existing one, or one started on this machine for the run."""
+"""Run trials on a Ray cluster that is there already."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(
     shared_store: bool = True,
     scratch: str = "",
 ) -> None:
-    """Run trials on a Ray cluster: an existing one, or one started on this machine for the run.
+    """Run trials on a Ray cluster that is there already.
 
     The first Ctrl-C lets running trials finish, the second stops them. Either raises KeyboardInterrupt.
 
@@ -46,7 +46,7 @@ def run(
         settings: where trials run and where their rows go.
         listener: is told what becomes of each job.
         workers: trials at a time; 0: as many as the cluster has room for.
-        address: of an existing cluster; empty: RAY_ADDRESS, else a cluster of its own on 127.0.0.1.
+        address: of the cluster; empty: RAY_ADDRESS, else the one that `ray start` started here.
         cpus_per_trial: cores that a trial reserves; may be a fraction.
         gpus_per_trial: devices that a trial reserves, 0.25 for four trials a device; default: one if the
             device is cuda (or auto, and the cluster has some), else none. 2 or more train each trial
@@ -65,7 +65,7 @@ def run(
     most = max(job.devices(settings) for job in jobs)
     if gpus_per_trial and gpus_per_trial > 1:  # reserved as told, whatever recipes ask for
         settings, most = replace(settings, devices=int(gpus_per_trial)), 1
-    with cluster(address, workers * most, cpus_per_trial) as ray:
+    with cluster(address) as ray:
         room = room_for(ray, settings.device, cpus_per_trial, gpus_per_trial, most)
         place = _place(settings, room, shared_store, scratch)
         queue = JobQueue(jobs, settings, listener)
