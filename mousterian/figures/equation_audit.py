@@ -14,18 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import (
-    INK,
-    PAPER,
-    SERIES,
-    Array,
-    legend,
-    log_ticks,
-    sheet,
-    style,
-    width,
-    wrapped,
-)
+from mousterian.figures._style import INK, PAPER, SERIES, Array, legend, log_ticks, sheet, style, wrapped
 from mousterian.fitting.interval import Interval
 from mousterian.published.equations import EQUATIONS, audit, comparable, equation, typical_factor
 from mousterian.wording import number, rates
@@ -64,7 +53,7 @@ def draw(fit: Fit, *, against: str = "") -> Figure:
         bases = np.unique(drawn["n_base"])
         for index, base in enumerate(bases):
             _draw_base(axes, drawn[drawn["n_base"] == base], index)
-        _frame(axes, drawn)
+        _frame(axes, drawn, inches=canvas.get_figwidth() - 0.8)
         legend(canvas, _legend(bases))
         svg = to_svg(canvas)
         places = spots(canvas, _marks(axes, drawn))
@@ -92,9 +81,8 @@ def _draw_base(axes: Axes, part: pd.DataFrame, index: int) -> None:
                   markeredgecolor=PAPER if inside else colour, markeredgewidth=0.8, zorder=3)  # fmt: skip
 
 
-def _frame(axes: Axes, data: pd.DataFrame) -> None:
+def _frame(axes: Axes, data: pd.DataFrame, *, inches: float) -> None:
     axes.axhline(1.0, color=INK, linewidth=1.0, linestyle=(0, (5, 3)))
-    inches = width() - 0.8
     across = wrapped("r_syn: synthetic images added, for each base image", inches=inches)
     axes.set(xscale="log", yscale="log", xlabel=across, ylabel="Equation over measured")
     middle = data["factor"].clip(1 / _FARTHEST, _FARTHEST)

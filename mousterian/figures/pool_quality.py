@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PLACE = 12  # in a report
 _MOST = 9
 _FIRST = ("fid", "kid", "inception_score", "precision", "recall")
-_COLUMNS = ["pool", "quantity", "features", "trained_on", "n_base", "n_upstream", "images", "value", "place"]
+_SHOWN = ["pool", "quantity", "features", "trained_on", "n_base", "n_upstream", "images", "value", "place"]
 
 
 def draw(fit: Fit, *, store: str = "", quantity: str = "") -> Figure:
@@ -45,7 +45,7 @@ def draw(fit: Fit, *, store: str = "", quantity: str = "") -> Figure:
         raise unknown_name("measured quantity", quantity, set(found["quantity"]), where=store)
     found = found[found["quantity"] == quantity] if quantity else found
     found = found.drop_duplicates(["pool", "quantity", "features"], keep="last")
-    data = found.assign(place=[_place(row) for row in found.to_dict("records")])[_COLUMNS].sort_values(
+    data = found.assign(place=[_place(row) for row in found.to_dict("records")])[_SHOWN].sort_values(
         ["quantity", "features", "n_base", "pool"], ignore_index=True
     )
     shown = _shown(data)
@@ -58,9 +58,7 @@ def draw(fit: Fit, *, store: str = "", quantity: str = "") -> Figure:
             marks += _draw_panel(axis, part)
         svg = to_svg(canvas)
         spotted = spots(canvas, marks)
-    return Figure(
-        svg, "Quality of the synthetic images", _caption(data, len(shown)), _alt(data), data, spotted
-    )
+    return Figure(svg, "Quality of the synthetic images", _caption(data, shown), _alt(data), data, spotted)
 
 
 def _draw_panel(axis: Axes, part: pd.DataFrame) -> list[tuple[Axes, float, float, str]]:
@@ -93,12 +91,12 @@ def _said(row: dict[Hashable, Any]) -> str:
     return f"{row['quantity']} {scientific(row['value'], 4)}: {number(row['images'])} images, {where}"
 
 
-def _caption(data: pd.DataFrame, shown: int) -> str:
+def _caption(data: pd.DataFrame, shown: list[tuple[str, str]]) -> str:
     said = (
         "What was measured of the pools, by what their generator was trained on. Distances hold in the "
         "feature space that is named, and are compared in no other."
     )
-    left = len(set(zip(data["quantity"], data["features"], strict=True))) - shown
+    left = len(set(zip(data["quantity"], data["features"], strict=True))) - len(shown)
     return said + (f" {left} more quantities are in the table." if left else "")
 
 
