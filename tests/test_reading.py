@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import io
 import json
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 from mousterian import answers, shards, tablefiles
-from mousterian.datasets import _cache, _sources, cifar10
+from mousterian.datasets import _cache
 from mousterian.errors import InputError
 from mousterian.generators import precomputed
 from mousterian.generators._sampler import Context
@@ -126,29 +125,6 @@ def test_pickled_weights_do_not_go_off(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be used"):
         _diffusion._read(torch.nn.Linear(1, 1), weights)
     assert not target.exists()
-
-
-def test_an_archive_whose_names_lead_outside_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inside = tmp_path / "work"
-    inside.mkdir()
-
-    def pack(folder: Path, *command: str) -> None:
-        with tarfile.open(folder / "evil.tgz", "w:gz") as archive:
-            for name in ("../escaped", str(tmp_path / "absolute")):
-                member = tarfile.TarInfo(name)
-                member.size = 4
-                archive.addfile(member, io.BytesIO(b"evil"))
-            link = tarfile.TarInfo("package/test_batch.png")
-            link.type, link.linkname = tarfile.SYMTYPE, "/etc/hostname"
-            archive.addfile(link)
-
-    monkeypatch.setattr(_sources, "_client", pack)
-    monkeypatch.chdir(inside)
-    with _sources.npm_package("evil", "1") as archive, pytest.raises((KeyError, _sources.WayError)):
-        cifar10._member(archive, "test_batch.png")
-    assert not list(tmp_path.rglob("escaped")) and not list(tmp_path.rglob("absolute"))
 
 
 def test_names_in_a_foreign_table_lead_to_no_other_folder(tmp_path: Path) -> None:

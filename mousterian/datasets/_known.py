@@ -1,4 +1,4 @@
-"""Datasets known to the byte: the sums of their arrays are written down, so any source will do."""
+"""Datasets known to the byte: the sums of their arrays are written down."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mousterian.datasets import _cache
-from mousterian.datasets._sources import Splits, Way, first
+from mousterian.datasets._sources import Source, Splits, first
 from mousterian.datasets._torchvision import both_splits
 from mousterian.images import ImageSet
 
 
 @dataclass(frozen=True)
 class Known:
-    """A dataset of torchvision's that can also be had from a package registry.
+    """A dataset of torchvision's.
 
     Attributes:
         name: ours, e.g. "cifar10"; also its folder in the data directory.
         torchvision_name: torchvision's class, e.g. "CIFAR10".
         layout: folder that torchvision leaves in its root.
         sums: of each split's arrays.
-        package: the way through a package registry, for networks that reach nothing else.
     """
 
     name: str
     torchvision_name: str
     layout: str
     sums: Mapping[str, _cache.Sums]
-    package: Way
 
     def load(self, split: str, data_dir: Path) -> ImageSet:
-        """Return a split: kept in the data directory, else from the first way that gives the right sums.
+        """Return a split: kept in the data directory, else from the first source that gives the right sums.
 
         Raises:
-            InputError: no way works; names each with its reason.
+            InputError: no source works; names each with its reason.
         """
         _cache.check_split(split)
         return _cache.remember(self._kept(data_dir, split), lambda: self._fetch(data_dir))
@@ -51,16 +49,17 @@ class Known:
         def laid_out() -> Splits:
             return both_splits(self.torchvision_name, data_dir, needs=self.layout)
 
-        ways = [
-            Way(f"torchvision's files in {data_dir}", laid_out),
-            Way("its authors' server, through torchvision", self._download),
-            self.package,
+        sources = [
+            Source(f"torchvision's files in {data_dir}", laid_out),
+            Source("its authors' server, through torchvision", self._download),
         ]
         advice = (
             f"where there is a network, run `mousterian data {self.name}` and copy {self.name}/ from its data"
-            f" directory into {data_dir}; or put torchvision's folder {self.layout}/ there"
+            f" directory into {data_dir}; or put torchvision's folder {self.layout}/ there; or, where package"
+            f" registries are reached, `python benchmarks/data.py {self.name} --data-dir {data_dir}` of the"
+            " source tree"
         )
-        return first(self.name, ways, expected=self.sums, advice=advice)
+        return first(self.name, sources, expected=self.sums, advice=advice)
 
     def _download(self) -> Splits:
         with tempfile.TemporaryDirectory() as folder:

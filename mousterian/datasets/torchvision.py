@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from mousterian.datasets import _cache
-from mousterian.datasets._sources import Splits, Way, first
+from mousterian.datasets._sources import Source, Splits, first
 from mousterian.datasets._torchvision import open_split, to_images
 from mousterian.errors import unknown_name
 from mousterian.images import ImageSet
@@ -61,14 +61,14 @@ def load(
         return {stem: to_images(found, size, where=class_name)}
 
     folder = data_dir / name
-    ways = [
-        Way(f"torchvision's files in {data_dir}", lambda: get(data_dir, download=False)),
-        Way(f"torchvision's files in {folder}", lambda: get(folder, download=False)),
-        Way("its authors' server, through torchvision", lambda: get(folder, download=True)),
+    sources = [
+        Source(f"torchvision's files in {data_dir}", lambda: get(data_dir, download=False)),
+        Source(f"torchvision's files in {folder}", lambda: get(folder, download=False)),
+        Source("its authors' server, through torchvision", lambda: get(folder, download=True)),
     ]
     advice = f"put its files into {folder}, as torchvision's documentation of {class_name} says"
     path = folder / f"{stem}.npz"
-    return _cache.remember(path, lambda: first(name, ways, expected=None, advice=advice))
+    return _cache.remember(path, lambda: first(name, sources, expected=None, advice=advice))
 
 
 def origin(

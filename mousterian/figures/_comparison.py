@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, SERIES, WIDTH, Array, log_ticks, panels, style
+from mousterian.figures._style import SERIES, Array, legend, log_ticks, panels, style
 from mousterian.fitting.interval import Interval
 from mousterian.wording import compares, counts, number
 
@@ -29,8 +29,6 @@ _LINES: tuple[tuple[float, tuple[float, ...]], ...] = (
     (0, (1, 1.2)),
     (0, (6, 1.5, 1, 1.5)),
 )
-# Letters that the drawing's width has room for in the legend, and those that a mark and its gaps take.
-_LETTERS, _MARK = 108, 7
 _PALE = 0.45
 
 
@@ -53,23 +51,21 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
     parts = [_data(*arm, base) for base in bases for arm in arms if base in measured[arm[0]]]
     data = pd.concat(parts, ignore_index=True)
     with style():
-        canvas, axes = panels(len(bases))
-        columns = min(len(bases), 3)
+        canvas, axes, inches = panels(
+            len(bases),
+            x="Real images added to the base set, and their ratio to it",
+            y="Synthetic images of the same worth",
+        )
         axes[0].set_yscale("log")
         found = data["n_syn_plus"].dropna()
         if len(found):
             axes[0].set_ylim(max(float(found.min()) / 2, 0.5), float(found.max()) * 2)
         for axis, base in zip(axes, bases, strict=True):
             here = data[data["n_base"] == base]
-            _draw_panel(axis, base, here, list(measured), inches=WIDTH / columns - 0.55)
-        for axis in axes[::columns]:
-            axis.set_ylabel("Synthetic images of the same worth")
+            _draw_panel(axis, base, here, list(measured), inches=inches)
         axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes[0].yaxis.set_minor_locator(NullLocator())
-        canvas.supxlabel("Real images added to the base set, and their ratio to it", fontsize=8.5, color=INK)
-        names = [name for name, _ in arms]
-        across = max(1, min(3, _LETTERS // (max(map(len, names)) + _MARK)))
-        canvas.legend(handles=_legend(names), loc="outside upper left", ncols=across, borderaxespad=0.1)
+        legend(canvas, _legend([name for name, _ in arms]), most=3)
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))

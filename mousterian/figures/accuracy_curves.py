@@ -18,9 +18,9 @@ from mousterian.figures._style import (
     PAPER,
     REAL,
     SYNTHETIC,
-    WIDTH,
     accuracy_axis,
     count_axis,
+    legend,
     panels,
     steps,
     style,
@@ -60,14 +60,12 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
     bases = _rows.base_sizes(fit, most=most_panels)
     parts = [_panel_data(fit, base) for base in bases]
     with style():
-        canvas, axes = panels(len(bases))
-        columns = min(len(bases), 3)
+        canvas, axes, inches = panels(
+            len(bases), x="Images added to the base set, and their ratio to it", y="Test accuracy (%)"
+        )
         for axis, base, part in zip(axes, bases, parts, strict=True):
-            _draw_panel(axis, base, part, inches=WIDTH / columns - 0.55)
-        for axis in axes[::columns]:
-            axis.set_ylabel("Test accuracy (%)")
-        canvas.supxlabel("Images added to the base set, and their ratio to it", fontsize=8.5, color=INK)
-        canvas.legend(handles=_legend(parts), loc="outside upper left", ncols=5, borderaxespad=0.1)
+            _draw_panel(axis, base, part, inches=inches)
+        legend(canvas, _legend(parts))
         svg = to_svg(canvas)
         places = spots(
             canvas, (mark for axis, part in zip(axes, parts, strict=True) for mark in _marks(axis, part))

@@ -9,14 +9,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, MUTED, PAPER, SERIES, WIDTH, Array, count_axis, steps, style
+from mousterian.figures._style import (
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    WIDTH,
+    Array,
+    count_axis,
+    legend,
+    sheet,
+    steps,
+    style,
+    width,
+    wrapped,
+)
 from mousterian.wording import number, percent, times
 
 if TYPE_CHECKING:
@@ -25,7 +38,6 @@ if TYPE_CHECKING:
 PLACE = 2  # in a report
 _COLUMNS = ["n_base", "drawn", "r_real", "r_syn", "accuracy", "low", "high"]
 _CURVE = SERIES[4]
-_HEIGHT = 4.4
 _DOTS: dict[str, Any] = {
     "linestyle": "", "marker": "o", "markersize": 5, "color": INK, "markeredgecolor": PAPER,
     "markeredgewidth": 0.8, "clip_on": False, "zorder": 5,
@@ -33,6 +45,8 @@ _DOTS: dict[str, Any] = {
 _GRID, _CURVE_POINTS, _LEVELS = 41, 14, 9
 # How far past the measurements the map goes, on its axes' scales.
 _BEYOND = 1.15
+# Inches that the note on what is not reachable takes.
+_NOTE = 1.5
 
 
 def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
@@ -56,19 +70,20 @@ def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
     curve = _rows.equivalents(fit, base, asked * base)
     trials = _trials(fit, base)
     with style():
-        canvas = Canvas(figsize=(WIDTH, _HEIGHT), layout="constrained")
+        canvas = sheet(4.4)
         axes = canvas.subplots()
-        count_axis(axes.xaxis, real, inches=WIDTH - 1.0)
-        count_axis(axes.yaxis, synthetic, inches=_HEIGHT - 1.0)
+        inches = width() - 1.0, canvas.get_figheight() - 1.0
+        count_axis(axes.xaxis, real, inches=inches[0])
+        count_axis(axes.yaxis, synthetic, inches=inches[1])
         axes.set(xlim=(0, x[-1]), ylim=(0, y[-1]))
         _draw_surface(axes, x, y, accuracy, curve)
         _hatch_beyond(axes, x[-1], y[-1], max(real), max(synthetic))
-        _draw_curve(axes, curve, base, y[-1])
+        _draw_curve(axes, curve, base, y[-1], inches=inches[0])
         axes.plot(trials["r_real"], trials["r_syn"], **_DOTS)
         axes.grid(visible=False)
-        axes.set(xlabel="r_real: real images added, for each base image",
-                 ylabel="r_syn: synthetic images added, for each base image")  # fmt: skip
-        canvas.legend(handles=_legend(), loc="outside upper left", ncols=4, borderaxespad=0.1)
+        axes.set_xlabel(wrapped("r_real: real images added, for each base image", inches=inches[0]))
+        axes.set_ylabel(wrapped("r_syn: synthetic images added, for each base image", inches=inches[1]))
+        legend(canvas, _legend(), most=4)
         svg = to_svg(canvas)
         data = pd.concat([_at_measured(fit, base, real, synthetic), _as_ratios(fit, base, curve), trials])
         shown = data[data["drawn"] != "surface"].dropna(subset=["r_real", "r_syn"])
@@ -143,15 +158,15 @@ def _label_spots(axes: Axes, lines: ContourSet, curve: pd.DataFrame) -> list[tup
 
 def _hatch_beyond(axes: Axes, right: float, top: float, most_real: float, most_synthetic: float) -> None:
     """Hatch the map beyond the most images of either kind that were measured at this base."""
-    for corner, width, height in (
+    for corner, across, up in (
         ((most_real, 0.0), right - most_real, top),
         ((0.0, most_synthetic), most_real, top - most_synthetic),
     ):
-        axes.add_patch(Rectangle(corner, width, height, facecolor=PAPER, alpha=0.55, linewidth=0, zorder=2.2))
-        axes.add_patch(Rectangle(corner, width, height, fill=False, hatch="///", linewidth=0, zorder=2.3))
+        axes.add_patch(Rectangle(corner, across, up, facecolor=PAPER, alpha=0.55, linewidth=0, zorder=2.2))
+        axes.add_patch(Rectangle(corner, across, up, fill=False, hatch="///", linewidth=0, zorder=2.3))
 
 
-def _draw_curve(axes: Axes, curve: pd.DataFrame, base: float, top: float) -> None:
+def _draw_curve(axes: Axes, curve: pd.DataFrame, base: float, top: float, *, inches: float) -> None:
     found = curve.dropna(subset="n_syn_plus")
     real = np.concatenate([[0.0], found["n_real_plus"] / base])
     middle, low, high = (
@@ -163,7 +178,11 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, base: float, top: float) -> Non
     if len(found) < len(curve):
         lost = curve.loc[curve["n_syn_plus"].isna(), "n_real_plus"].iloc[0] / base
         axes.axvline(lost, color=_CURVE, linewidth=1.0, linestyle=":", zorder=4)
-        axes.annotate("beyond: no number of\nsynthetic images is enough", (lost, top), xytext=(4, -4),
+        # To the left of the line where a column has no room to its right; on a page the map makes room.
+        across = (axes.transScale + axes.transLimits).transform((lost, 0.0))[0]
+        left = width() < WIDTH and inches * (1 - across) < _NOTE
+        offset, side = (-4, "right") if left else (4, "left")
+        axes.annotate("beyond: no number of\nsynthetic images is enough", (lost, top), (offset, -4), ha=side,
                       textcoords="offset points", va="top", fontsize=7.5, color=INK, zorder=5)  # fmt: skip
 
 

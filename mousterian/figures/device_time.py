@@ -6,13 +6,12 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
 
 from mousterian.errors import InputError
 from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._stored import CELL, arm_rows
-from mousterian.figures._style import INK, PAPER, REAL, SERIES, SYNTHETIC, WIDTH, style
+from mousterian.figures._style import INK, PAPER, REAL, SERIES, SYNTHETIC, legend, sheet, style
 from mousterian.wording import number
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def draw(fit: Fit, *, store: str = "") -> Figure:
     cells = rows.groupby(CELL, as_index=False).agg(seconds=("seconds", "mean"), trials=("seconds", "size"))
     data = cells.assign(images=cells[CELL].sum(axis=1), added=_added(cells))
     with style():
-        canvas = Canvas(figsize=(WIDTH, 2.9), layout="constrained")
+        canvas = sheet(2.9)
         axes = canvas.subplots()
         for added, (colour, marker) in _LOOKS.items():
             part = data[data["added"] == added]
@@ -50,7 +49,7 @@ def draw(fit: Fit, *, store: str = "") -> Figure:
         axes.set(xscale="log", xlabel="Images in the mixture", ylabel="Seconds a trial")
         axes.set_ylim(bottom=0)
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
-        canvas.legend(loc="outside upper left", ncols=4, borderaxespad=0.1)
+        legend(canvas, axes.get_legend_handles_labels()[0], most=4)
         svg = to_svg(canvas)
         places = spots(canvas, ((axes, *_mark(row)) for row in data.to_dict("records")))
     total = float(rows["seconds"].sum())

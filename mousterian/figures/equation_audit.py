@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, PAPER, SERIES, WIDTH, Array, log_ticks, style
+from mousterian.figures._style import INK, PAPER, SERIES, Array, legend, log_ticks, sheet, style, wrapped
 from mousterian.fitting.interval import Interval
 from mousterian.published.equations import EQUATIONS, audit, comparable, equation, typical_factor
 from mousterian.wording import number, rates
@@ -49,13 +48,13 @@ def draw(fit: Fit, *, against: str = "") -> Figure:
     if drawn.empty:
         raise InputError("no mixture of this fit can be set beside an equation")
     with style():
-        canvas = Canvas(figsize=(WIDTH, 3.4), layout="constrained")
+        canvas = sheet(3.4)
         axes = canvas.subplots()
         bases = np.unique(drawn["n_base"])
         for index, base in enumerate(bases):
             _draw_base(axes, drawn[drawn["n_base"] == base], index)
-        _frame(axes, drawn)
-        canvas.legend(handles=_legend(bases), loc="outside upper left", ncols=5, borderaxespad=0.1)
+        _frame(axes, drawn, inches=canvas.get_figwidth() - 0.8)
+        legend(canvas, _legend(bases))
         svg = to_svg(canvas)
         places = spots(canvas, _marks(axes, drawn))
     caption = _caption(source, len(data) - len(drawn))
@@ -82,14 +81,14 @@ def _draw_base(axes: Axes, part: pd.DataFrame, index: int) -> None:
                   markeredgecolor=PAPER if inside else colour, markeredgewidth=0.8, zorder=3)  # fmt: skip
 
 
-def _frame(axes: Axes, data: pd.DataFrame) -> None:
+def _frame(axes: Axes, data: pd.DataFrame, *, inches: float) -> None:
     axes.axhline(1.0, color=INK, linewidth=1.0, linestyle=(0, (5, 3)))
-    axes.set(xscale="log", yscale="log", xlabel="r_syn: synthetic images added, for each base image",
-             ylabel="Equation over measured")  # fmt: skip
+    across = wrapped("r_syn: synthetic images added, for each base image", inches=inches)
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel="Equation over measured")
     middle = data["factor"].clip(1 / _FARTHEST, _FARTHEST)
     axes.set_ylim(min(float(middle.min()), 0.5) / 2, max(float(middle.max()), 2.0) * 2)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
-    log_ticks(axes.xaxis, data["r_syn"].to_numpy(), inches=WIDTH - 0.8)
+    log_ticks(axes.xaxis, data["r_syn"].to_numpy(), inches=inches)
     axes.yaxis.set_minor_locator(NullLocator())
 
 

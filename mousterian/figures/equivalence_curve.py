@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from mousterian.figures import _comparison, _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, SERIES, WIDTH, Array, log_ticks, panels, style
+from mousterian.figures._style import INK, SERIES, Array, legend, log_ticks, panels, style
 from mousterian.fitting.interval import Interval
 from mousterian.wording import counts, number
 
@@ -44,19 +44,19 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
     asked = {base: np.geomspace(real[0], real[-1], _POINTS) for base, real in measured.items()}
     data = pd.concat([_rows.equivalents(fit, base, asked[base]) for base in bases], ignore_index=True)
     with style():
-        canvas, axes = panels(len(bases))
-        columns = min(len(bases), 3)
+        canvas, axes, inches = panels(
+            len(bases),
+            x="Real images added to the base set, and their ratio to it",
+            y="Synthetic images of the same worth",
+        )
         axes[0].set_yscale("log")
         axes[0].set_ylim(*_limits(data))
         for axis, base in zip(axes, bases, strict=True):
             _draw_panel(axis, base, data)
-            log_ticks(axis.xaxis, measured[base], inches=WIDTH / columns - 0.55, unit=base)
-        for axis in axes[::columns]:
-            axis.set_ylabel("Synthetic images of the same worth")
+            log_ticks(axis.xaxis, measured[base], inches=inches, unit=base)
         axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
         axes[0].yaxis.set_minor_locator(NullLocator())
-        canvas.supxlabel("Real images added to the base set, and their ratio to it", fontsize=8.5, color=INK)
-        canvas.legend(handles=_legend(data), loc="outside upper left", ncols=5, borderaxespad=0.1)
+        legend(canvas, _legend(data))
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))

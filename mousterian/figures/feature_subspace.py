@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Ellipse
 
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, to_svg
 from mousterian.figures._stored import arm_rows
-from mousterian.figures._style import REAL, SYNTHETIC, style
+from mousterian.figures._style import REAL, SYNTHETIC, legend, sheet, style
 from mousterian.qualityfiles import QualityTable, of_whole_pools
 from mousterian.wording import number
 
@@ -56,13 +55,13 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None, points: int 
     kept = _points(store, str(latest["measurement"]))
     data = kept.groupby("kind", sort=True).head(points).reset_index(drop=True)
     with style():
-        canvas = Canvas(figsize=(4.6, 4.2), layout="constrained")
+        canvas = sheet(4.2, usual=4.6)
         axes = canvas.subplots()
         for kind in _LOOKS:
             _draw(axes, data[data["kind"] == kind], kept[kept["kind"] == kind], kind)
         axes.set(xlabel="First principal component", ylabel="Second principal component")
         axes.set_aspect("equal", adjustable="datalim")
-        canvas.legend(*axes.get_legend_handles_labels(), loc="outside upper left", ncols=2, borderaxespad=0.1)
+        legend(canvas, axes.get_legend_handles_labels()[0], most=2)
         svg = to_svg(canvas)
     title = f"Real and synthetic images in the features of {latest['features']}"
     return Figure(svg, title, _caption(latest, measured), _alt(kept, measured), data)

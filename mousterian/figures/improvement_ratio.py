@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, MUTED, PAPER, SERIES, WIDTH, log_ticks, panels, style
+from mousterian.figures._style import INK, MUTED, PAPER, SERIES, legend, log_ticks, panels, style
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.ratio import improvement_ratio
 from mousterian.wording import number, ratios, signed, times
@@ -45,15 +45,13 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
     if data.empty:
         raise InputError("the fit gives no improvement ratio: nowhere do real images change accuracy")
     with style():
-        canvas, axes = panels(len(bases), height=2.5)
-        columns = min(len(bases), 3)
+        canvas, axes, inches = panels(
+            len(bases), height=2.5, x="r: images added, for each base image", y="Improvement ratio"
+        )
         for axis, base in zip(axes, bases, strict=True):
-            _draw_panel(axis, base, data, inches=WIDTH / columns - 0.55)
-        for axis in axes[::columns]:
-            axis.set_ylabel("Improvement ratio")
+            _draw_panel(axis, base, data, inches=inches)
         axes[0].set_ylim(*_limits(data))
-        canvas.supxlabel("r: images added, for each base image", fontsize=8.5, color=INK)
-        canvas.legend(handles=_legend(data), loc="outside upper left", ncols=4, borderaxespad=0.1)
+        legend(canvas, _legend(data), most=4)
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))

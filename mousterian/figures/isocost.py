@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, MUTED, PAPER, SERIES, WIDTH, count_axis, style
+from mousterian.figures._style import INK, MUTED, PAPER, SERIES, count_axis, legend, pair, style
 from mousterian.planning import Plan, plan
 from mousterian.wording import counts, number, percent
 
@@ -59,11 +58,10 @@ def draw(
     if not made.reachable or len(data) < 2:
         raise InputError(f"no mixture at {number(base)} base images reaches {percent(made.target_accuracy)}")
     with style():
-        canvas = Canvas(figsize=(WIDTH, 3.3), layout="constrained")
-        left, right = canvas.subplots(1, 2)
+        canvas, (left, right), inches = pair(3.3)
         _draw_mixtures(left, made, (real_cost, syn_cost))
-        _draw_cost(right, made)
-        canvas.legend(handles=_legend(), loc="outside upper left", ncols=3, borderaxespad=0.1)
+        _draw_cost(right, made, inches=inches)
+        legend(canvas, _legend(), most=3)
         svg = to_svg(canvas)
         places = spots(canvas, ((right, *_mark(row)) for row in data.to_dict("records")))
     return Figure(svg, f"Mixtures that reach {percent(made.target_accuracy)} at {number(base)} base images",
@@ -91,11 +89,11 @@ def _draw_mixtures(axes: Axes, made: Plan, prices: tuple[float, float]) -> None:
         axis.set_major_locator(MaxNLocator(4))
 
 
-def _draw_cost(axes: Axes, made: Plan) -> None:
+def _draw_cost(axes: Axes, made: Plan, *, inches: float) -> None:
     frontier, best = made.frontier, _cheapest(made)
     axes.plot(frontier["n_real_plus"], frontier["cost"], color=_COLOUR)
     axes.plot(best["n_real_plus"], best["cost"], **_BEST)
-    count_axis(axes.xaxis, _ticks(frontier), inches=WIDTH / 2 - 0.7)
+    count_axis(axes.xaxis, _ticks(frontier), inches=inches)
     axes.set(
         ylim=(0, 1.1 * float(frontier["cost"].max())), xlabel="Real images in the mixture", ylabel="Cost"
     )

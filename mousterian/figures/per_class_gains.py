@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from mousterian.errors import InputError
 from mousterian.figures import _rows
 from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._stored import CELL, arm_rows
-from mousterian.figures._style import INK, PAPER, REAL, RULE, SYNTHETIC, WIDTH, style
+from mousterian.figures._style import INK, PAPER, REAL, RULE, SYNTHETIC, legend, sheet, style
 from mousterian.wording import number, signed
 
 if TYPE_CHECKING:
@@ -52,10 +51,10 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None) -> Figure:
     )
     shown = _chosen(data)
     with style():
-        canvas = Canvas(figsize=(WIDTH, 0.9 + 0.2 * len(shown)), layout="constrained")
+        canvas = sheet(0.9 + 0.2 * len(shown))
         axes = canvas.subplots()
         _draw(axes, data, shown)
-        canvas.legend(handles=_legend(data), loc="outside upper left", ncols=2, borderaxespad=0.1)
+        legend(canvas, _legend(data), most=2)
         svg = to_svg(canvas)
         marked = data[data["label"].isin(shown)].to_dict("records")
         places = spots(canvas, ((axes, *_mark(row, shown)) for row in marked))

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 
 from mousterian.errors import InputError, unknown_name
 from mousterian.figures._figure import Figure, spots, to_svg
 from mousterian.figures._stored import arm_rows
-from mousterian.figures._style import INK, PAPER, SERIES, WIDTH, style
+from mousterian.figures._style import PAPER, SERIES, panels, style, title
 from mousterian.qualityfiles import QualityTable, of_whole_pools
 from mousterian.wording import number, scientific
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from mousterian.equivalence import Fit
 
 PLACE = 12  # in a report
-_MOST, _COLUMNS = 9, 3
+_MOST = 9
 _FIRST = ("fid", "kid", "inception_score", "precision", "recall")
 _SHOWN = ["pool", "quantity", "features", "trained_on", "n_base", "n_upstream", "images", "value", "place"]
 
@@ -49,22 +48,17 @@ def draw(fit: Fit, *, store: str = "", quantity: str = "") -> Figure:
     data = found.assign(place=[_place(row) for row in found.to_dict("records")])[_SHOWN].sort_values(
         ["quantity", "features", "n_base", "pool"], ignore_index=True
     )
-    panels = _panels(data)
+    shown = _shown(data)
     with style():
-        columns = min(_COLUMNS, len(panels))
-        rows = -(-len(panels) // columns)
-        canvas = Canvas(figsize=(WIDTH, 0.2 + 1.9 * rows), layout="constrained")
-        axes = list(canvas.subplots(rows, columns, squeeze=False).ravel())
+        canvas, axes, inches = panels(len(shown), height=1.9, above=0.2, sharey=False)
         marks: list[tuple[Axes, float, float, str]] = []
-        for axis, (name, features) in zip(axes, panels, strict=False):
+        for axis, (name, features) in zip(axes, shown, strict=True):
             part = data[(data["quantity"] == name) & (data["features"] == features)]
-            axis.set_title(name.replace("_", " ") + (f"\nin {features}" if features else ""), color=INK)
+            title(axis, name.replace("_", " ") + (f"\nin {features}" if features else ""), inches=inches)
             marks += _draw_panel(axis, part)
-        for unused in axes[len(panels) :]:
-            unused.remove()
         svg = to_svg(canvas)
         spotted = spots(canvas, marks)
-    return Figure(svg, "Quality of the synthetic images", _caption(data, panels), _alt(data), data, spotted)
+    return Figure(svg, "Quality of the synthetic images", _caption(data, shown), _alt(data), data, spotted)
 
 
 def _draw_panel(axis: Axes, part: pd.DataFrame) -> list[tuple[Axes, float, float, str]]:
@@ -79,7 +73,7 @@ def _draw_panel(axis: Axes, part: pd.DataFrame) -> list[tuple[Axes, float, float
     return [(axis, at, row["value"], _said(row)) for at, row in zip(x, part.to_dict("records"), strict=True)]
 
 
-def _panels(data: pd.DataFrame) -> list[tuple[str, str]]:
+def _shown(data: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the quantities shown, the best known first, each in its feature space."""
     every = set(zip(data["quantity"], data["features"], strict=True))
     rank = {name: index for index, name in enumerate(_FIRST)}
@@ -97,12 +91,12 @@ def _said(row: dict[Hashable, Any]) -> str:
     return f"{row['quantity']} {scientific(row['value'], 4)}: {number(row['images'])} images, {where}"
 
 
-def _caption(data: pd.DataFrame, panels: list[tuple[str, str]]) -> str:
+def _caption(data: pd.DataFrame, shown: list[tuple[str, str]]) -> str:
     said = (
         "What was measured of the pools, by what their generator was trained on. Distances hold in the "
         "feature space that is named, and are compared in no other."
     )
-    left = len(set(zip(data["quantity"], data["features"], strict=True))) - len(panels)
+    left = len(set(zip(data["quantity"], data["features"], strict=True))) - len(shown)
     return said + (f" {left} more quantities are in the table." if left else "")
 
 

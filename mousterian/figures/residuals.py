@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
 from mousterian.errors import InputError
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, MUTED, PAPER, REAL, SERIES, SYNTHETIC, WIDTH, accuracy_axis, style
+from mousterian.figures._style import (
+    INK,
+    MUTED,
+    PAPER,
+    REAL,
+    SERIES,
+    SYNTHETIC,
+    accuracy_axis,
+    legend,
+    pair,
+    style,
+)
 from mousterian.wording import number, percent, signed
 
 if TYPE_CHECKING:
@@ -41,11 +51,10 @@ def draw(fit: Fit) -> Figure:
     if len(kept) < 3:
         raise InputError("fewer than three rows: residuals say nothing of a spread")
     with style():
-        canvas = Canvas(figsize=(WIDTH, 3.2), layout="constrained")
-        left, right = canvas.subplots(1, 2, gridspec_kw={"width_ratios": (3, 2)})
+        canvas, (left, right), _ = pair(3.2, shares=(3, 2))
         _draw_residuals(left, data)
         _draw_calibration(right, kept)
-        canvas.legend(handles=_legend(data), loc="outside upper left", ncols=5, borderaxespad=0.1)
+        legend(canvas, _legend(data))
         svg = to_svg(canvas)
         places = spots(canvas, _marks(left, data))
     return Figure(svg, "Residuals and their calibration", _caption(), _alt(kept), data, places)

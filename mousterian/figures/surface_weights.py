@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 
 from mousterian.errors import InputError
 from mousterian.figures._figure import Figure, spots, to_svg
-from mousterian.figures._style import INK, MUTED, PAPER, RULE, SERIES, WIDTH, style
+from mousterian.figures._style import INK, MUTED, PAPER, RULE, SERIES, legend, pair, style, wrapped
 from mousterian.wording import percent, signed
 
 if TYPE_CHECKING:
@@ -50,17 +49,16 @@ def draw(fit: Fit) -> Figure:
         raise InputError("only one surface was fitted, so there is nothing to weigh")
     data = pd.DataFrame([_row(each) for each in fit.surfaces], columns=_COLUMNS)
     with style():
-        canvas = Canvas(figsize=(WIDTH, 0.95 + 0.27 * len(data)), layout="constrained")
-        left, right = canvas.subplots(1, 2, sharey=True, gridspec_kw={"width_ratios": (2, 3)})
+        canvas, (left, right), inches = pair(0.95 + 0.27 * len(data), shares=(2, 3), sharey=True)
         _draw_weights(left, data)
-        _draw_errors(right, data)
+        _draw_errors(right, data, inches=inches)
         handles = [
             Line2D(
                 [], [], linestyle="", marker=test.marker, markersize=5, color=test.colour, label=test.words
             )
             for test in _TESTS
         ]
-        canvas.legend(handles=handles, loc="outside upper left", ncols=3, borderaxespad=0.1, fontsize=8)
+        legend(canvas, handles, most=3, fontsize=8)
         svg = to_svg(canvas)
         places = spots(canvas, [*_weight_marks(left, data), *_error_marks(right, data)])
     return Figure(svg, "Surfaces: weights and back-tests", _caption(), _alt(data), data, places)
@@ -80,7 +78,7 @@ def _draw_weights(axes: Axes, data: pd.DataFrame) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _draw_errors(axes: Axes, data: pd.DataFrame) -> None:
+def _draw_errors(axes: Axes, data: pd.DataFrame, *, inches: float) -> None:
     tested = 100 * data[[test.column for test in _TESTS]]
     axes.hlines(np.arange(len(data)), 0, tested.max(axis=1), color=RULE, linewidth=0.8)
     for test in _TESTS:
@@ -88,7 +86,7 @@ def _draw_errors(axes: Axes, data: pd.DataFrame) -> None:
         axes.plot(100 * data[test.column], places, linestyle="", marker=test.marker, markersize=5,
                   color=test.colour, markeredgecolor=PAPER, markeredgewidth=0.6, zorder=3)  # fmt: skip
     axes.set_xlim(left=0)
-    axes.set_xlabel("Root mean square error (percentage points)")
+    axes.set_xlabel(wrapped("Root mean square error (percentage points)", inches=inches))
     axes.tick_params(axis="y", colors=MUTED, length=0)
     axes.grid(visible=False, axis="y")
 
