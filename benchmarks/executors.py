@@ -19,11 +19,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from mousterian import grid, plugins
-from mousterian.executors._jobs import Job, TrialJob
-from mousterian.rows import failed_row
-from mousterian.store import DONE, Store
-from mousterian.trial import Settings, Trial
+from mousterian.executors.jobs import Job, TrialJob
+from mousterian.plugins import registry
+from mousterian.store.rows import Store
+from mousterian.store.schema import DONE
+from mousterian.trials import grid
+from mousterian.trials.identity import Trial
+from mousterian.trials.rows import failed_row
+from mousterian.trials.settings import Settings
 
 GRID = """
 dataset = "digits"
@@ -92,7 +95,7 @@ def measure(executor: str, kind: type[TrialJob], count: int, workers: int) -> di
         settings = Settings(Path(folder) / "store", None, "cpu", "benchmark")
         clock = Clock()
         began = time.perf_counter()
-        plugins.find("executors", executor).load()(jobs, settings, clock, workers=workers)
+        registry.find("executors", executor).load()(jobs, settings, clock, workers=workers)
         ended = time.perf_counter()
         if clock.done != count or (kind is Row and len(Store(settings.store).status()) != count):
             raise SystemExit(f"{executor}: {clock.done} of {count} done; {clock.errors[:1]}")

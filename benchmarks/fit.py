@@ -27,9 +27,9 @@ import pandas as pd
 import mousterian
 from mousterian.errors import InputError
 from mousterian.fitting import surface as surfaces
-from mousterian.fitting.averaged import bracket
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.least_squares import minimise
+from mousterian.fitting.model_average import bracket
 from mousterian.fitting.surface import Points
 
 _REPEATS = 5

@@ -25,10 +25,10 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 from torch.nn import functional
 
-from mousterian.generators import ddpm, edm
-from mousterian.generators._diffusion import Size
-from mousterian.generators._sampler import Context
-from mousterian.images import ImageSet
+from mousterian.data.image_set import ImageSet
+from mousterian.synthesis.generators import ddpm, edm
+from mousterian.synthesis.generators._diffusion import Size
+from mousterian.synthesis.kinds import GeneratorContext
 
 SHAPE, CLASSES = (32, 32, 3), 10
 Contender = Callable[[], tuple[float, float]]  # images a second of training and of sampling
@@ -57,11 +57,15 @@ def ours(module, size: Size, given: argparse.Namespace) -> Contender:
         seconds, made = [], None
         for steps in (1, 1 + given.steps):
             with tempfile.TemporaryDirectory() as folder:
-                context = Context(tuple(map(str, range(CLASSES))), SHAPE, 0, given.device, Path(folder))
+                context = GeneratorContext(
+                    tuple(map(str, range(CLASSES))), SHAPE, 0, given.device, Path(folder)
+                )
                 options = {"channels": size.channels, "layers": size.layers, "batch_size": given.batch}
                 options |= {"compiled": given.compiled, "sampling_steps": given.sampling_steps}
 
-                def fit(steps: int = steps, options: dict = options, context: Context = context) -> None:
+                def fit(
+                    steps: int = steps, options: dict = options, context: GeneratorContext = context
+                ) -> None:
                     nonlocal made
                     made = module.fit(images(), context, steps=steps, **options)
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from mousterian.images import ImageSet
+from mousterian.data.image_set import ImageSet
 from mousterian.training.recipes import Recipe
 from mousterian.training.update import autocast, optimiser
 

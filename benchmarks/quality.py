@@ -12,12 +12,16 @@ import argparse
 import time
 from pathlib import Path
 
-from mousterian import measuring, plugins, subsets
-from mousterian.features import Spaces
-from mousterian.pools import BASE, Pool, PoolIdentity
-from mousterian.subjects import subject
-from mousterian.supply import device_named, load_images
-from mousterian.trial import Choice
+from mousterian.cli.commands import quality
+from mousterian.data import subsets
+from mousterian.data.loading import load_images
+from mousterian.plugins import registry
+from mousterian.plugins.choice import Choice
+from mousterian.quality import measurement
+from mousterian.quality.inputs import measure_inputs
+from mousterian.synthesis.pools import BASE, Pool, PoolIdentity
+from mousterian.training.device import device_named
+from mousterian.training.feature_spaces import Spaces
 
 SHOWN = (
     "fid",
@@ -37,7 +41,7 @@ def pool_of(n_base: int, steps: int, images: int, store: Path) -> tuple[Path, fl
     """Make an internal pool unless it is there; return its folder and the seconds that it took."""
     dataset = Choice("digits", {})
     train = load_images(dataset, "train", None)
-    options = plugins.find("generators", "edm").resolve({"steps": steps})
+    options = registry.find("generators", "edm").resolve({"steps": steps})
     identity = PoolIdentity("edm", options, "", 0, BASE, dataset.describe(), 0, 1.0, n_base, 0)
     pool = Pool(store / "pools", identity, train.class_names)
     base = subsets.ordering(train.labels, len(train.class_names), 0)[:n_base]
@@ -58,11 +62,11 @@ def main() -> None:
     for n_base in asked.n_base:
         for steps in asked.steps:
             place, _ = pool_of(n_base, steps, asked.images, asked.folder)
-            each = subject(place, "", asked.images, None)
+            each = measure_inputs(place, "", asked.images, None)
             values = {}
-            for measure in measuring.chosen((), (), ""):
+            for measure in quality._chosen((), (), ""):
                 space = measure.for_space(each.space)
-                rows = measuring.measured(each, space, spaces, store=asked.folder, seed=0, again=False)
+                rows = measurement.measured(each, space, spaces, store=asked.folder, seed=0, again=False)
                 values.update({row["quantity"]: row["value"] for row in rows})
             shown = " | ".join(f"{values[name]:.3g}" for name in SHOWN)
             print(f"| {n_base} | {steps} | {shown} |", flush=True)

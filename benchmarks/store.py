@@ -22,10 +22,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mousterian import grid
-from mousterian.rows import identity_columns
-from mousterian.store import DONE, Store
-from mousterian.trial import Trial
+from mousterian.store.rows import Store
+from mousterian.store.schema import DONE
+from mousterian.trials import grid
+from mousterian.trials.identity import Trial
+from mousterian.trials.rows import identity_columns
 
 SEEDS = 10
 GRID = """

@@ -33,6 +33,7 @@ import torch
 from contenders import Contender, Setting
 
 from mousterian.training import loop
+from mousterian.training.feed import Stream
 
 CORES = len(os.sched_getaffinity(0))
 CPU = [f"plain:0@{CORES}", f"plain:1@{CORES}", f"plain:{CORES}@1", "eager@1", f"eager@{CORES}"]
@@ -136,7 +137,7 @@ def check(setting: Setting) -> Iterator[tuple[str, bool, str]]:
     weights: dict[str, torch.Tensor] = {}
     for mode in ("eager", "graph", "graph again"):
         model, task = contender.prepared(1, mode.split()[0])
-        loop.train(model, [loop.Stream(task.mixture, task.recipe.batch_size)], task)
+        loop.train(model, [Stream(task.mixture, task.recipe.batch_size)], task)
         weights[mode] = torch.cat([p.detach().flatten().float() for p in model.parameters()])
     for mode in ("graph", "graph again"):
         gap = float((weights[mode] - weights["eager"]).norm() / weights["eager"].norm())

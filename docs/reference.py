@@ -8,20 +8,21 @@ from itertools import groupby
 
 from sphinx.application import Sphinx
 
-from mousterian import commandline, plugins
-from mousterian.commandline import Argument
+from mousterian.cli import app
+from mousterian.cli.app import Argument
 from mousterian.errors import one
-from mousterian.schema import COLUMNS, SCHEMA_VERSION
+from mousterian.plugins import registry, spec
+from mousterian.store.schema import COLUMNS, SCHEMA_VERSION
 from mousterian.training import recipes
 
 
 def commands() -> str:
     """Return every verb with its arguments."""
     parts = []
-    for verb, functions in commandline.verbs().items():
+    for verb, functions in app.commands().items():
         for name, text in functions.items():
-            function = commandline.function_of(verb, name)
-            arguments = commandline.arguments(function)
+            function = app.function_of(verb, name)
+            arguments = app.arguments(function)
             title = verb if verb in functions else f"{verb} {name}"
             usage = " ".join(
                 ["mousterian", title, *(a.name for a in arguments if not a.name.startswith("-"))]
@@ -53,9 +54,9 @@ def columns() -> str:
 def plugin_kinds() -> str:
     """Return every plug-in that ships with mousterian, with its options and its help."""
     parts = []
-    for kind in plugins.KINDS:
+    for kind in spec.KINDS:
         parts.append(f"## {kind.capitalize()}")
-        for name, plugin in plugins.working(kind).items():
+        for name, plugin in registry.working(kind).items():
             if not plugin.module.startswith("mousterian."):
                 continue
             about = plugin.help.partition("\n\nArgs:")[0].partition("\n\nRaises:")[0]

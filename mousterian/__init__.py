@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["Fit", "fit"]
-
-if TYPE_CHECKING:
-    from mousterian.api import Fit, fit
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import NoReturn
 
-from mousterian import __version__, commandline
+from mousterian import __version__
+from mousterian.cli.app import app_of, commands
 from mousterian.errors import InputError, unknown_name
 
 # What the extra `train` installs; the base install does without.
@@ -36,13 +37,13 @@ def _overview(verbs: Mapping[str, Mapping[str, str]]) -> str:
 
 def _dispatch(arguments: list[str]) -> int:
     """Hand the arguments to cyclopts, which reads the verb's signature and docstring."""
-    verbs = commandline.verbs()
+    verbs = commands()
     verb = arguments[0]
     if verb not in verbs:
         raise unknown_name("verb", verb, verbs, hint="`mousterian --help` lists the verbs")
     import cyclopts
 
-    app = commandline.app({verb: verbs[verb]})
+    app = app_of({verb: verbs[verb]})
     given = ["--out" if each == "-o" else each for each in arguments]
     try:
         result = app(given, exit_on_error=False, print_error=False)
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 all done, 2 bad input, 3 some trials failed, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments or arguments[0] in {"-h", "--help"}:
-        print(_overview(commandline.verbs()))
+        print(_overview(commands()))
         sys.exit(0)
     if arguments[0] == "--version":
         print(f"mousterian {__version__}")

@@ -14,12 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from mousterian import equivalence as answers
-from mousterian.equivalence import Equivalence
-from mousterian.fitting import formula as formulas
-from mousterian.fitting import ratio as ratios
-from mousterian.fitting import saved
-from mousterian.fitting.formula import Formula
+from mousterian.answers import equivalence, fit_file
+from mousterian.answers import formula as formulas
+from mousterian.answers import improvement_ratio as ratios
+from mousterian.answers.equivalence import Equivalence
+from mousterian.answers.formula import Formula
+from mousterian.fitting import estimation
+from mousterian.fitting import result as answers
 from mousterian.fitting.interval import Interval
 
 
@@ -38,15 +39,15 @@ class Fit(answers.Fit):
         Raises:
             InputError: a count is negative, or not exactly one of the two is given.
         """
-        return answers.equivalence(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+        return equivalence.equivalence(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
 
     def equivalences(self, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
         """Return the equivalence of each number of real images: many at once take little more than one."""
-        return answers.equivalences(self, n_base=n_base, n_real_plus=n_real_plus)
+        return equivalence.equivalences(self, n_base=n_base, n_real_plus=n_real_plus)
 
     def marginal_rate(self, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
         """Return the synthetic images worth one more real image at this mixture; inf where none are."""
-        return answers.marginal_rate(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+        return equivalence.marginal_rate(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
 
     def formula(self) -> Formula | None:
         """Return the papers' formula nearest to this fit; None where synthetic images reach too little."""
@@ -62,7 +63,7 @@ class Fit(answers.Fit):
 
     def to_json(self) -> dict[str, Any]:
         """Return the fit as JSON; `Fit.from_json` reads it back and answers the same."""
-        return saved.to_json(self)
+        return fit_file.to_json(self)
 
     @staticmethod
     def from_json(found: Mapping[str, Any]) -> Fit:
@@ -71,11 +72,11 @@ class Fit(answers.Fit):
         Raises:
             InputError: it is not a fit, or one of a newer kind.
         """
-        return _answering(saved.from_json(found))
+        return _answering(fit_file.from_json(found))
 
     def save(self, path: Path | str) -> None:
         """Write the fit to a JSON file, whole or not at all."""
-        saved.write(self, Path(path))
+        fit_file.write(self, Path(path))
 
     @staticmethod
     def load(path: Path | str) -> Fit:
@@ -84,7 +85,7 @@ class Fit(answers.Fit):
         Raises:
             InputError: there is no such file, or it is not a fit.
         """
-        return _answering(saved.read(Path(path)))
+        return _answering(fit_file.read(Path(path)))
 
 
 def _answering(made: answers.Fit) -> Fit:
@@ -116,5 +117,5 @@ def fit(
         InputError: the table cannot be used; the message names the rows.
     """
     return _answering(
-        answers.fit(table, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=labels)
+        estimation.fit(table, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=labels)
     )

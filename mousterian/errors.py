@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,12 @@ def unknown_name(
     match = nearest(name, names)
     known = f"did you mean {match!r}?" if match else f"known: {', '.join(names) or 'none'}"
     return InputError(f"unknown {what} {name!r}; {known}", where=where, hint=hint)
+
+
+@contextmanager
+def placed(source: str) -> Iterator[None]:
+    """Say in an error that names no place which file it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(error.what, where=error.where or source, hint=error.hint) from error

@@ -9,14 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import reference
 from conftest import ROOT
 
-from mousterian import commandline, grid, plugins
 from mousterian.__main__ import main
-from mousterian.schema import COLUMNS
+from mousterian.cli import app
+from mousterian.plugins import registry, spec
+from mousterian.store.schema import COLUMNS
+from mousterian.trials import grid
 
 sys.path.insert(0, str(ROOT / "docs"))
-import reference
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
@@ -72,10 +74,10 @@ def test_a_modules_doctests_hold(module: str) -> None:
 
 def test_the_reference_has_every_command_and_option() -> None:
     text = reference.commands()
-    for verb, functions in commandline.verbs().items():
+    for verb, functions in app.commands().items():
         for name in functions:
             assert f"## `mousterian {verb if verb in functions else f'{verb} {name}'}`" in text
-            for argument in commandline.arguments(commandline.function_of(verb, name)):
+            for argument in app.arguments(app.function_of(verb, name)):
                 assert f"| `{argument.name}` |" in text and argument.meaning.replace("|", "\\|") in text
 
 
@@ -86,8 +88,8 @@ def test_the_reference_has_every_column() -> None:
 
 def test_the_reference_has_every_plugin_and_recipe() -> None:
     text = reference.plugin_kinds()
-    for kind in plugins.KINDS:
-        for name, plugin in plugins.working(kind).items():
+    for kind in spec.KINDS:
+        for name, plugin in registry.working(kind).items():
             assert f"### {name} (" in text or not plugin.module.startswith("mousterian.")
     assert "| `resnet110` |" in reference.recipe_rows()
 

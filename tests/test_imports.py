@@ -1,8 +1,11 @@
+"""The house's rules: who imports whom, no circles, nobody's private modules, nothing new at the root."""
+
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,327 +14,65 @@ from conftest import ROOT, TINY_GRID
 PACKAGE = ROOT / "mousterian"
 HEAVY = ("torch", "pandas", "scipy", "seaborn", "torchvision", "diffusers")
 
-# DESIGN, "Who may import whom": what each part of the house may import of the rest of it.
-SMALL = {"errors", "seeds"}
-ALLOWED: dict[str, set[str]] = {
-    "errors": set(),
-    "seeds": set(),
-    "apart": set(),
-    "clock": set(),
-    "images": {"errors"},
-    "optiontypes": set(),
-    "plugins": {"optiontypes", "errors"},
-    "locks": {"errors"},
-    "schema": set(),
-    "trialfiles": {"schema", "errors"},
-    "store": {"schema", "trialfiles", "locks", "errors"},
-    "decoding": {"errors"},
-    "subsets": SMALL,
-    "training": {"images", "store", *SMALL},
-    "features": {"clip", "memory", "resizing", "plugins", "images", "datasets", "training", "store", *SMALL},
-    "quality": {"features", "clip", "training", "images", "store", *SMALL},
-    "qualityfiles": {"store", *SMALL},
-    "options": {"plugins", *SMALL},
-    "subjects": {
-        "features",
-        "filtering",
-        "scorefiles",
-        "generators",
-        "pools",
-        "supply",
-        "trial",
-        "subsets",
-        "images",
-        "datasets",
-        *SMALL,
-    },
-    "measuring": {
-        "console",
-        "quality",
-        "qualityfiles",
-        "features",
-        "options",
-        "provenance",
-        "subjects",
-        "supply",
-        "trial",
-        "plugins",
-        *SMALL,
-    },
-    "provenance": SMALL,
-    "memory": {"errors"},
-    "shards": {"store"},
-    "attempt": {"evaluations", "memory", "plugins", "images", "training", *SMALL},
-    "resizing": set(),
-    "clip": {"resizing", *SMALL},
-    "sentences": SMALL,
-    "language": {"datasets", "store", "locks", *SMALL},
-    "prompts": {"language", *SMALL},
-    "datasets": {"images", "store", "plugins", "decoding", *SMALL},
-    "generators": {
-        "images",
-        "decoding",
-        "resizing",
-        "clip",
-        "language",
-        "prompts",
-        "plugins",
-        "memory",
-        "sheets",
-        "training",
-        "store",
-        *SMALL,
-    },
-    "models": {"clip", "resizing", *SMALL},
-    "strategies": {"sentences", "training", "images", *SMALL},
-    "evaluations": {
-        "features",
-        "clip",
-        "resizing",
-        "optiontypes",
-        "plugins",
-        "datasets",
-        "training",
-        "images",
-        *SMALL,
-    },
-    "pools": {"shards", "memory", "locks", "plugins", "images", "store", "generators", *SMALL},
-    "filters": {"features", "clip", "images", *SMALL},
-    "scorefiles": {"store", *SMALL},
-    "filtering": {
-        "scorefiles",
-        "filters",
-        "generators",
-        "pools",
-        "plugins",
-        "images",
-        "locks",
-        "store",
-        *SMALL,
-    },
-    "supply": {
-        "filtering",
-        "generators",
-        "pools",
-        "plugins",
-        "subsets",
-        "images",
-        "datasets",
-        *SMALL,
-    },
-    "orphan": set(),
-    "devices": {"attempt", "supply", "memory", "training", *SMALL},
-    "rows": {"supply", "schema", "provenance", "store"},
-    "trial": {
-        "supply",
-        "filtering",
-        "scorefiles",
-        "attempt",
-        "devices",
-        "rows",
-        "pools",
-        "store",
-        *SMALL,
-    },
-    "executors": {
-        "options",
-        "supply",
-        "rows",
-        "trial",
-        "training",
-        "store",
-        "locks",
-        "plugins",
-        "estimate",
-        "devices",
-        "orphan",
-        *SMALL,
-    },
-    "gridfile": SMALL,
-    "checking": {"plugins", "images", "pools", "supply", "trial", "training", *SMALL},
-    "choices": {"executors", "gridfile", "pools", "plugins", "trial", "training", *SMALL},
-    "grid": {
-        "choices",
-        "checking",
-        "datasets",
-        "subsets",
-        "executors",
-        "gridfile",
-        "options",
-        "supply",
-        "rows",
-        "trial",
-        "pools",
-        "store",
-        "plugins",
-        "training",
-        *SMALL,
-    },
-    "rerunning": {"console", "grid", "gridfile", "schema", "store", "trial", *SMALL},
-    "sheets": {"images"},
-    "looking": {
-        "console",
-        "filtering",
-        "samples",
-        "scorefiles",
-        "pools",
-        "sheets",
-        "store",
-        "subjects",
-        "supply",
-        *SMALL,
-    },
-    "generating": {
-        "clock",
-        "console",
-        "datasets",
-        "executors",
-        "filtering",
-        "generators",
-        "grid",
-        "looking",
-        "plugins",
-        "pools",
-        "store",
-        "subjects",
-        "supply",
-        "trial",
-        *SMALL,
-    },
-    "commandline": {"plugins", *SMALL},
-    "console": set(),
-    "progress": {"clock", "executors"},
-    "estimate": {"attempt", "supply", "trial", "plugins", "store", "training", "generators", *SMALL},
-    "sweep": {
-        "apart",
-        "clock",
-        "console",
-        "grid",
-        "progress",
-        "estimate",
-        "trial",
-        "store",
-        "executors",
-        *SMALL,
-    },
-    "exporting": {"errors", "grid", "qualityfiles", "store"},
-    "listing": {"apart", "console", "options", "plugins", "schema", "store", "datasets", "training", *SMALL},
-    "surfaces": {"fitting", *SMALL},
-    "fitting": {"apart", "surfaces", "plugins", "store", *SMALL},
-    "published": SMALL,
-    "equivalence": {"fitting", "surfaces", "published", "plugins", "store", *SMALL},
-    "planning": {"suggestion", "equivalence", "fitting", *SMALL},
-    "wording": {"plugins", "equivalence", "fitting", *SMALL},
-    "javascript": {"plugins", *SMALL},
-    "report_answers": {"javascript", "figures", "wording", "equivalence", "fitting", *SMALL},
-    "report_tables": {"figures", "wording", "equivalence", "fitting", *SMALL},
-    "figures": {
-        "wording",
-        "planning",
-        "published",
-        "equivalence",
-        "fitting",
-        "qualityfiles",
-        "store",
-        *SMALL,
-    },
-    "printing": {"figures", "options", "plugins", "equivalence", "store", *SMALL},
-    "report_store": {"clock", "figures", "wording", "equivalence", *SMALL},
-    "report_arms": {
-        "report_answers",
-        "report_store",
-        "report_tables",
-        "figures",
-        "wording",
-        "equivalence",
-        "fitting",
-        "plugins",
-        *SMALL,
-    },
-    "samplefiles": {"report_store", "store", *SMALL},
-    "samples": {"samplefiles", "report_store", "sheets", "images", "pools", "subjects", "supply", *SMALL},
-    "reporting": {
-        "report_arms",
-        "report_store",
-        "wording",
-        "report_answers",
-        "report_tables",
-        "figures",
-        "planning",
-        "equivalence",
-        "fitting",
-        "plugins",
-        "store",
-        *SMALL,
-    },
-    "publishing": {
-        "answers",
-        "console",
-        "equivalence",
-        "fitting",
-        "reporting",
-        "samples",
-        "tablefiles",
-        *SMALL,
-    },
-    "suggestion": {"equivalence", "fitting", *SMALL},
-    "tablefiles": {"equivalence", "fitting", "options", "published", "store", *SMALL},
-    "watching": {
-        "console",
-        "grid",
-        "figures",
-        "wording",
-        "equivalence",
-        "fitting",
-        "store",
-        *SMALL,
-    },
-    "answers": {
-        "tablefiles",
-        "wording",
-        "console",
-        "reporting",
-        "planning",
-        "equivalence",
-        "fitting",
-        "published",
-        *SMALL,
-    },
+# Arrows run down: a room imports rooms before it in its wing; every room may import `store` and the base.
+LEFT = ("plugins", "data", "training", "synthesis", "quality", "trials", "executors", "cli")
+RIGHT = ("plugins", "fitting", "answers", "reporting", "cli")
+BASE = {"errors", "files", "seeds"}
+ROOMS = {*LEFT, *RIGHT, "store"}
+ABOVE = {"__init__", "__main__", "api"}  # they may import rooms, and no room imports them
+MAY = {room: {*BASE, "store"} for room in ROOMS - {"plugins"}} | {"store": BASE, "plugins": BASE}
+for wing in (LEFT, RIGHT):
+    for place, room in enumerate(wing):
+        MAY[room] = MAY[room] | set(wing[:place])
+MAY |= {"errors": set(), "seeds": {"errors"}, "files": {"errors"}, "__main__": {"cli", "errors"}}
+MAY |= {"api": MAY["reporting"] | {"reporting"}, "__init__": {"api"}}
+
+FILES = {path.relative_to(ROOT): path for path in sorted(PACKAGE.rglob("*.py"))}
+MODULES = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in FILES}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports, inside functions and under TYPE_CHECKING too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mousterian":
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in MODULES else str(node.module) for name in named}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "mousterian"}
+    return found
+
+
+def room_of(module: str) -> str:
+    return [*module.split("."), "__init__"][1]
+
+
+ARROWS = {
+    ".".join(name.with_suffix("").parts).removesuffix(".__init__"): imports(path)
+    for name, path in FILES.items()
 }
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+@pytest.mark.parametrize("module", ARROWS)
+def test_a_file_imports_what_its_room_may(module: str) -> None:
+    here = room_of(module)
+    strangers = {each for each in ARROWS[module] if room_of(each) not in MAY[here] | {here}}
+    assert strangers - {"mousterian"} == set()  # the version alone
+    private = {each for each in ARROWS[module] if "._" in each and room_of(each) != here}
+    assert private == set()
 
 
-def imported_parts(path: Path) -> set[str]:
-    """Parts of the house that a file imports anywhere when it runs, also inside functions."""
-    found = set()
-    tree = ast.parse(path.read_text())
-    tree.body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
-    ]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "mousterian":
-            names = node.module.split(".")[1:2] or [alias.name for alias in node.names]
-            found.update(names)
-        elif isinstance(node, ast.Import):
-            found.update(a.name.split(".")[1] for a in node.names if a.name.startswith("mousterian."))
-    return found - {"__version__"}
+def test_no_file_stands_in_a_circle() -> None:
+    try:
+        TopologicalSorter(ARROWS).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_go_only_where_the_design_allows(path: Path) -> None:
-    part = part_of(path)
-    if part in {"__main__", "__init__", "verbs"}:
-        return
-    assert imported_parts(path) - {part} <= ALLOWED[part]
-
-
-def test_nothing_imports_main() -> None:
-    assert not [path for path in PACKAGE.rglob("*.py") if "__main__" in imported_parts(path)]
+def test_the_package_has_its_rooms_and_nothing_else_at_its_root() -> None:
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"}
+    files = {path.stem for path in PACKAGE.glob("*.py")}
+    assert (folders, files) == (ROOMS, ABOVE | BASE)
 
 
 def loaded_by(code: str) -> set[str]:
@@ -350,10 +91,19 @@ def test_help_and_version_import_nothing_heavy(argument: str) -> None:
 def test_planning_a_grid_does_not_import_torch(tmp_path: Path) -> None:
     path = tmp_path / "grid.toml"
     path.write_text(TINY_GRID.replace('"small_cnn", width = 4', '"resnet110"'))
-    code = f"from pathlib import Path\nfrom mousterian import grid\nassert grid.read(Path({str(path)!r}))[0]"
+    code = f"from pathlib import Path\nfrom mousterian.trials import grid\nassert grid.read(Path({str(path)!r}))[0]"
     assert "torch" not in loaded_by(code)
 
 
-@pytest.mark.parametrize("module", ["equivalence", "planning", "reporting", "published"])
-def test_right_of_the_store_nothing_imports_torch(module: str) -> None:
-    assert not loaded_by(f"import mousterian.{module}") & {"torch", "torchvision", "diffusers"}
+# Free of torch: what fits, plans and reports from a table, and what names options and rows.
+TORCH_FREE = sorted(
+    module
+    for module in ARROWS
+    if room_of(module) in {"plugins", "store", "fitting", "answers", "reporting", "api"}
+)
+
+
+def test_right_of_the_store_nothing_imports_torch() -> None:
+    names = ", ".join(repr(module) for module in TORCH_FREE)
+    code = f"from importlib import import_module\nfor each in ({names}): import_module(each)"
+    assert not loaded_by(code) & {"torch", "torchvision", "diffusers"}

@@ -14,12 +14,14 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from mousterian import answers, shards, tablefiles
-from mousterian.datasets import _cache
+from mousterian.cli.commands import fit
+from mousterian.data import cache
 from mousterian.errors import InputError
-from mousterian.generators import precomputed
-from mousterian.generators._sampler import Context
-from mousterian.shards import DAMAGE
+from mousterian.fitting import arms
+from mousterian.synthesis import shards
+from mousterian.synthesis.generators import precomputed
+from mousterian.synthesis.kinds import GeneratorContext
+from mousterian.synthesis.shards import DAMAGE
 
 PACKAGE = ROOT / "mousterian"
 # Calls that run what they read, whatever their arguments.
@@ -107,16 +109,16 @@ def test_pickles_in_pools_and_datasets_do_not_go_off(tmp_path: Path) -> None:
     with pytest.raises(DAMAGE):
         shards.read(path)
     with pytest.raises(InputError, match="damaged"):
-        _cache.read(path)
+        cache.read(path)
     with pytest.raises(InputError, match="not a readable"):
-        precomputed.load(Context(("a", "b"), (8, 8, 1), 0, "cpu", tmp_path), path=str(path))
+        precomputed.load(GeneratorContext(("a", "b"), (8, 8, 1), 0, "cpu", tmp_path), path=str(path))
     assert not target.exists()
 
 
 def test_pickled_weights_do_not_go_off(tmp_path: Path) -> None:
     import torch
 
-    from mousterian.generators import _diffusion
+    from mousterian.synthesis.generators import _diffusion
 
     weights, target = tmp_path / "weights.safetensors", tmp_path / "touched"
     torch.save({"weight": Bomb(target)}, weights)
@@ -132,8 +134,8 @@ def test_names_in_a_foreign_table_lead_to_no_other_folder(tmp_path: Path) -> Non
     rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"])
     rows["accuracy"] = 0.5 + 0.05 * np.log(rows.sum(axis=1) / 100)
     names = ["../../outside", "/absolute", "..", ".hidden/x", "a\\b\0c"]
-    arms = [tablefiles.Arm(name, {}, rows) for name in names]
-    saved = answers.fit(arms, tmp_path / "in" / "fits", surface="additive", bootstrap=20, seed=0)
+    tables = [arms.Arm(name, {}, rows) for name in names]
+    saved = fit._fit_arms(tables, tmp_path / "in" / "fits", surface="additive", bootstrap=20, seed=0)
     assert {path.parent for _, path in saved} == {tmp_path / "in" / "fits"}
     assert [json.loads(path.read_text())["name"] for _, path in saved] == names
     assert set(tmp_path.rglob("*.json")) == {path for _, path in saved}

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from mousterian import grid, rerunning
 from mousterian.__main__ import main
-from mousterian.store import Store
+from mousterian.store.rows import Store
+from mousterian.trials import grid
+from mousterian.trials.rerun import trial_of
 
 STUDY = ROOT / "fits" / "study-fashion"
 ROWS = STUDY / "rows"
@@ -72,7 +73,7 @@ def test_rows_are_those_of_the_grid_files(name: str) -> None:
 def test_every_published_trial_is_made_anew_from_its_row(name: str) -> None:
     rows = Store(STUDY / name / "rows").read()
     for key in rows.drop_duplicates("cell")["trial"]:
-        assert rerunning.trial_of(rows[rows["trial"] == key]).key == key
+        assert trial_of(rows[rows["trial"] == key]).key == key
 
 
 @pytest.mark.slow

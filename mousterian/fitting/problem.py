@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mousterian.fitting.surface import Array, Points
+from mousterian.fitting.surface import Array, Points, Surface
 from mousterian.fitting.table import Table
 
 # Half, with room for rounding.
@@ -93,3 +93,53 @@ class Problem:
             out[1, rows.index[tested]] = True
             distances[1] = float(np.log(most[tested] / rest[tested]).mean())
         return out, distances
+
+
+@dataclass(frozen=True)
+class Information:
+    """What a table tells at a fit.
+
+    Attributes:
+        basis: of what the fit can follow: orthonormal directions of the rows' accuracies, (spent, R).
+        leverage: of each row, (R,).
+        spent: parameters that the table can tell apart.
+        spread: standard error of each unknown for residuals of weighted variance 1, (P,); inf where not told.
+        correlation: of the unknowns' errors, (P, P).
+    """
+
+    basis: Array
+    leverage: Array
+    spent: int
+    spread: Array
+    correlation: Array
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One surface at its best parameters.
+
+    Attributes:
+        surface: which.
+        unknowns: best unknowns, (P,).
+        theta: best parameters, (P,).
+        values: fitted accuracy of each row, (R,).
+        loss: weighted sum of squared residuals.
+        told: what the table tells there.
+        spread: standard error of each unknown, linearised, (P,); inf where the table tells nothing.
+        aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
+        cv_rmse: root mean square error at cells left out, a fraction.
+        foretold: errors at the largest real sizes and synthetic amounts, told from the rest, (2,).
+        weight: share in the average.
+    """
+
+    surface: Surface
+    unknowns: Array
+    theta: Array
+    values: Array
+    loss: float
+    told: Information
+    spread: Array
+    aicc: float
+    cv_rmse: float
+    foretold: Array
+    weight: float

@@ -13,8 +13,8 @@ from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.surface import Array, Points, Surface
 
 if TYPE_CHECKING:
-    from mousterian.fitting.engine import Fitted
-    from mousterian.fitting.problem import Problem
+    from mousterian.fitting.problem import Fitted, Problem
+
 
 # Residuals below this are rounding, not evidence for a surface.
 _LEAST_VARIANCE = 1e-10

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian import plugins
 from mousterian.errors import InputError
+from mousterian.plugins import registry
 
 Array = NDArray[Any]
 # Unknowns are kept where their bounded parameters can still be told from the bound.
@@ -186,7 +186,7 @@ def load(name: str) -> Surface:
     Raises:
         InputError: there is none, or its file lacks a part that the engine needs.
     """
-    plugin = plugins.find("surfaces", name)
+    plugin = registry.find("surfaces", name)
     module = importlib.import_module(plugin.module)
     parameters = tuple(plugin.options)
     lacking = [part for part in ("BOUNDS", "LATEX", "starts") if not hasattr(module, part)]
@@ -210,4 +210,4 @@ def load(name: str) -> Surface:
 
 def names() -> tuple[str, ...]:
     """Return the names of all surfaces, ours and third parties'."""
-    return tuple(sorted(plugins.working("surfaces")))
+    return tuple(sorted(registry.working("surfaces")))

@@ -1,1 +1,1 @@
-"""Quality measures: each file's `measure(pool, real, test, context, ...)` gives named numbers of a pool."""
+"""How good a pool is: measures of its images against real ones."""

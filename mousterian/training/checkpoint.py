@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from mousterian.store import write_atomically
+from mousterian.files import write_atomically
 
 EVERY = 60.0
 _FORMAT = 1

@@ -16,8 +16,15 @@ from torch import Tensor, nn
 
 from mousterian.errors import InputError
 from mousterian.seeds import seed_for
-from mousterian.training.augmentation import flip_where, normalise, random_crop, random_flip
-from mousterian.training.mixing import blend, drawn_from, per_image
+from mousterian.training.augmentation import (
+    blend,
+    drawn_from,
+    flip_where,
+    normalise,
+    per_image,
+    random_crop,
+    random_flip,
+)
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import Recipe
 
@@ -84,7 +91,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Look:
+class Preprocessing:
     """How images are shown to the model: statistics of S_base (1, C, 1, 1) and the recipe's augmentation."""
 
     mean: Tensor
@@ -103,7 +110,7 @@ class Feed:
     """
 
     def __init__(
-        self, stream: Stream, look: Look, seed: Callable[[str], int], generator: torch.Generator
+        self, stream: Stream, look: Preprocessing, seed: Callable[[str], int], generator: torch.Generator
     ) -> None:
         self._mixture, self._look = stream.mixture, look
         self._targets = stream.mixture.labels if stream.targets is None else stream.targets

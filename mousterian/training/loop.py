@@ -21,9 +21,9 @@ from mousterian.training.acceleration import update_for
 from mousterian.training.augmentation import channel_statistics, normalise
 from mousterian.training.checkpoint import Checkpoint
 from mousterian.training.distributed import Group
-from mousterian.training.feed import Feed, Look, Stream
+from mousterian.training.feed import Feed, Preprocessing, Stream
 from mousterian.training.mixture import Mixture
-from mousterian.training.observing import Observer
+from mousterian.training.observer import Observer
 from mousterian.training.recipes import Recipe
 from mousterian.training.update import Update, autocast
 
@@ -183,7 +183,7 @@ class _Run:
         self._seconds = 0.0
 
     def _feed(self, number: int, stream: Stream) -> Feed:
-        look = Look(self._model.get_buffer("mean"), self._model.get_buffer("std"), self._recipe)
+        look = Preprocessing(self._model.get_buffer("mean"), self._model.get_buffer("std"), self._recipe)
         return Feed(stream, look, lambda purpose: seed_for(purpose, *self._seeds, number), self._generator)
 
     def go(self) -> Cost:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
-from mousterian.images import ImageSet
 
 _RESIDENT: WeakKeyDictionary[ImageSet, dict[str, Tensor]] = WeakKeyDictionary()
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mousterian.training.feed import DTYPES, Batch, Stream
+from mousterian.training.loss_scale import LossScale
 from mousterian.training.muon import Muon
 from mousterian.training.recipes import Recipe
-from mousterian.training.scaling import LossScale
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

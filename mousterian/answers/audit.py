@@ -1,0 +1,60 @@
+"""A published equation beside what was measured, mixture by mixture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mousterian.answers.equivalence import equivalence
+from mousterian.fitting.published.equations import equation
+
+if TYPE_CHECKING:
+    from mousterian.fitting.result import Fit
+
+
+def audit_equation(fit: Fit, against: str) -> pd.DataFrame:
+    """Compare a published equation with what was measured.
+
+    Each mixture of the fit's data with synthetic images is worth some real images by the fitted surface;
+    the equation says how many synthetic ones those are worth.
+
+    Args:
+        fit: of a table, usually the one that the equation was made from.
+        against: "eq1" or "eq2".
+
+    Returns:
+        Columns n_base, n_syn_plus (measured), r_syn, n_real_plus, n_real_low, n_real_high (worth, by the
+        fit), published (n_syn_plus by the equation), factor (published over measured) with factor_low and
+        factor_high, and trust.
+    """
+    formula = equation(against)
+    data = fit.data[~fit.data["outlier"] & (fit.data["n_syn_plus"] > 0) & (fit.data["n_base"] > 0)]
+    found = []
+    for base, syn in data[["n_base", "n_syn_plus"]].drop_duplicates().itertuples(index=False):
+        answer = equivalence(fit, n_base=base, n_syn_plus=syn)
+        worth = answer.n_real_plus
+        if worth is None or isinstance(worth, float):
+            continue
+        estimate, low, high = (formula(base, real) for real in (worth.estimate, worth.low, worth.high))
+        measured = (base, syn, syn / base, worth.estimate, worth.low, worth.high)
+        found.append((*measured, estimate, estimate / syn, low / syn, high / syn, answer.trust))
+    columns = ["n_base", "n_syn_plus", "r_syn", "n_real_plus", "n_real_low", "n_real_high"]
+    return pd.DataFrame(
+        found, columns=[*columns, "published", "factor", "factor_low", "factor_high", "trust"]
+    )
+
+
+def comparable(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of an audit whose synthetic images are worth real ones; others have no factor."""
+    return found[found["factor"] > 0]
+
+
+def typical_factor(found: pd.DataFrame) -> float:
+    """Return by which factor, 1 or more, an equation is typically off in the rows of an audit: the median.
+
+    Args:
+        found: some rows, all of them comparable.
+    """
+    return float(np.exp(np.median(np.abs(np.log(found["factor"])))))

@@ -1,0 +1,118 @@
+"""How many synthetic images do what real ones do, and the other way round, with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mousterian.errors import InputError
+from mousterian.fitting.interval import Interval, rounded
+from mousterian.fitting.measured_range import Trust, refuse_impossible
+from mousterian.fitting.result import Fit
+from mousterian.fitting.surface import Points
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """The synthetic images that do what real ones do (or the other way round) at one base size.
+
+    Attributes:
+        n_base: size of the base set.
+        n_real_plus: real images added: as asked, or the answer.
+        n_syn_plus: synthetic images added: as asked, or the answer; None where no amount is enough.
+        reachable: whether there is an answer.
+        accuracy: accuracy that both give.
+        saturation_accuracy: best accuracy that synthetic images alone bring this base to, within reach.
+        trust: whether the answer lies inside the measured range, near it, or beyond.
+        share_reachable: share of bootstrap draws in which there is an answer.
+    """
+
+    n_base: float
+    n_real_plus: float | Interval | None
+    n_syn_plus: float | Interval | None
+    reachable: bool
+    accuracy: Interval
+    saturation_accuracy: float
+    trust: Trust
+    share_reachable: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the answer as `mousterian equivalence --json` prints it."""
+        answer = {
+            name: value.to_json() if isinstance(value, Interval) else value
+            for name, value in (("n_real_plus", self.n_real_plus), ("n_syn_plus", self.n_syn_plus))
+        }
+        return {
+            "n_base": self.n_base,
+            **answer,
+            "reachable": self.reachable,
+            "accuracy": self.accuracy.to_json(),
+            "saturation_accuracy": rounded(self.saturation_accuracy),
+            "trust": self.trust,
+            "share_reachable": rounded(self.share_reachable),
+        }
+
+
+def equivalence(
+    fit: Fit, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None
+) -> Equivalence:
+    """Return the synthetic images that do what `n_real_plus` does, or the real ones for `n_syn_plus`.
+
+    Raises:
+        InputError: a count is negative, or not exactly one of the two is given.
+    """
+    given = n_real_plus if n_real_plus is not None else n_syn_plus
+    if given is None or (n_real_plus is not None and n_syn_plus is not None):
+        raise InputError("an equivalence needs n_real_plus or n_syn_plus, one of the two")
+    refuse_impossible(n_base=n_base, **{"n_real_plus" if n_syn_plus is None else "n_syn_plus": given})
+    return _solved(fit, float(n_base), [float(given)], forward=n_real_plus is not None)[0]
+
+
+def equivalences(fit: Fit, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
+    """Return the equivalence of each number of real images: many at once take little more than one."""
+    return _solved(fit, float(n_base), [float(count) for count in n_real_plus], forward=True)
+
+
+def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -> list[Equivalence]:
+    counts = np.array(given)
+    bases = np.full(len(counts), n_base)
+    estimate, draws = (fit.averaged.synthetic_for if forward else fit.averaged.real_for)(bases, counts)
+    accuracy = fit.predict(bases, counts, 0) if forward else fit.predict(bases, 0, counts)
+    saturation = fit.averaged.saturation(n_base)
+    found = []
+    for i, count in enumerate(given):
+        share = float(np.isfinite(draws[:, i]).mean())
+        reachable = bool(np.isfinite(estimate[i])) and share >= 0.5
+        answer = Interval.of_draws(estimate[i], draws[:, i]) if reachable else None
+        real = count if forward else (answer.estimate if answer else math.inf)
+        syn = (answer.estimate if answer else 0.0) if forward else count
+        trust = fit.measured.trust(n_base, real, syn)
+        found.append(
+            Equivalence(
+                n_base=n_base,
+                n_real_plus=count if forward else answer,
+                n_syn_plus=answer if forward else count,
+                reachable=reachable,
+                accuracy=Interval(*(float(e[i]) for e in (accuracy.estimate, accuracy.low, accuracy.high))),
+                saturation_accuracy=saturation,
+                # That no amount is enough says something about amounts beyond the measured ones.
+                trust="near" if not reachable and trust == "inside" else trust,
+                share_reachable=share,
+            )
+        )
+    return found
+
+
+def marginal_rate(fit: Fit, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
+    """Return the synthetic images worth one more real image at this mixture; inf where none are."""
+    refuse_impossible(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+    base, real, syn = float(n_base), float(n_real_plus), float(n_syn_plus)
+    estimate, draws = fit.averaged.reaching(
+        Points.of([base], real + 1.0, syn),
+        lambda count: Points.of(base, real, syn + count),
+        fit.averaged.most_synthetic,
+    )
+    return Interval.of_draws(estimate[0], draws[:, 0])

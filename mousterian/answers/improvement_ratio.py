@@ -1,0 +1,157 @@
+"""The improvement ratio (Eq. 3): gain from synthetic images over gain from as many real ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri, stdtrit
+
+from mousterian.fitting.interval import LEVEL, Interval, rounded
+from mousterian.fitting.model_average import ModelAverage
+from mousterian.fitting.result import Fit
+from mousterian.fitting.surface import Array, Points
+
+COLUMNS = ("n_base", "r", "ratio", "low", "high", "source")
+
+
+def improvement_ratio(fit: Fit) -> pd.DataFrame:
+    """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+
+    Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
+    from differences paired by seed. Source "surface": at every measured r.
+    """
+    found = list(from_trials(fit.data, _noise(fit.data)))
+    rows = fit.data[~fit.data["outlier"] & (fit.data["n_syn_plus"] > 0) & (fit.data["n_base"] > 0)]
+    if not rows.empty:
+        ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
+        bases = np.unique(rows["n_base"].to_numpy(dtype=float))
+        found += from_surface(fit.averaged, bases, ratios)
+    return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _noise(data: pd.DataFrame) -> Array:
+    """Return the binomial variance of each row's accuracy, (R,)."""
+    accuracy, total = (data[name].to_numpy(dtype=float) for name in ("accuracy", "total"))
+    return np.asarray(accuracy * (1 - accuracy) / total)
+
+
+def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
+    """Yield the ratio at each base and r where both gains were measured.
+
+    Args:
+        rows: a fit's rows; those set aside as outliers are left out.
+        noise: binomial variance of each row, (R,); NaN where not known.
+    """
+    rows = rows.assign(noise=noise)[~rows["outlier"].to_numpy(dtype=bool)]
+    for base in np.unique(rows.loc[rows["n_syn_plus"] > 0, "n_base"]):
+        alone = _cell(rows, base, 0.0)
+        synthetic = rows[(rows["n_base"] == base) & (rows["n_real_plus"] == 0) & (rows["n_syn_plus"] > 0)]
+        for added in np.unique(synthetic["n_syn_plus"]):
+            real = _cell(rows, base, added)
+            if base > 0 and len(alone) and len(real):
+                with_syn = synthetic[synthetic["n_syn_plus"] == added]
+                estimate, low, high = _fieller(alone, with_syn, real)
+                yield dict(zip(COLUMNS, (base, added / base, estimate, low, high, "trials"), strict=True))
+
+
+def _cell(rows: pd.DataFrame, base: float, real: float) -> pd.DataFrame:
+    """Return the trials of base + real with nothing synthetic; a base of that size says the same."""
+    alone = rows[rows["n_syn_plus"] == 0]
+    found = alone[(alone["n_base"] == base) & (alone["n_real_plus"] == real)]
+    if len(found):
+        return found
+    return alone[alone["n_base"] + alone["n_real_plus"] == base + real]
+
+
+def _fieller(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -> tuple[float, float, float]:
+    """Return a ratio of gains and Fieller's interval; open ends where the real gain may be nothing."""
+    gains = _paired(alone, synthetic, real)
+    if gains is not None:
+        mean, covariance = gains.mean(axis=0), np.cov(gains.T) / len(gains)
+        quantile = float(stdtrit(len(gains) - 1, (1 + LEVEL) / 2))
+    else:
+        cells = (alone, synthetic, real)
+        base, syn, more = (float(cell["accuracy"].mean()) for cell in cells)
+        mean = np.array([syn - base, more - base])
+        variances = [_mean_variance(cell) for cell in cells]
+        shared = variances[0]
+        covariance = np.array([[variances[1] + shared, shared], [shared, variances[2] + shared]])
+        quantile = float(ndtri((1 + LEVEL) / 2))
+    of_means = float(mean[0] / mean[1]) if mean[1] else math.nan
+    if np.isnan(covariance).any():
+        return of_means, math.nan, math.nan
+    return of_means, *fieller(mean, covariance, quantile)
+
+
+def fieller(mean: Array, covariance: Array, quantile: float) -> tuple[float, float]:
+    """Return Fieller's interval of mean[0]/mean[1]; (-inf, inf) where the denominator is not told from 0."""
+    square = quantile**2
+    a = mean[1] ** 2 - square * covariance[1, 1]
+    b = mean[0] * mean[1] - square * covariance[0, 1]
+    c = mean[0] ** 2 - square * covariance[0, 0]
+    inside = b**2 - a * c
+    if a <= 0 or inside < 0:
+        return -math.inf, math.inf
+    return float((b - math.sqrt(inside)) / a), float((b + math.sqrt(inside)) / a)
+
+
+def _paired(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -> Array | None:
+    """Return both gains for each seed that all three cells have, (S, 2); None if fewer than two."""
+    seeds = ["subset_seed", "training_seed"]
+    if alone["training_seed"].isna().any():
+        return None
+    cells = [
+        cell.fillna({"subset_seed": -1}).groupby(seeds)["accuracy"].mean()
+        for cell in (alone, synthetic, real)
+    ]
+    joined = pd.concat(cells, axis=1, join="inner").to_numpy(dtype=float)
+    if len(joined) < 2:
+        return None
+    return np.stack([joined[:, 1] - joined[:, 0], joined[:, 2] - joined[:, 0]], axis=1)
+
+
+def _mean_variance(cell: pd.DataFrame) -> float:
+    """Return the variance of a cell's mean: between its rows, or its test set's where there is one row."""
+    if len(cell) > 1:
+        return float(cell["accuracy"].var(ddof=1)) / len(cell)
+    return float(cell["noise"].iloc[0])
+
+
+def from_surface(averaged: ModelAverage, bases: Array, ratios: Array) -> Iterator[dict[str, Any]]:
+    """Yield the averaged surface's ratio at each base and r."""
+    for base in bases:
+        points = Points.of(base, np.concatenate([[0.0], 0 * ratios, ratios * base]),
+                           np.concatenate([[0.0], ratios * base, 0 * ratios]))  # fmt: skip
+        drawn = np.concatenate(
+            [m.surface.accuracy(points, m.draws) for m in averaged.members if len(m.draws)]
+        )
+        estimate, draws = _ratios(averaged.estimate(points)[None]), _ratios(drawn)
+        found = Interval.of_draws(estimate[0], draws)
+        for i, added in enumerate(ratios):
+            yield dict(
+                zip(
+                    COLUMNS,
+                    (base, added, found.estimate[i], found.low[i], found.high[i], "surface"),
+                    strict=True,
+                )
+            )
+
+
+def _ratios(accuracy: Array) -> Array:
+    """Return gain ratios (D, M) from accuracies (D, 1 + 2M): alone, with synthetic, with real."""
+    gain = accuracy[:, 1:] - accuracy[:, :1]
+    half = gain.shape[1] // 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(gain[:, :half] / gain[:, half:])
+
+
+def to_json(ratios: pd.DataFrame) -> list[dict[str, object]]:
+    """Return the table as it stands in the fit's JSON."""
+    return [
+        {str(name): value if isinstance(value, str) else rounded(float(value)) for name, value in row.items()}
+        for row in ratios.to_dict("records")
+    ]

@@ -1,0 +1,112 @@
+"""What figures ask of a fit's rows and of its equivalence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from mousterian.answers.equivalence import equivalences
+from mousterian.errors import InputError
+from mousterian.fitting.interval import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mousterian.fitting.result import Fit
+
+
+# More base sizes than this would not be told apart.
+MOST_BASES = 6
+
+
+def base_sizes(fit: Fit, *, most: int = MOST_BASES) -> list[float]:
+    """Return the base sizes to which synthetic images were added (else any); `most`, evenly spaced, if many.
+
+    Raises:
+        InputError: no base size is above zero.
+    """
+    data = fit.data[fit.data["n_base"] > 0]
+    added = data[data["n_syn_plus"] > 0]
+    bases = np.unique((added if len(added) else data)["n_base"].to_numpy(dtype=float))
+    if not bases.size:
+        raise InputError("no trial has base images, so nothing can be compared with adding real ones")
+    kept = np.unique(np.linspace(0, len(bases) - 1, min(most, len(bases))).round().astype(int))
+    return [float(base) for base in bases[kept]]
+
+
+def typical_question(fit: Fit) -> tuple[float, float]:
+    """Return the (n_base, n_real_plus) to answer first, of what was measured.
+
+    The real addition nearest to r_real = 1; among equals, that of the middle base size, and of those rather
+    at bases with real additions of their own. Where nothing says what more real images do: the middle base
+    size and as many again.
+    """
+    data, bases = fit.data, base_sizes(fit)
+    own = [base for base in bases if ((data["n_base"] == base) & (data["n_real_plus"] > 0)).any()]
+    points: list[tuple[float, float]] = [
+        (base, float(real)) for base in own or bases for real in np.unique(real_added(data, base)["added"])
+    ] or [(base, base) for base in bases]
+    distance = np.array([abs(np.log(real / base)) for base, real in points])
+    nearest = np.flatnonzero(distance < distance.min() + 1e-9)
+    return points[int(nearest[(len(nearest) - 1) // 2])]
+
+
+def require_synthetic(fit: Fit) -> None:
+    """Raise InputError where no trial adds synthetic images to a base."""
+    if not compares(fit.data):
+        raise InputError("no trial adds synthetic images to a base")
+
+
+def real_added(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
+    """Return the trials that add real images alone to a base, with their number in the column `added`.
+
+    Where none do, trials of larger bases alone stand for them: subsets are nested, so a base of m images is
+    a base of n with m − n real ones added.
+    """
+    alone = data[data["n_syn_plus"] == 0]
+    own = alone[(alone["n_base"] == n_base) & (alone["n_real_plus"] > 0)]
+    found = own if len(own) else alone[alone["n_base"] + alone["n_real_plus"] > n_base]
+    return found.assign(added=found["n_base"] + found["n_real_plus"] - n_base)
+
+
+def synthetic_added(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
+    """Return the trials that add synthetic images alone to a base, their number in the column `added`."""
+    found = data[(data["n_base"] == n_base) & (data["n_real_plus"] == 0) & (data["n_syn_plus"] > 0)]
+    return found.assign(added=found["n_syn_plus"])
+
+
+def base_alone(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
+    """Return the trials of a base with nothing added; `added` is 0."""
+    found = data[(data["n_base"] == n_base) & (data["n_real_plus"] == 0) & (data["n_syn_plus"] == 0)]
+    return found.assign(added=0.0)
+
+
+def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.DataFrame:
+    """Return the equivalence at each n_real_plus: columns n_base, n_real_plus, n_syn_plus, low, high, trust.
+
+    n_syn_plus and its interval are NaN where no number of synthetic images is enough; high may be infinite.
+    """
+    rows = []
+    asked = list(n_real_plus)
+    for real, found in zip(asked, equivalences(fit, n_base=n_base, n_real_plus=asked), strict=True):
+        syn = found.n_syn_plus
+        ends = (syn.estimate, syn.low, syn.high) if isinstance(syn, Interval) else (np.nan, np.nan, np.nan)
+        rows.append((n_base, real, *ends, found.trust))
+    return pd.DataFrame(rows, columns=["n_base", "n_real_plus", "n_syn_plus", "low", "high", "trust"])
+
+
+def compares(data: pd.DataFrame) -> bool:
+    """Say whether any trial adds synthetic images to a base: without, there is nothing to compare."""
+    return bool(((data["n_syn_plus"] > 0) & (data["n_base"] > 0)).any())
+
+
+def synthetic_tried(data: pd.DataFrame) -> dict[float, tuple[float, float]]:
+    """Return the least and the most synthetic images that were tried at each base, outliers left out."""
+    rows = data[~data["outlier"].to_numpy(dtype=bool) & (data["n_syn_plus"] > 0).to_numpy()]
+    found = rows.groupby("n_base")["n_syn_plus"].agg(["min", "max"])
+    return {
+        float(base): (float(least), float(most))
+        for base, (least, most) in zip(found.index, found.to_numpy(), strict=True)
+    }

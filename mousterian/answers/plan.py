@@ -1,0 +1,217 @@
+"""What to do next: the cheapest mix for a target accuracy, and the trials that would tell most."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mousterian.errors import InputError
+from mousterian.fitting.interval import Interval, rounded
+from mousterian.fitting.measured_range import Trust, refuse_impossible
+from mousterian.fitting.model_average import ModelAverage, bracket
+from mousterian.fitting.result import Fit
+from mousterian.fitting.surface import Array, Points
+
+# Numbers of real images at which a plan is looked for, and draws that its interval is made of.
+_STEPS, _DRAWS = 61, 200
+# Draws are given up to this many times the real images that the average needs.
+_FURTHER = 4.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cheapest mixture that reaches a target accuracy.
+
+    Attributes:
+        n_base: size of the base set.
+        target_accuracy: as asked, a fraction.
+        reachable: whether any mixture within the limits reaches it, in at least half of the draws too.
+        n_real_plus, n_syn_plus: the mixture, with intervals over draws; None where not reachable.
+        cost: of the images added, in the unit of the prices; None where not reachable.
+        accuracy: of the mixture; of the best one within the limits where the target is not reachable.
+        chance: share of draws in which the mixture reaches the target; where not reachable, any mixture.
+        cost_of_real_alone, cost_of_synthetic_alone: what the target costs with one kind; None out of reach.
+        trust: whether the mixture lies inside the measured range.
+        frontier: mixtures that just reach the target (isocost picture): n_real_plus, n_syn_plus, cost.
+    """
+
+    n_base: float
+    target_accuracy: float
+    reachable: bool
+    n_real_plus: Interval | None
+    n_syn_plus: Interval | None
+    cost: Interval | None
+    accuracy: Interval
+    chance: float
+    cost_of_real_alone: float | None
+    cost_of_synthetic_alone: float | None
+    trust: Trust
+    frontier: pd.DataFrame
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as `mousterian plan --json` prints it."""
+        intervals = {
+            name: None if (value := getattr(self, name)) is None else value.to_json()
+            for name in ("n_real_plus", "n_syn_plus", "cost", "accuracy")
+        }
+        return {
+            "n_base": self.n_base,
+            "target_accuracy": self.target_accuracy,
+            "reachable": self.reachable,
+            **intervals,
+            "chance": rounded(self.chance),
+            "cost_of_real_alone": self.cost_of_real_alone,
+            "cost_of_synthetic_alone": self.cost_of_synthetic_alone,
+            "trust": self.trust,
+            "frontier": [
+                {str(name): rounded(value) for name, value in row.items()}
+                for row in self.frontier.to_dict("records")
+            ],
+        }
+
+
+def cheapest_mix(
+    fit: Fit,
+    *,
+    n_base: float,
+    target_accuracy: float,
+    real_cost: float,
+    syn_cost: float,
+    max_real: float | None = None,
+    max_syn: float | None = None,
+) -> Plan:
+    """Return the cheapest mixture of added images that reaches a target accuracy.
+
+    Args:
+        fit: of the arm.
+        n_base: real images there are already.
+        target_accuracy: a fraction, or percent if above 1.
+        real_cost, syn_cost: price of one image of each kind, in any one unit.
+        max_real, max_syn: most images of each kind; by default as far as answers reach.
+
+    Raises:
+        InputError: a price or a count is negative, or the target is no accuracy.
+    """
+    target = _fraction(target_accuracy)
+    limits = {"max_real": max_real or 0.0, "max_syn": max_syn or 0.0}
+    refuse_impossible(n_base=n_base, real_cost=real_cost, syn_cost=syn_cost, **limits)
+    averaged, base, prices = fit.averaged, float(n_base), (float(real_cost), float(syn_cost))
+    most = (
+        averaged.most_real if max_real is None else float(max_real),
+        # Where none were measured, nobody can tell what synthetic images would do.
+        averaged.most_synthetic if max_syn is None or not averaged.most_synthetic else float(max_syn),
+    )
+    enough = min(_real_alone(averaged, base, target, most[0]), most[0])
+    n_real = _steps(base, enough, most[0])
+    needed, draws = _needed(averaged, base, n_real, target, most[1])
+    just = n_real <= enough
+    estimate, costs = needed[just], _costs(prices, n_real, needed)[just]
+    frontier = pd.DataFrame({"n_real_plus": n_real[just], "n_syn_plus": estimate, "cost": costs})
+    drawn = _costs(prices, n_real, draws)
+    share = float(np.isfinite(drawn).any(axis=1).mean())
+    found = partial(
+        Plan,
+        n_base=base,
+        target_accuracy=target,
+        cost_of_real_alone=_finite(_real_alone(averaged, base, target, most[0]) * prices[0]),
+        cost_of_synthetic_alone=_finite(float(_costs(prices, np.zeros(1), estimate[:1])[0])),
+        frontier=frontier[np.isfinite(estimate)].reset_index(drop=True),
+    )
+    if np.isfinite(costs).any() and share >= 0.5:
+        return found(**_cheapest(fit, base, target, frontier=frontier, drawn=(n_real, draws, drawn)))
+    return found(
+        reachable=False, n_real_plus=None, n_syn_plus=None, cost=None, accuracy=_best(fit, base, most),
+        chance=share, trust="extrapolated",
+    )  # fmt: skip
+
+
+def _costs(prices: tuple[float, float], n_real: Array, n_syn: Array) -> Array:
+    """Return what mixtures cost; inf where no number of synthetic images is enough, also if they are free."""
+    enough = np.isfinite(n_syn)
+    return np.asarray(np.where(enough, prices[0] * n_real + prices[1] * np.where(enough, n_syn, 0.0), np.inf))
+
+
+def _best(fit: Fit, base: float, most: tuple[float, float]) -> Interval:
+    """Return the best accuracy within limits; past some number synthetic images may do harm."""
+    n_syn = np.concatenate([[0.0], np.geomspace(min(1.0, most[1]), most[1], _STEPS)]) if most[1] else [0.0]
+    estimate = fit.averaged.estimate(Points.of(base, most[0], n_syn))
+    return fit.predict(base, most[0], float(n_syn[int(np.argmax(estimate))]))
+
+
+def _fraction(accuracy: float) -> float:
+    found = accuracy / 100 if accuracy > 1 else accuracy
+    if not 0 < found < 1:
+        raise InputError(f"target accuracy {accuracy} is not between 0 and 1 (or 0 and 100 %)")
+    return found
+
+
+def _cheapest(
+    fit: Fit, base: float, target: float, *, frontier: pd.DataFrame, drawn: tuple[Array, Array, Array]
+) -> dict[str, Any]:
+    """Return the cheapest mixture of a frontier as a plan's parts.
+
+    Args:
+        fit, base, target: as asked.
+        frontier: mixtures that just reach the target.
+        drawn: numbers of real images (M,), and by draw the synthetic ones needed beside, and costs, (D, M).
+    """
+    real, syn, cost = frontier.iloc[int(np.argmin(frontier["cost"]))].astype(float)
+    n_real, draws, costs = drawn
+    cheapest = np.argmin(costs, axis=1)
+    chosen = (np.arange(len(costs)), cheapest)
+    real_drawn = np.where(np.isfinite(costs[chosen]), n_real[cheapest], np.inf)
+    return {
+        "reachable": True,
+        "n_real_plus": Interval.of_draws(np.asarray(real), real_drawn),
+        "n_syn_plus": Interval.of_draws(np.asarray(syn), draws[chosen]),
+        "cost": Interval.of_draws(np.asarray(cost), costs[chosen]),
+        "accuracy": fit.predict(base, real, syn),
+        "chance": _chance(fit.averaged, Points.of([base], real, syn), target),
+        "trust": fit.measured.trust(base, real, syn),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _steps(n_base: float, enough: float, most: float) -> Array:
+    """Return numbers of real images to try: none, evenly in their logarithm up to where they suffice, and on.
+
+    Those past `enough` are for draws in which it is not enough; without them real images would seem to fail.
+    """
+    further = min(_FURTHER * enough + n_base, most)
+    steps = [np.zeros(1)]
+    if enough >= 1:
+        steps.append(np.geomspace(max(enough * 1e-3, 1.0), enough, _STEPS - 1))
+    if further > max(enough, 1.0):
+        steps.append(np.geomspace(max(enough, 1.0), further, _STEPS // 2)[1:])
+    return np.concatenate(steps)
+
+
+def _real_alone(averaged: ModelAverage, n_base: float, target: float, most: float) -> float:
+    found = bracket(lambda count: averaged.estimate(Points.of(n_base, count, 0.0)), np.array([target]), most)
+    return float(found[0])
+
+
+def _needed(
+    averaged: ModelAverage, n_base: float, n_real: Array, target: float, most: float
+) -> tuple[Array, Array]:
+    """Return the synthetic images needed beside each number of real ones, (M,) and by draw (D, M)."""
+
+    def path(count: Array) -> Points:
+        return Points.of(n_base, n_real, count)
+
+    estimate = bracket(lambda count: averaged.estimate(path(count)), np.full(len(n_real), target), most)
+    few = averaged.thinned(_DRAWS)
+    wanted = np.full((few.count, len(n_real)), target)
+    return estimate, bracket(lambda count: few.drawn(path(count)), wanted, most)
+
+
+def _chance(averaged: ModelAverage, point: Points, target: float) -> float:
+    return float((averaged.drawn(point) >= target).mean())

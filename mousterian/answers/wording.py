@@ -1,0 +1,191 @@
+"""Numbers and answers in words: the terminal, the figures and the report say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from mousterian.answers.equivalence import Equivalence, equivalence
+from mousterian.answers.measured import compares, synthetic_tried
+from mousterian.answers.numbers import counts, number, percent, percents
+from mousterian.errors import InputError
+from mousterian.fitting.interval import Interval
+from mousterian.fitting.model_average import NOTICED, Decline
+from mousterian.fitting.result import Fit
+from mousterian.fitting.surface import Points
+from mousterian.plugins import registry
+
+NO_SYNTHETIC = "no trial adds synthetic images to a base, so nothing can be said of what they are worth"
+RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
+TRUST = {
+    "inside": "The answer lies inside the measured range.",
+    "near": "The answer lies just beyond the measured range.",
+    "extrapolated": "The answer is extrapolated far beyond the measured range.",
+}
+_TRAINED_ON = {
+    "base": "trained on the base images alone",
+    "upstream": "trained on upstream images",
+    "elsewhere": "trained elsewhere",
+}
+_GUIDED_BY = {"base": "the base images", "upstream": "upstream images"}
+
+
+_NOTHING = "can be said yet: no trial adds synthetic images to a base."
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer at one base size: a sentence's words before the number, the number, and what follows it.
+
+    `cell` is what a table says in its place.
+    """
+
+    equivalence: Equivalence
+    n_real_plus: float
+    lead: str
+    number: str
+    tail: str
+    cell: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole sentence."""
+        return f"{self.lead} {self.number} {self.tail}"
+
+
+def generator(labels: Mapping[str, str]) -> str:
+    """Name where synthetic images come from: "edm trained on upstream images"; "" where it is not known."""
+    name = labels.get("generator", "")
+    trained_on = labels.get("trained_on", "")
+    if not (name and trained_on):
+        return name
+    if _pretrained(name):
+        return f"{name} trained elsewhere, guided by {_GUIDED_BY.get(trained_on, 'nothing')}"
+    return f"{name} {_TRAINED_ON.get(trained_on, f'trained on {trained_on}')}"
+
+
+def setting(labels: Mapping[str, str]) -> str:
+    """Return internal, external, or nothing where it is not known."""
+    trained_on = labels.get("trained_on", "")
+    alone = trained_on == "base" and not _pretrained(labels.get("generator", ""))
+    return "" if not trained_on else "internal" if alone else "external"
+
+
+def _pretrained(generator: str) -> bool:
+    """Tell whether a generator brings what it learnt elsewhere, whatever it is fitted on."""
+    plugin = registry.available("generators").get(generator)
+    return plugin is not None and plugin.pretrained
+
+
+def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
+    """Return the equivalence at one point as a sentence."""
+    found = equivalence(fit, n_base=n_base, n_real_plus=n_real_plus)
+    data = fit.data
+    at, real = f"At {number(n_base)} base images,", f"{number(n_real_plus)} more real"
+    name = generator(fit.labels)
+    source = f" from {name}" if name else ""
+    if not compares(data):
+        return Answer(found, n_real_plus, at, "nothing", _NOTHING, "nothing was tried")
+    synthetic = found.n_syn_plus
+    if not isinstance(synthetic, Interval):
+        tail, cell = _unreachable(fit, found, source, real)
+        return Answer(found, n_real_plus, at, "no number", tail, cell)
+    lead, worth = f"{at} {real} images are worth", counts(synthetic)
+    most = float(data.loc[data["n_base"] == n_base, "n_syn_plus"].max())
+    # Where even the interval's lower end was never tried, what was tried is the firmer thing to say.
+    if found.trust == "extrapolated" and 0 < most < synthetic.low:
+        return Answer(
+            found, n_real_plus, lead, f"more than {number(most)}",
+            f"synthetic ones{source}, the most that were tried; extrapolated, {worth}.",
+            worth,
+        )  # fmt: skip
+    estimate, _, interval = worth.partition(" ")
+    return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.", worth)
+
+
+def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[str, str]:
+    """Return what a sentence says after "no number", and what a table does."""
+    if found.saturation_accuracy >= found.accuracy.estimate:
+        # The average gets there and most draws do not: to name an accuracy would contradict itself.
+        share = percent(found.share_reachable, 0)
+        told = f"of synthetic images{source} can be told to be worth {real} ones"
+        return f"{told}: some number is in {share} of the draws.", f"not told; in {share} of the draws"
+    alone = _alone(fit, found.n_base)
+    best = f"{percent(found.saturation_accuracy)} at best"
+    reached, cell = f"they bring accuracy to {best}", f"not reachable; {best}"
+    if alone is not None and alone.open:
+        reached = (
+            f"the {number(alone.tried)} that were tried bring accuracy to {percents(alone.last)},"
+            f" any number of them, by extrapolation, to {best}"
+        )
+        cell = f"{cell}, extrapolated"
+    harm = _harm(fit, found.n_base)
+    return (
+        f"of synthetic images{source} is worth {real} ones: {reached}, the real ones to"
+        f" {percents(found.accuracy)}.{harm and f' {harm}'}"
+    ), cell
+
+
+def limit(fit: Fit, n_base: float) -> str:
+    """Return where synthetic images alone stop helping a base, or begin to do harm, as far as was tried."""
+    least, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
+    if most <= 1:
+        return ""
+    harm = _harm(fit, n_base)
+    if harm:
+        return harm
+    count = np.concatenate([[0.0], np.geomspace(1.0, most, 200)])
+    reached = fit.averaged.estimate(Points.of(n_base, 0.0, count))
+    best = float(reached.max())
+    if best - reached[0] < NOTICED:
+        said, to = f"The {number(most)} synthetic images that were tried alone", float(reached[0])
+        return f"{said} add less than 0.1 points to {percent(to)}."
+    enough = max(float(count[np.argmax(reached >= best - NOTICED)]), least)
+    if enough > 0.8 * most:
+        said = "Synthetic images alone still helped at the most that were tried"
+        return f"{said}, {number(most)}: {percent(best)}."
+    said = f"Of the {number(most)} synthetic images that were tried alone, those beyond about"
+    return f"{said} {_about(enough)} add less than 0.1 points to {percent(best)}."
+
+
+def _alone(fit: Fit, n_base: float) -> Decline | None:
+    """Return what synthetic images alone do to a base; None where none were tried on it."""
+    _, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
+    return fit.averaged.decline(n_base, most) if most else None
+
+
+def _harm(fit: Fit, n_base: float) -> str:
+    """Return from where on synthetic images alone do harm and down to what; "" where that is not clear."""
+    found = _alone(fit, n_base)
+    if found is None or not found.clear:
+        return ""
+    down = f"to {percents(found.last)} with {number(found.tried)}, the most that were tried."
+    # What fewer than were ever tried do is the surfaces' guess.
+    if found.best - found.alone < NOTICED or found.count < synthetic_tried(fit.data)[n_base][0]:
+        said = "Synthetic images alone do harm: accuracy falls from"
+        return f"{said} {percent(found.alone)} without them {down}"
+    said = f"Beyond about {_about(found.count)}, synthetic images alone do harm: accuracy falls from"
+    return f"{said} {percent(found.best)} {down}"
+
+
+def _about(count: float) -> str:
+    return number(float(f"{count:.2g}"))
+
+
+def sentence(made: Fit, found: Equivalence) -> str:
+    """Return an equivalence as a sentence with its interval, and whether it lies inside the data."""
+    if not compares(made.data):
+        raise InputError(NO_SYNTHETIC, where=made.name)
+    if isinstance(found.n_real_plus, float):
+        text = answer(made, found.n_base, found.n_real_plus).text
+    else:
+        given = found.n_syn_plus if isinstance(found.n_syn_plus, float) else 0.0
+        real = found.n_real_plus
+        worth = counts(real) if real else f"more than {number(made.averaged.most_real)}"
+        text = (
+            f"At {number(found.n_base)} base images, {number(given)} more synthetic images are worth"
+            f" {worth} real ones."
+        )
+    return f"{text} [{RANGE[found.trust]}]"

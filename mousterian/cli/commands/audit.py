@@ -1,0 +1,53 @@
+"""`mousterian audit`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mousterian.cli.console import console, print_json, table
+from mousterian.errors import InputError
+
+if TYPE_CHECKING:
+    from mousterian.fitting.result import Fit
+
+
+def audit(fit: Path, *, against: str, json: bool = False) -> int:
+    """Set a published equation beside what was measured.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    against
+        eq1 or eq2 of the main paper.
+    json
+        Print as JSON.
+    """
+    from mousterian.answers import fit_file
+
+    return _show(fit_file.read(fit), against, json)
+
+
+def _show(made: Fit, against: str, as_json: bool) -> int:
+    """Print a published equation beside what was measured, point by point."""
+    from mousterian.answers.audit import audit_equation, comparable, typical_factor
+
+    found = audit_equation(made, against)
+    if as_json:
+        return print_json(json.loads(found.to_json(orient="records")))
+    if found.empty:
+        raise InputError("no mixture of this fit can be set beside an equation", where=made.name)
+    console().print(
+        table(f"{against} against {made.name}", found.to_dict("records"), keep=tuple(map(str, found)))
+    )
+    rows = comparable(found)
+    inside = rows[rows["trust"] == "inside"]
+    if len(inside):
+        told = f"inside the data the equation is typically off by a factor {typical_factor(inside):.2f}"
+        console().print(told, highlight=False)
+    if len(rows) < len(found):
+        worthless = f"{len(found) - len(rows)} of {len(found)} mixtures"
+        console().print(f"in {worthless} the synthetic images are worth no real one", highlight=False)
+    return 0

@@ -1,0 +1,41 @@
+"""`mousterian equivalence`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def equivalence(
+    fit: Path,
+    *,
+    n_base: float,
+    n_real_plus: float | None = None,
+    n_syn_plus: float | None = None,
+    json: bool = False,
+) -> int:
+    """Say how many synthetic images some real ones are worth, or the other way round.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    n_base
+        Real images in the base set.
+    n_real_plus
+        Real images added.
+    n_syn_plus
+        Synthetic images added.
+    json
+        Print as JSON.
+    """
+    from mousterian.answers import fit_file
+    from mousterian.answers.equivalence import equivalence as equivalence_of
+    from mousterian.answers.wording import sentence
+    from mousterian.cli.console import print_json
+
+    loaded = fit_file.read(fit)
+    found = equivalence_of(loaded, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+    if json:
+        return print_json(found.to_json())
+    print(sentence(loaded, found))
+    return 0

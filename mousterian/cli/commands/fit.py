@@ -1,0 +1,233 @@
+"""What `mousterian fit`, `report` and the questions asked of a fit print."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mousterian.cli.commands import FITS, STORE
+from mousterian.cli.console import console
+from mousterian.errors import InputError, InputErrors, placed
+
+if TYPE_CHECKING:
+    from mousterian.fitting.arms import Arm
+    from mousterian.fitting.result import Fit
+
+_UNSAFE = re.compile(r"^\.|[/\\\x00-\x1f]")
+
+
+def _fit_arms(
+    arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: int
+) -> list[tuple[Fit, Path]]:
+    """Fit every arm and save each fit.
+
+    Args:
+        arms: what to fit.
+        out: a folder, or a .json file for a single arm.
+        surface: a surface's name, or auto.
+        bootstrap: draws that intervals are made of.
+        seed: of those draws.
+
+    Raises:
+        InputError: no table can be fitted, or several arms are to go into one file. Arms that cannot be
+            fitted beside others that can are told on the error output.
+    """
+    from mousterian.answers import fit_file as saved_fits
+    from mousterian.fitting import estimation
+
+    single = out.suffix == ".json"
+    if single and len(arms) > 1:
+        raise InputError(
+            f"there are {len(arms)} arms ({', '.join(arm.name for arm in arms)}), and one file holds one fit",
+            where=f"--out {out}",
+            hint="name a folder, or choose an arm with --where COLUMN=VALUE",
+        )
+    saved: list[tuple[Fit, Path]] = []
+    refused: list[InputError] = []
+    for arm in arms:
+        name = out.stem if single else arm.name
+        # Two tables of one name in different folders: neither fit may take the other's place.
+        again = sum(each.name == arm.name for each in arms[: len(saved)])
+        name += f"-#{again + 1}" if again else ""
+        try:
+            with placed(arm.source):
+                made = estimation.fit(
+                    arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
+                )
+        except InputError as error:  # of a grid that is running, say: the other arms are fitted all the same
+            if len(arms) == 1:
+                raise
+            refused.append(
+                InputError(f"{name} is not fitted: {error.what}", where=error.where, hint=error.hint)
+            )
+            continue
+        # A store's columns may hold anything: no name from there leads out of the folder.
+        path = out if single else out / f"{_UNSAFE.sub('_', name)}.json"
+        saved_fits.write(made, path)
+        saved.append((made, path))
+    if refused and not saved:
+        raise InputErrors(refused)
+    for each in refused:
+        console(stderr=True).print(f"mousterian: {each}", highlight=False)
+    return saved
+
+
+def _show_fits(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
+    """Print each fit: equation, surfaces, a few equivalences, warnings, and where it is."""
+    from mousterian.answers.formula import nearest_formula
+    from mousterian.answers.numbers import number
+    from mousterian.fitting.table import COUNTS
+
+    out = console()
+    if left_out:
+        out.print(left_out, highlight=False)
+    for made, path in saved:
+        out.rule(made.name, align="left")
+        cells = made.data.groupby(["n_base", "n_real_plus", "n_syn_plus"]).ngroups
+        out.print(f"{len(made.data)} trials in {cells} cells; surface {_weights(made)}", highlight=False)
+        formula = nearest_formula(made)
+        if formula:
+            out.print(formula.text, style="bold", highlight=False, markup=False)
+            off = math.exp(formula.rms_log_error)
+            exact = (
+                "exact for these surfaces"
+                if off < 1.005
+                else f"typically off the surfaces by a factor {off:.2f}"
+            )
+            out.print(f"({exact})", highlight=False)
+        else:
+            out.print(_no_equation(made), style="bold", highlight=False, markup=False)
+        for text in _typical(made):
+            out.print("  " + text, highlight=False, markup=False)
+        for row, z, reason in made.outliers:
+            place = ", ".join(f"{name} {number(row[name])}" for name in COUNTS)
+            out.print(
+                f"  outlier at {place} ({z:.1f} residuals off): {reason}", highlight=False, markup=False
+            )
+        for warning in made.warnings:
+            out.print(f"  warning: {warning}", highlight=False, markup=False)
+        out.print(f"  saved as {path}", highlight=False, markup=False)
+
+
+def _no_equation(made: Fit) -> str:
+    from mousterian.answers.measured import compares
+    from mousterian.answers.wording import NO_SYNTHETIC
+
+    why = "synthetic images reach too little of what real ones do" if compares(made.data) else NO_SYNTHETIC
+    return f"no equation: {why}"
+
+
+def _weights(made: Fit) -> str:
+    return ", ".join(
+        f"{each.name} {100 * each.weight:.0f} %" for each in made.surfaces if each.weight >= 0.01
+    )
+
+
+def _typical(made: Fit) -> list[str]:
+    """Return what as many real images again are worth, at each base size that has synthetic rows."""
+    from mousterian.answers.equivalence import equivalence as equivalence_of
+    from mousterian.answers.wording import sentence
+
+    rows = made.data[(made.data["n_syn_plus"] > 0) & (made.data["n_base"] > 0)]
+    bases = [float(base) for base in sorted(rows["n_base"].unique())]
+    return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in bases]
+
+
+def _as_latex(made: Fit) -> str:
+    """Return the equation in LaTeX; a comment that says why where there is none."""
+    from mousterian.answers.formula import nearest_formula
+
+    formula = nearest_formula(made)
+    return formula.latex if formula else f"% {made.name}: {_no_equation(made)}"
+
+
+def _as_python(made: Fit) -> str:
+    """Return the equation as a Python function."""
+    from mousterian.answers.formula import nearest_formula
+
+    formula = nearest_formula(made)
+    if formula is None:
+        return f"# {made.name}: {_no_equation(made)}"
+    c, log_g, log_h = (
+        repr(value.estimate) for value in (formula.c, formula.log_g_per_image, formula.log_h_per_r_real)
+    )
+    domain = ", ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in formula.domain.items())
+    return (
+        "from math import exp, expm1\n\n\n"
+        "def n_syn_plus(n_base: float, n_real_plus: float) -> float:\n"
+        f'    """Synthetic images worth n_real_plus real ones ({made.name}; {domain})."""\n'
+        f"    return n_base * {c} * exp({log_g} * n_base) * expm1({log_h} * n_real_plus / n_base)\n"
+    )
+
+
+def _unidentified(saved: Sequence[tuple[Fit, Path]]) -> list[str]:
+    """Return a sentence for each fit whose heaviest surface has parameters that the table does not tell."""
+    return [
+        f"{made.name}: {made.surface} has parameters that the table cannot tell: {', '.join(unknown)}"
+        for made, _ in saved
+        if (unknown := made.surfaces[0].unidentified)
+    ]
+
+
+def fit(
+    *tables: str,
+    store: Path = STORE,
+    where: Sequence[str] = (),
+    surface: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    out: Path = FITS,
+    json: bool = False,
+    latex: bool = False,
+    python: bool = False,
+    strict: bool = False,
+) -> int:
+    """Fit accuracy surfaces to a table of trials; save the equivalence with its intervals.
+
+    Parameters
+    ----------
+    tables
+        Files (CSV, TSV, parquet, JSON), folders of stores, or published:NAME; without any, the store.
+    store
+        Folder of the store.
+    where
+        COLUMN=VALUE: use only the rows with that value; may be repeated.
+    surface
+        A surface (`mousterian list surfaces`), or auto: all, weighted by how well they explain the data.
+    bootstrap
+        Draws that intervals are made of.
+    seed
+        Seed of those draws.
+    out
+        Folder for the fits, one file for each arm, or a .json file for a single one.
+    json
+        Print the fits as JSON.
+    latex
+        Print the equations in LaTeX.
+    python
+        Print the equations as Python functions.
+    strict
+        Exit with 4 if the heaviest surface has parameters that the table cannot tell.
+    """
+    from mousterian.answers import fit_file as saved_fits
+    from mousterian.cli.console import print_json
+    from mousterian.fitting.arms import read_arms
+
+    arms, left_out = read_arms(tables, store, where)
+    saved = _fit_arms(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
+    if json:
+        print_json([saved_fits.to_json(made) for made, _ in saved])
+    elif latex:
+        print("\n".join(_as_latex(made) for made, _ in saved))
+    elif python:
+        print("\n\n".join(_as_python(made) for made, _ in saved))
+    else:
+        _show_fits(saved, left_out)
+    unknown = _unidentified(saved) if strict else []
+    for sentence in unknown:
+        print(f"mousterian: {sentence}", file=sys.stderr)
+    return 4 if unknown else 0

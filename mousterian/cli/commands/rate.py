@@ -1,0 +1,58 @@
+"""`mousterian rate`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mousterian.cli.console import print_json
+from mousterian.errors import InputError
+
+if TYPE_CHECKING:
+    from mousterian.fitting.result import Fit
+
+_BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
+
+
+def rate(
+    fit: Path, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0, json: bool = False
+) -> int:
+    """Say how many synthetic images one more real image is worth right here (marginal rate of substitution).
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    n_base
+        Real images in the base set.
+    n_real_plus
+        Real images added already.
+    n_syn_plus
+        Synthetic images added already.
+    json
+        Print as JSON.
+    """
+    from mousterian.answers import fit_file
+
+    loaded = fit_file.read(fit)
+    return _show(loaded, n_base, n_real_plus, n_syn_plus, json)
+
+
+def _show(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, as_json: bool) -> int:
+    """Print what one more real image is worth at a mixture, in synthetic images."""
+    from mousterian.answers.equivalence import marginal_rate
+    from mousterian.answers.measured import compares
+    from mousterian.answers.numbers import number, rates
+    from mousterian.answers.wording import NO_SYNTHETIC, RANGE
+
+    if not compares(made.data):
+        raise InputError(NO_SYNTHETIC, where=made.name)
+    mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
+    rate, trust = marginal_rate(made, **mixture), made.measured.trust(**mixture)
+    if as_json:
+        return print_json({**mixture, "marginal_rate": rate.to_json(), "trust": trust})
+    at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic"
+    worth = f"worth {rates(rate)} synthetic ones" if math.isfinite(rate.estimate) else _BEYOND_SYNTHETIC
+    print(f"{at} images, one more real image is {worth}. [{RANGE[trust]}]")
+    return 0

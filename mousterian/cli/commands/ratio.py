@@ -1,0 +1,42 @@
+"""`mousterian ratio`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mousterian.cli.console import console, print_json, table
+from mousterian.errors import InputError
+
+if TYPE_CHECKING:
+    from mousterian.fitting.result import Fit
+
+
+def ratio(fit: Path, *, json: bool = False) -> int:
+    """Print the improvement ratio: gain from synthetic over gain from as many real images.
+
+    Parameters
+    ----------
+    fit
+        A saved fit.
+    json
+        Print as JSON.
+    """
+    from mousterian.answers import fit_file
+
+    return _show(fit_file.read(fit), json)
+
+
+def _show(made: Fit, as_json: bool) -> int:
+    """Print the improvement ratio at each measured ratio, from the trials and from the surface."""
+    from mousterian.answers.improvement_ratio import improvement_ratio
+
+    rows = improvement_ratio(made).to_dict("records")
+    if as_json:
+        return print_json(rows)
+    if not rows:
+        raise InputError(
+            "no synthetic images were measured, so there is no improvement ratio", where=made.name
+        )
+    console().print(table(f"improvement ratio of {made.name}", rows, keep=("n_base", "r", "ratio")))
+    return 0

@@ -1,0 +1,33 @@
+"""`mousterian suggest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"), json: bool = False) -> int:
+    """Write a grid file of the trials that would sharpen the equivalence most.
+
+    Parameters
+    ----------
+    fit
+        A saved fit of a store's arm.
+    trials
+        How many trials.
+    out
+        The grid file to write.
+    json
+        Print the cells as JSON and write nothing.
+    """
+    from mousterian.answers import fit_file, suggestion
+    from mousterian.cli.console import print_json
+    from mousterian.files import write_atomically
+
+    loaded = fit_file.read(fit)
+    cells = suggestion.suggest(loaded, trials=trials)
+    if json:
+        return print_json(cells.to_dict("records"))
+    text = suggestion.grid_text(loaded, cells)
+    write_atomically(out, text.encode())
+    print(text + f"\nwritten to {out}; run it with\n  mousterian grid {out}")
+    return 0

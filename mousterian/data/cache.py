@@ -1,0 +1,202 @@
+"""The data directory, and image sets kept decoded in it so that the next load takes a moment.
+
+A kept set is an uncompressed `.npz` with the arrays `images`, `labels`, `class_names` and `source`
+(how it was had). It is written whole or not at all, by one process at a time, and the checksums inside
+the file are checked on every read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from mousterian.data.image_set import ImageSet
+from mousterian.errors import InputError, unknown_name
+from mousterian.files import held, write_atomically
+
+SPLITS = ("train", "test")
+# What reading a damaged .npz raises, by where the damage is.
+DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError)
+_log = logging.getLogger(__name__)
+
+
+class Sums(NamedTuple):
+    """sha256 sums of a split's decoded arrays, hexadecimal.
+
+    Attributes:
+        images: of the (N, H, W, C) uint8 images.
+        labels: of the (N,) labels as uint8.
+    """
+
+    images: str
+    labels: str
+
+
+class Origin(NamedTuple):
+    """Where a dataset came from, in words, and where it lies."""
+
+    source: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Made:
+    """Image sets by the stem of the file that keeps each of them, and how they were had, in words."""
+
+    sets: Mapping[str, ImageSet]
+    source: str
+
+
+def data_directory(given: Path | None) -> Path:
+    """Return the folder datasets are kept in: `given`, else MOUSTERIAN_DATA, else the user's cache."""
+    if given is not None:
+        return given.expanduser()
+    if named := os.environ.get("MOUSTERIAN_DATA"):
+        return Path(named).expanduser()
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "mousterian" / "data"
+
+
+def check_split(split: str) -> None:
+    """Refuse a split that is neither "train" nor "test"."""
+    if split not in SPLITS:
+        raise unknown_name("split", split, SPLITS)
+
+
+def located(path: str, data_dir: Path) -> Path:
+    """Return where a user's path lies: in the data directory if it is there, else as seen from here."""
+    given = Path(path).expanduser()
+    inside = data_dir / given
+    return inside if inside.exists() else given
+
+
+def sums(images: ImageSet) -> Sums:
+    """Return the sums of an image set; labels of more than 256 classes are summed as int64."""
+    labels = images.labels.astype(np.uint8 if len(images.class_names) <= 256 else np.int64)
+    return Sums(_sha256(images.images), _sha256(labels))
+
+
+def remember(path: Path, make: Callable[[], Made]) -> ImageSet:
+    """Return the image set kept at `path`; where there is none, make it and keep all that is made with it.
+
+    A damaged file is named in a warning and made again. Of two processes that want the same set at
+    once, the second waits for the first; where the file system has no locks, both make it.
+
+    Raises:
+        InputError: the set cannot be made, or the folder cannot be written.
+    """
+    try:
+        return read(path)
+    except (FileNotFoundError, InputError):
+        pass  # Another process may be making it: look again, and judge, under the lock.
+    with _locked(path.parent):
+        damage = None
+        try:
+            return read(path)
+        except FileNotFoundError:
+            pass
+        except InputError as error:
+            damage = error
+            _log.warning("%s: %s; making it again", path, error.what)
+        try:
+            made = make()
+        except InputError as error:
+            if damage is None:
+                raise
+            what = f"{damage.what}, and it could not be made again: {error.what}"
+            raise InputError(what, where=str(path), hint=error.hint) from error
+        for stem, images in made.sets.items():
+            _keep(path.with_name(f"{stem}.npz"), images, made.source)
+        return made.sets[path.stem]
+
+
+def read(path: Path) -> ImageSet:
+    """Return the image set kept at `path`.
+
+    Raises:
+        FileNotFoundError: nothing is kept there.
+        InputError: the file is damaged.
+    """
+    arrays = _read(path, "images", "labels", "class_names")
+    names = tuple(str(name) for name in arrays["class_names"])
+    return ImageSet(arrays["images"], arrays["labels"], names)
+
+
+def origin(path: Path) -> Origin:
+    """Return how the set kept at `path` was had, and `path`."""
+    return Origin(str(_read(path, "source")["source"]), path)
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[NpzFile]:
+    """Open an .npz file; pickled objects in it are never loaded.
+
+    Raises:
+        FileNotFoundError: there is none.
+        One of `DAMAGE`: it is not an .npz file; reading an array from it may raise these too.
+    """
+    # Opened here and not by NumPy, which leaves a file open that turns out to be damaged.
+    with path.open("rb") as file:
+        arrays = np.load(file, allow_pickle=False)
+        if not isinstance(arrays, NpzFile):
+            raise ValueError("it is a single array")
+        with arrays:
+            yield arrays
+
+
+def _read(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    try:
+        with open_npz(path) as arrays:
+            return {name: arrays[name] for name in names}
+    except FileNotFoundError:
+        raise
+    except DAMAGE as error:
+        raise InputError(
+            f"the kept dataset is damaged ({error})",
+            where=str(path),
+            hint="delete the file to have it made again",
+        ) from error
+
+
+def _keep(path: Path, images: ImageSet, source: str) -> None:
+    sink = io.BytesIO()
+    np.savez(
+        sink,
+        images=images.images,
+        labels=images.labels,
+        class_names=np.array(images.class_names),
+        source=np.array(source),
+    )
+    write_atomically(path, sink.getvalue())
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold its lock while the block runs."""
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(folder / ".lock"))
+        except (OSError, InputError) as error:
+            raise InputError(
+                f"cannot write the data directory ({error.__cause__ or error})",
+                where=str(folder),
+                hint="name another with --data-dir or MOUSTERIAN_DATA",
+            ) from error
+        yield
+
+
+def _sha256(array: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

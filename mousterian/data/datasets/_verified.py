@@ -1,0 +1,66 @@
+"""Datasets known to the byte: the sums of their arrays are written down."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mousterian.data import cache
+from mousterian.data.datasets._sources import Source, Splits, first
+from mousterian.data.datasets._torchvision import both_splits
+from mousterian.data.image_set import ImageSet
+
+
+@dataclass(frozen=True)
+class Known:
+    """A dataset of torchvision's.
+
+    Attributes:
+        name: ours, e.g. "cifar10"; also its folder in the data directory.
+        torchvision_name: torchvision's class, e.g. "CIFAR10".
+        layout: folder that torchvision leaves in its root.
+        sums: of each split's arrays.
+    """
+
+    name: str
+    torchvision_name: str
+    layout: str
+    sums: Mapping[str, cache.Sums]
+
+    def load(self, split: str, data_dir: Path) -> ImageSet:
+        """Return a split: kept in the data directory, else from the first source that gives the right sums.
+
+        Raises:
+            InputError: no source works; names each with its reason.
+        """
+        cache.check_split(split)
+        return cache.remember(self._kept(data_dir, split), lambda: self._fetch(data_dir))
+
+    def origin(self, data_dir: Path) -> cache.Origin:
+        """Return how the images were had and where they are kept."""
+        return cache.origin(self._kept(data_dir, "train"))
+
+    def _kept(self, data_dir: Path, split: str) -> Path:
+        return data_dir / self.name / f"{split}.npz"
+
+    def _fetch(self, data_dir: Path) -> cache.Made:
+        def laid_out() -> Splits:
+            return both_splits(self.torchvision_name, data_dir, needs=self.layout)
+
+        sources = [
+            Source(f"torchvision's files in {data_dir}", laid_out),
+            Source("its authors' server, through torchvision", self._download),
+        ]
+        advice = (
+            f"where there is a network, run `mousterian data {self.name}` and copy {self.name}/ from its data"
+            f" directory into {data_dir}; or put torchvision's folder {self.layout}/ there; or, where package"
+            f" registries are reached, `python benchmarks/data.py {self.name} --data-dir {data_dir}` of the"
+            " source tree"
+        )
+        return first(self.name, sources, expected=self.sums, advice=advice)
+
+    def _download(self) -> Splits:
+        with tempfile.TemporaryDirectory() as folder:
+            return both_splits(self.torchvision_name, Path(folder))

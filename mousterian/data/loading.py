@@ -1,0 +1,67 @@
+"""Names of feature spaces and of the datasets inside them, as a person writes them."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mousterian.data.image_set import ImageSet
+from mousterian.errors import InputError
+from mousterian.plugins import registry
+from mousterian.plugins.spec import Plugin
+from mousterian.seeds import canonical
+
+if TYPE_CHECKING:
+    from mousterian.plugins.choice import Choice
+
+
+def dataset_named(text: str) -> tuple[Plugin, dict[str, Any]]:
+    """Return a dataset plug-in and its options, from its name or a table `{name = "...", option = ...}`.
+
+    Raises:
+        InputError: no such dataset or option, or not a table.
+    """
+    table = _table(text) if text.lstrip().startswith("{") else {"name": text}
+    name = table.pop("name", "")
+    plugin = registry.find("datasets", str(name))
+    return plugin, plugin.resolve(table)
+
+
+def dataset_text(name: str, options: Mapping[str, Any]) -> str:
+    """Return the text that `dataset_named` reads as this dataset; the name alone where it says all."""
+    plugin = registry.find("datasets", name)
+    own = {key: value for key, value in options.items() if plugin.options[key].default != value}
+    return canonical({"name": name, **own}) if own else name
+
+
+def _table(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        try:
+            found = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(
+                f"not a table of a dataset and its options ({error})",
+                where=text,
+                hint='write it as in a grid file: {name = "image_folder", path = "pets"}',
+            ) from None
+    return dict(found)
+
+
+@lru_cache(maxsize=4)
+def _load(name: str, options: str, split: str, data_dir: Path | None) -> ImageSet:
+    from mousterian.data.cache import data_directory
+
+    plugin = registry.find("datasets", name)
+    images: ImageSet = plugin.load()(split, data_directory(data_dir), **json.loads(options), **plugin.preset)
+    return images
+
+
+def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
+    """Return the training or test images of a dataset; kept in memory for the next call."""
+    return _load(dataset.name, canonical(dict(dataset.options)), split, data_dir)

@@ -1,1 +1,0 @@
-"""Datasets: each file's `load(split, ...)` gives an :class:`~mousterian.images.ImageSet`."""

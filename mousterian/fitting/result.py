@@ -1,0 +1,102 @@
+"""A fit: surfaces fitted to one arm's rows, their weights and draws; it predicts accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from mousterian.fitting.interval import Interval
+from mousterian.fitting.measured_range import MeasuredRange, refuse_impossible
+from mousterian.fitting.model_average import ModelAverage
+from mousterian.fitting.surface import Points
+from mousterian.fitting.table import COUNTS
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Surfaces fitted to one arm's table, weighted, with draws for intervals.
+
+    Attributes:
+        name: of the fit.
+        labels: what describes the arm (dataset, generator, trained_on, model, strategy, ...).
+        data: the rows used, one a trial: n_base, n_real_plus, n_syn_plus, accuracy (fraction), training_seed,
+            subset_seed, total, weight, fitted, residual (fractions), outlier, z, reason.
+        surfaces: the surfaces, heaviest first.
+        components: standard deviations of one trial's accuracy (fractions): test_set, seed, subset, trial.
+        warnings: what the reader of an answer should know, as sentences.
+        settings: bootstrap, seed and surface as given.
+        averaged: the surfaces with their parameters and draws.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    data: pd.DataFrame
+    surfaces: tuple[SurfaceFit, ...]
+    components: Mapping[str, float]
+    warnings: tuple[str, ...]
+    settings: Mapping[str, Any]
+    averaged: ModelAverage
+
+    @property
+    def surface(self) -> str:
+        """Name of the heaviest surface."""
+        return self.surfaces[0].name
+
+    @cached_property
+    def measured(self) -> MeasuredRange:
+        """The range of the data, outliers left out."""
+        return MeasuredRange.of(self.data)
+
+    @property
+    def identified(self) -> bool:
+        """Whether the table tells every parameter of the heaviest surface."""
+        return not self.surfaces[0].unidentified
+
+    @property
+    def outliers(self) -> list[tuple[dict[str, Any], float, str]]:
+        """The rows set aside: the row, how many usual residuals off it is, and the reason."""
+        rows = self.data[self.data["outlier"]].to_dict("records")
+        shown = (*COUNTS, "accuracy")
+        return [({name: row[name] for name in shown}, row["z"], row["reason"]) for row in rows]
+
+    def predict(self, n_base: Any, n_real_plus: Any = 0, n_syn_plus: Any = 0) -> Interval:
+        """Return the mean accuracy of trials (a fraction), with interval; floats or arrays that broadcast."""
+        refuse_impossible(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
+        points = Points.of(n_base, n_real_plus, n_syn_plus)
+        shape = points.n_base.shape
+        found = self.averaged.predict(Points(*(np.ravel(count) for count in points.counts)))
+        parts = [np.reshape(part, shape) for part in (found.estimate, found.low, found.high)]
+        return Interval(*(float(part) if not shape else part for part in parts))
+
+
+@dataclass(frozen=True)
+class SurfaceFit:
+    """One surface as fitted.
+
+    Attributes:
+        name: of the surface.
+        weight: its share in the average.
+        aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
+        cv_rmse: root mean square error at cells left out one at a time, a fraction.
+        rmse: at the rows it was fitted to, a fraction.
+        parameters: each with its interval.
+        latex: the formula.
+        unidentified: parameters that the table does not tell (looked into where weight matters).
+        foretold: root mean square errors at the largest real sizes and at the largest synthetic amounts,
+            each told from the rest, fractions; NaN where there is no rest to tell them from.
+    """
+
+    name: str
+    weight: float
+    aicc: float
+    cv_rmse: float
+    rmse: float
+    parameters: dict[str, Interval]
+    latex: str
+    unidentified: tuple[str, ...]
+    foretold: tuple[float, float]

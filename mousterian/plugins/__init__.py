@@ -1,0 +1,1 @@
+"""Plug-ins: found by their file's name, their options read from their source."""

@@ -1,0 +1,34 @@
+"""A plug-in with the values of all its options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mousterian.seeds import canonical
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plug-in with the values of all its options, and the stamp of the files that these name."""
+
+    name: str
+    options: Mapping[str, Any]
+    stamp: str = ""
+
+    def describe(self) -> dict[str, Any]:
+        """Return all that says which one it is, as JSON-like values."""
+        named = {"name": self.name, "options": dict(self.options)}
+        return named | {"stamp": self.stamp} if self.stamp else named
+
+    @cached_property
+    def json(self) -> str:
+        """The options as JSON text."""
+        return canonical(dict(self.options))
+
+    @cached_property
+    def text(self) -> str:
+        """All that says which one it is, as JSON text."""
+        return canonical(self.describe())

@@ -1,0 +1,158 @@
+"""The pools that a command names, each with the real images that it is held against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mousterian.data.image_set import ImageSet
+from mousterian.data.loading import dataset_named, dataset_text, load_images
+from mousterian.errors import InputError
+from mousterian.plugins.choice import Choice
+from mousterian.seeds import file_stamp
+from mousterian.synthesis.filter_scores import FilterSpec, filter_spec
+from mousterian.synthesis.filtering import Filtered
+from mousterian.synthesis.pools import ELSEWHERE, Pool, PoolIdentity
+from mousterian.synthesis.stored_pools import dataset_of, seen_indices
+
+
+@dataclass(frozen=True, eq=False)
+class MeasureInputs:
+    """A pool and its real images.
+
+    Attributes:
+        identity: of the pool.
+        pool: its images.
+        prompts: the text that each was made from; empty if made from none.
+        dataset: whose real images they are held against.
+        real, test: these.
+        seen: what the generator was trained on; None where that is not known or another dataset.
+        sieves: filters that keep these images; none: they are the pool's first.
+    """
+
+    identity: PoolIdentity
+    pool: ImageSet
+    prompts: tuple[str, ...]
+    dataset: Choice
+    real: ImageSet
+    test: ImageSet
+    seen: ImageSet | None
+    sieves: tuple[FilterSpec, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        return f"{self.identity.label} ({self.identity.key[:8]})"
+
+    @property
+    def space(self) -> str:
+        """The feature space that suits its real images: a classifier of them."""
+        return f"classifier:{dataset_text(self.dataset.name, self.dataset.options)}"
+
+
+def measure_inputs(
+    place: Path, real: str, count: int, data_dir: Path | None, filters: Sequence[str] = ()
+) -> MeasureInputs:
+    """Return a pool with the real images that it is held against.
+
+    Args:
+        place: folder of a pool, or a folder or file of images that someone else made.
+        real: dataset of the real images; empty: the pool's own.
+        count: images of the pool; 0: all that are there.
+        data_dir: folder of the datasets.
+        filters: filters that have scored the pool, by name or hash: only images that all of them keep.
+
+    Raises:
+        InputError: the pool cannot be read, has no scores of a filter, or does not fit the dataset.
+    """
+    identity = PoolIdentity.at(place) if (place / "pool.json").exists() else None
+    dataset = _dataset(real, identity, place, data_dir)
+    train, test = (load_images(dataset, split, data_dir) for split in ("train", "test"))
+    if identity is None:
+        if filters:
+            raise InputError(
+                "images made elsewhere have no filters", where=str(place), hint="leave out --filter"
+            )
+        identity, pool = _made_elsewhere(place, dataset, train, count)
+        return MeasureInputs(identity, pool, (), dataset, train, test, None)
+    own = Pool(place.parent, identity, train.class_names)
+    if 0 < own.classes() != len(train.class_names):
+        raise InputError(
+            f"its images are of {own.classes()} classes, those of {dataset.name} of {len(train.class_names)}",
+            where=str(place),
+            hint=f"give --real a dataset of the pool's classes; its own is {identity.dataset['name']}",
+        )
+    sieves = tuple(filter_spec(place, name) for name in filters)
+    positions = _kept(own, sieves, count) if sieves else np.arange(count or _images_in(own))
+    pool = own.read(int(positions.max()) + 1).take(positions)
+    if pool.shape != train.shape:
+        raise InputError(
+            f"its images are {pool.shape}, those of {dataset.name} {train.shape}", where=str(place)
+        )
+    same = dict(identity.dataset) == dataset.describe()
+    learned = seen_indices(identity, train) if same else ()
+    seen = train.take(learned) if len(learned) else None
+    texts = own.prompts(int(positions.max()) + 1)
+    prompts = tuple(texts[position] for position in positions) if texts else ()
+    return MeasureInputs(identity, pool, prompts, dataset, train, test, seen, sieves)
+
+
+def _kept(pool: Pool, sieves: Sequence[FilterSpec], count: int) -> NDArray[np.int64]:
+    """Return the positions of the first `count` images that all filters keep, 0: of all of them."""
+    positions = Filtered.as_scored(pool, sieves).positions(count)
+    if not len(positions) or len(positions) < count:
+        raise InputError(
+            f"the filters keep {len(positions)} images, not {count or 'one of every class'}",
+            where=str(pool.folder),
+            hint="ask for fewer --images, or run a grid file with this filter and more images",
+        )
+    return positions
+
+
+def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Path | None) -> Choice:
+    from mousterian.data.cache import data_directory
+
+    if real:
+        plugin, options = dataset_named(real)
+        return Choice(plugin.name, options, plugin.stamp(data_directory(data_dir), options))
+    if identity is None:
+        raise InputError(
+            "these images come without a dataset",
+            where=str(place),
+            hint="name the real images: --real DATASET",
+        )
+    return dataset_of(identity)
+
+
+def _images_in(pool: Pool) -> int:
+    count = pool.count()
+    if not count:
+        raise InputError("the pool has no images yet", where=str(pool.folder), hint="run its grid")
+    return count
+
+
+def _made_elsewhere(
+    path: Path, dataset: Choice, train: ImageSet, count: int
+) -> tuple[PoolIdentity, ImageSet]:
+    """Read images that someone else made, as the generator `precomputed` does, under the same identity."""
+    from mousterian.synthesis.generators import precomputed
+    from mousterian.synthesis.kinds import GeneratorContext, asked
+
+    options = {"path": str(path), "synthetic_folder": ""}
+    origin = ("precomputed", options, file_stamp(path), 0, ELSEWHERE)
+    identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0)
+    context = GeneratorContext(train.class_names, train.shape, 0, "cpu", path)
+    sampler = precomputed.load(context, path=str(path))
+    there = min(sampler.limit, count or sampler.limit)
+    if not there or there < count:
+        raise InputError(
+            f"{sampler.limit} images are here with the classes taking turns, not {count or 'any'}",
+            where=str(path),
+        )
+    labels, indices, seeds = asked(np.arange(there), len(train.class_names), 0)
+    images = sampler.sample(labels, indices, seeds)
+    return identity, ImageSet(images, labels, train.class_names, np.ones(there, dtype=bool))

@@ -1,0 +1,1 @@
+"""Quality measures: each file's `measure(pool, real, test, context, ...)` gives named numbers of a pool."""

@@ -1,0 +1,92 @@
+"""What the study took: device time over the images that a classifier was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.ticker import FuncFormatter
+
+from mousterian.answers.numbers import number
+from mousterian.errors import InputError
+from mousterian.reporting.arm_trials import CELL, arm_rows
+from mousterian.reporting.drawing import Figure, spots, to_svg
+from mousterian.reporting.style import INK, PAPER, REAL, SERIES, SYNTHETIC, legend, sheet, style
+
+if TYPE_CHECKING:
+    from mousterian.fitting.result import Fit
+
+
+PLACE = 9  # in a report
+_LOOKS = {"nothing": (INK, "D"), "real": (REAL, "o"), "synthetic": (SYNTHETIC, "s"), "both": (SERIES[3], "v")}
+
+
+def draw(fit: Fit, *, store: str = "") -> Figure:
+    """Draw the mean seconds of a cell's trials over the images in its mixture.
+
+    Args:
+        fit: of an arm of the store.
+        store: folder of the store; its trials know what they took.
+
+    Raises:
+        InputError: there is no store, or its trials do not say what they took.
+    """
+    rows = arm_rows(fit, store).drop_duplicates("trial")
+    rows = rows[rows["seconds"] > 0]
+    if rows.empty:
+        raise InputError("the trials do not say what they took")
+    cells = rows.groupby(CELL, as_index=False).agg(seconds=("seconds", "mean"), trials=("seconds", "size"))
+    data = cells.assign(images=cells[CELL].sum(axis=1), added=_added(cells))
+    with style():
+        canvas = sheet(2.9)
+        axes = canvas.subplots()
+        for added, (colour, marker) in _LOOKS.items():
+            part = data[data["added"] == added]
+            if len(part):
+                label = "base alone" if added == "nothing" else f"{added} added"
+                axes.plot(part["images"], part["seconds"], linestyle="", marker=marker, markersize=5,
+                          color=colour, markeredgecolor=PAPER, markeredgewidth=0.6, label=label)  # fmt: skip
+        axes.set(xscale="log", xlabel="Images in the mixture", ylabel="Seconds a trial")
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+        legend(canvas, axes.get_legend_handles_labels()[0], most=4)
+        svg = to_svg(canvas)
+        places = spots(canvas, ((axes, *_mark(row)) for row in data.to_dict("records")))
+    total = float(rows["seconds"].sum())
+    return Figure(svg, "Device time", _caption(total, len(rows)), _alt(data), data, places)
+
+
+def _added(cells: pd.DataFrame) -> list[str]:
+    kinds = {
+        (False, False): "nothing",
+        (True, False): "real",
+        (False, True): "synthetic",
+        (True, True): "both",
+    }
+    return [
+        kinds[real > 0, syn > 0] for real, syn in zip(cells["n_real_plus"], cells["n_syn_plus"], strict=True)
+    ]
+
+
+def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
+    """Return where a cell lies and what it says."""
+    added = f"{number(row['n_real_plus'])} real, {number(row['n_syn_plus'])} synthetic"
+    took = f"{row['seconds']:.1f} s, mean of {row['trials']}"
+    return row["images"], row["seconds"], f"{number(row['n_base'])} base, {added}: {took}"
+
+
+def _caption(total: float, trials: int) -> str:
+    return (
+        f"Wall-clock seconds of one trial over the images that it trained on, a mark for each cell. The "
+        f"{number(trials)} trials of this arm took {total / 3600:.2g} device hours; the pools took more."
+    )
+
+
+def _alt(data: pd.DataFrame) -> str:
+    took = data["seconds"].to_numpy()
+    least, most = data.iloc[int(took.argmin())], data.iloc[int(took.argmax())]
+    return (
+        f"Seconds a trial, from {least['seconds']:.1f} with {number(least['images'])} images to "
+        f"{most['seconds']:.1f} with {number(most['images'])}."
+    )

@@ -1,0 +1,166 @@
+"""Fits -> one self-contained HTML file: answers, equation, figures, tables and where they come from."""
+
+from __future__ import annotations
+
+import platform
+import re
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from mousterian.errors import InputError
+from mousterian.files import write_atomically
+from mousterian.reporting.figures import _comparison
+from mousterian.reporting.page_arms import Sources, arm, shown
+from mousterian.reporting.page_data import as_data, formulas
+from mousterian.reporting.provenance import provenance_of
+from mousterian.reporting.tables import comparison
+from mousterian.store.samples import Sheet
+
+if TYPE_CHECKING:
+    from mousterian.fitting.result import Fit
+
+
+QUESTION = "How many synthetic images is a real one worth?"
+_SCRIPTS = ("answers.js", "words.js", "asking.js", "pointing.js")
+_PACKAGES = ("mousterian", "numpy", "scipy", "pandas", "matplotlib")
+
+
+@dataclass(frozen=True)
+class About:
+    """What a report says beside its fits.
+
+    Attributes:
+        title: what the study is called.
+        store: folder of the store that the fits are of: adds its trials' time, classes and failures.
+        against: the published equation to audit; "" for the one made from the same table, if any.
+        provenance: further lines for "Provenance", such as the command that made the page.
+        sheets: sample sheets of images, real and synthetic.
+    """
+
+    title: str = ""
+    store: str = ""
+    against: str = ""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    sheets: Sequence[Sheet] = ()
+
+
+def write_report(fits: Sequence[Fit], path: Path | str, about: About = About()) -> Path:
+    """Write one self-contained HTML report of one or several fits, and return its path.
+
+    The same fits, the same `about` and the same store give the same bytes.
+
+    Args:
+        fits: the arms, in the order in which they are shown.
+        path: the file to write; its folder is made.
+        about: what else it says.
+
+    Raises:
+        InputError: there is no fit, or the file cannot be written.
+    """
+    return write_page(contents(fits, about), path)
+
+
+def write_page(shown: Mapping[str, Any], path: Path | str) -> Path:
+    """Write what `contents` gave as HTML, whole or not at all, and return its path.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write_atomically(Path(path), _html(shown).encode())
+    return Path(path)
+
+
+def render(fits: Sequence[Fit], about: About = About()) -> str:
+    """Return the report as HTML; arguments and errors are those of `write_report`."""
+    return _html(contents(fits, about))
+
+
+def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
+    """Return all that the page shows, as its template names it; arguments are those of `write_report`.
+
+    Raises:
+        InputError: there is no fit.
+    """
+    if not fits:
+        raise InputError("a report needs at least one fit", hint="`mousterian fit` makes one")
+    sources = Sources(about.store, about.against)
+    arms = [arm(fit, index, sources) for index, fit in enumerate(fits, start=1)]
+    asked = {arm["anchor"]: fit for arm, fit in zip(arms, fits, strict=True) if arm["asks"]}
+    return {
+        # No character of it can end the element that it stands in.
+        "data": Markup(as_data(asked)) if asked else "",  # noqa: S704
+        "formulas": formulas(tuple(asked.values())) or "",
+        "question": QUESTION,
+        "title": about.title or _title(fits),
+        "arms": arms,
+        "comparison": _compared(arms, fits),
+        "sheets": about.sheets,
+        "provenance": {**about.provenance, **provenance_of(about.store), **_versions()},
+    }
+
+
+def _html(shown: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("mousterian.reporting"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, script = _style(environment), _script(environment, shown["formulas"])
+    return environment.get_template("report.html").render(
+        **shown, policy=_policy(style, script), style=style, script=script
+    )
+
+
+def _compared(arms: Sequence[Mapping[str, Any]], fits: Sequence[Fit]) -> dict[str, Any] | None:
+    """Return the arms of which something can be told side by side: a table and, where it can be, a figure."""
+    told = [(arm, fit) for arm, fit in zip(arms, fits, strict=True) if arm["told"]]
+    if len(told) < 2:
+        return None
+    table = comparison([(arm["name"], arm["equivalences"]) for arm, _ in told])
+    try:
+        figure = shown(_comparison.draw([(arm["name"], fit) for arm, fit in told]), "side-by-side")
+    except InputError:
+        figure = None
+    return {"table": table, "figure": figure}
+
+
+def _style(environment: jinja2.Environment) -> Markup:
+    """Return the style sheet; it is ours, with nothing from the fits in it."""
+    source = environment.get_template("report.css").render()
+    return Markup(re.sub(r"\s*\n\s*", "\n", source))  # noqa: S704
+
+
+def _script(environment: jinja2.Environment, surfaces: str) -> Markup:
+    """Return the page's script; it is ours, and from the fits it has the names of surfaces alone."""
+    parts = [surfaces, *(environment.get_template(name).render() for name in _SCRIPTS)]
+    lines = (line.strip() for part in parts for line in part.splitlines())
+    return Markup("\n".join(line for line in lines if line and not line.startswith("//")))  # noqa: S704
+
+
+def _policy(style: str, script: str) -> str:
+    """Return the Content-Security-Policy: ours alone runs, and nothing is fetched."""
+    ours = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
+    return (
+        f"default-src 'none'; style-src {ours[0]}; script-src {ours[1]}; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def _title(fits: Sequence[Fit]) -> str:
+    datasets = {fit.labels.get("dataset") or fit.name for fit in fits}
+    return ", ".join(sorted(name for name in datasets if name))
+
+
+def _versions() -> dict[str, str]:
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return {"Made with": f"{packages}, Python {platform.python_version()}"}

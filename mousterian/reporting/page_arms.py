@@ -1,0 +1,227 @@
+"""A report's arms: all that its templates show of one fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+from markupsafe import Markup
+
+from mousterian.answers.formula import LEAST_LOG_H, Formula, nearest_formula
+from mousterian.answers.improvement_ratio import improvement_ratio
+from mousterian.answers.measured import base_sizes, compares, real_added, typical_question
+from mousterian.answers.numbers import number, percent, signed
+from mousterian.answers.wording import TRUST, Answer, answer, generator, limit, setting
+from mousterian.errors import InputError
+from mousterian.fitting.interval import Interval
+from mousterian.plugins import registry
+from mousterian.reporting.page_data import formulas
+from mousterian.reporting.provenance import DEVICE_TIME, stored_facts
+from mousterian.reporting.tables import (
+    equivalence_table,
+    figure_table,
+    identified_table,
+    noise_table,
+    outlier_table,
+    parameter_table,
+    points_of,
+    ratio_table,
+    surface_table,
+)
+
+if TYPE_CHECKING:
+    from mousterian.fitting.result import Fit
+    from mousterian.plugins.spec import Plugin
+    from mousterian.reporting.drawing import Figure
+
+
+# What is shown of an arm's labels, in order, and under which words.
+_FACTS = {
+    "dataset": "Dataset",
+    "model": "Classifier",
+    "strategy": "Strategy",
+    "recipe": "Training recipe",
+    "evaluation": "Evaluation",
+    "source": "Source",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a report's figures may draw from beside the fit: options of figures of the same names.
+
+    Attributes:
+        store: folder of the store with the arms' trials; "" for none.
+        against: the published equation to audit; "" for the one made from the same table, if any.
+    """
+
+    store: str = ""
+    against: str = ""
+
+
+def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
+    """Return what the template shows of one fit, the report's arm number `index`."""
+    anchor = f"arm-{index}"
+    first = answer(fit, *typical_question(fit))
+    # Without synthetic images there is nothing to answer, however the surfaces go on.
+    synthetic = compares(fit.data)
+    # Nor where real images alone were measured at one size: what more of them do is made up by the surfaces.
+    told = synthetic and any(len(real_added(fit.data, base)) for base in base_sizes(fit))
+    answers = [answer(fit, *point) for point in points_of(fit)] if told else []
+    formula = nearest_formula(fit) if told else None
+    first = first if told or not synthetic else _of_one_size(fit, first)
+    return {
+        "anchor": anchor,
+        "name": fit.name or generator(fit.labels) or f"Fit {index}",
+        # A surface of a third party may be written in ways that have no JavaScript: then the page only tells.
+        "asks": told and formulas((fit,)) is not None,
+        "setting": setting(fit.labels),
+        "generator": generator(fit.labels),
+        "answer": first,
+        "limit": _limit(fit, first) if synthetic else "",
+        "measured": _measured(fit, sources),
+        "trust": first.equivalence.trust,
+        "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if told else "",
+        "told": told,
+        "facts": [*_facts(fit), *stored_facts(fit, sources.store)],
+        "formula": _formula(formula) if formula else None,
+        **_figures(fit, anchor, sources),
+        "equivalences": answers,
+        "equivalence_table": equivalence_table(answers) if told else None,
+        "ratio_table": ratio_table(improvement_ratio(fit)),
+        "surface_table": surface_table(fit.surfaces),
+        "surfaces": [(surface, parameter_table(surface)) for surface in fit.surfaces],
+        "noise_table": noise_table(fit.components),
+        "outlier_table": outlier_table(fit.outliers),
+        "warnings": fit.warnings,
+        "labels": [pair for pair in sorted({**fit.settings, **fit.labels}.items()) if pair[1] != ""],
+    }
+
+
+def _of_one_size(fit: Fit, found: Answer) -> Answer:
+    """Return what synthetic images gained, where nothing says what more real ones would."""
+    data = fit.data[~fit.data["outlier"] & (fit.data["n_base"] == found.equivalence.n_base)]
+    alone = data.loc[data["n_syn_plus"] == 0, "accuracy"].mean()
+    means = data[data["n_syn_plus"] > 0].groupby("n_syn_plus")["accuracy"].mean()
+    at = f"At {number(found.equivalence.n_base)} base images, synthetic images"
+    source = f" from {generator(fit.labels)}" if generator(fit.labels) else ""
+    best = float(means.index.to_numpy(float)[means.to_numpy().argmax()])
+    why = "What they are worth cannot be told: real images alone were measured at one size."
+    if np.isnan(alone):
+        return Answer(found.equivalence, found.n_real_plus, f"{at}{source} reach", percent(means.max()), why)
+    span = f"({percent(alone)} to {percent(means.max())}, with {number(best)} of them). {why}"
+    gain = f"{signed(100 * (means.max() - alone), 1)} points"
+    return Answer(found.equivalence, found.n_real_plus, f"{at}{source} gain", gain, span)
+
+
+def _limit(fit: Fit, found: Answer) -> str:
+    """Return where synthetic images stop helping at an answer's base size; "" where the answer says it."""
+    said = limit(fit, found.equivalence.n_base)
+    return "" if said in found.tail else said
+
+
+def _measured(fit: Fit, sources: Sources) -> str:
+    """Return in one line what was measured."""
+    data = fit.data
+    parts = [fit.labels[name] for name in ("dataset", "model") if fit.labels.get(name)]
+    cells = len(data[["n_base", "n_real_plus", "n_syn_plus"]].drop_duplicates())
+    parts.append(f"{number(len(data))} trials in {number(cells)} cells")
+    seeds = data[["training_seed", "subset_seed"]].drop_duplicates().dropna(how="all")
+    parts += [f"{len(seeds)} seeds"] if len(seeds) > 1 else []
+    parts += [text for words, text in stored_facts(fit, sources.store) if words == DEVICE_TIME]
+    return "; ".join(parts)
+
+
+def _doubt(found: Answer) -> str:
+    """Return what the draws that disagree about whether there is an answer say, if any."""
+    share = found.equivalence.share_reachable
+    if share in (0.0, 1.0):
+        return ""
+    if isinstance(found.equivalence.n_syn_plus, Interval):
+        return f"In {percent(1 - share, 0)} of bootstrap draws no number of synthetic images is enough."
+    return f"In {percent(share, 0)} of bootstrap draws some number of synthetic images is enough."
+
+
+def _facts(fit: Fit) -> list[tuple[str, str]]:
+    data = fit.data
+    facts = [(words, fit.labels[name]) for name, words in _FACTS.items() if fit.labels.get(name)]
+    if generator(fit.labels):
+        facts.append(("Synthetic images", generator(fit.labels)))
+    cells = len(data[["n_base", "n_real_plus", "n_syn_plus"]].drop_duplicates())
+    facts.append(("Trials", f"{number(len(data))} in {number(cells)} cells"))
+    for column, words in (("training_seed", "Training seeds"), ("subset_seed", "Subset seeds")):
+        if data[column].notna().any():
+            facts.append((words, number(data[column].nunique())))
+    bases = [number(base) for base in np.unique(data["n_base"])]
+    facts.append(
+        ("Base sizes", ", ".join(bases) if len(bases) <= 6 else f"{len(bases)}, {bases[0]} to {bases[-1]}")
+    )
+    if data["total"].notna().any():
+        facts.append(("Test images", number(data["total"].max())))
+    facts.append(("Accuracies", f"{percent(data['accuracy'].min())} to {percent(data['accuracy'].max())}"))
+    return facts
+
+
+def _formula(formula: Formula) -> dict[str, Any]:
+    """Return the papers' formula as the template shows it; its MathML is made of numbers alone."""
+    domain = formula.domain
+    spans = [
+        f"{words} {number(low)} to {number(high)}" if words != "r_real" else f"r_real {low:.2g} to {high:.2g}"
+        for words, (low, high) in domain.items()
+    ]
+    return {
+        "mathml": Markup(formula.mathml),  # noqa: S704
+        "latex": formula.latex,
+        "text": formula.text,
+        "table": identified_table(formula),
+        "error": percent(np.expm1(formula.rms_log_error), 0),
+        "exact": formula.rms_log_error < 1e-6,
+        "domain": ", ".join(spans),
+        "straight": _straight(formula),
+    }
+
+
+def _straight(formula: Formula) -> str:
+    """Return the straight line that the formula stands for where ln(h)/k is at its least; else ""."""
+    printed = formula.printed
+    if formula.log_h_per_r_real.estimate > 1.001 * LEAST_LOG_H:
+        return ""
+    middle = sum(formula.domain["r_real"]) / 2
+    slope = formula.c.estimate * np.expm1(formula.log_h_per_r_real.estimate * middle) / middle
+    return f"n_syn_plus ≃ {slope:.3g} · {printed['g']:.3g}^(n_base/{printed['tau']:.6g}) · n_real_plus"
+
+
+def _figures(fit: Fit, anchor: str, sources: Sources) -> dict[str, Any]:
+    """Draw every figure that there is, and say of those that cannot be drawn of this fit why."""
+    drawn: list[dict[str, Any]] = []
+    missing: list[tuple[str, str]] = []
+    given = {name: value for name, value in asdict(sources).items() if value}
+    for name, plugin in in_order(registry.working("figures")):
+        options = {option: value for option, value in given.items() if option in plugin.options}
+        try:
+            figure = plugin.load()(fit, **options)
+        except InputError as error:
+            missing.append((name.replace("_", " ").capitalize(), error.what))
+            continue
+        drawn.append(shown(figure, f"{anchor}-{name.replace('_', '-')}"))
+    return {"figures": drawn, "missing": missing}
+
+
+def in_order(found: Mapping[str, Plugin]) -> list[tuple[str, Plugin]]:
+    """Return figures in the order of an argument: what was measured, what follows, and how sure it is."""
+    return sorted(found.items(), key=lambda item: (item[1].place, item[0]))
+
+
+def shown(figure: Figure, identifier: str) -> dict[str, Any]:
+    """Return a figure as the templates show it: drawing, caption, table, and a CSV inside the page."""
+    return {
+        "id": identifier,
+        "title": figure.title,
+        "caption": figure.caption,
+        "svg": Markup(figure.inline(identifier)),  # noqa: S704 - matplotlib escapes what it writes
+        "table": figure_table(figure),
+        "csv": f"data:text/csv;charset=utf-8,{quote(figure.data.to_csv(index=False, float_format='%.7g'))}",
+    }

@@ -1,0 +1,242 @@
+"""A report's tables: what a fit found, as rows of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mousterian.answers.measured import base_sizes, real_added
+from mousterian.answers.numbers import (
+    counts,
+    number,
+    percent,
+    percents,
+    rates,
+    ratios,
+    scientific,
+    signed,
+    times,
+)
+from mousterian.answers.wording import Answer
+from mousterian.fitting.interval import Interval
+from mousterian.fitting.surface import load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mousterian.answers.formula import Formula
+    from mousterian.fitting.result import Fit, SurfaceFit
+    from mousterian.reporting.drawing import Figure
+
+
+# Real additions shown for each base size at most.
+_MOST_ADDED = 6
+_SOURCES = ("trials", "surface")
+_NOISE = {
+    "test_set": "finite test set",
+    "seed": "training seed",
+    "subset": "choice of subset, and what the surface misses at a base size",
+    "trial": "one trial to the next",
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts: its caption, column heads, rows, and how many columns at the left are row heads."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    heads: int = 1
+
+
+def points_of(fit: Fit) -> list[tuple[float, float]]:
+    """Return the (n_base, n_real_plus) that a report answers: what was measured, or the base again."""
+    points = []
+    for base in base_sizes(fit):
+        added = np.unique(real_added(fit.data, base)["added"].to_numpy(dtype=float))
+        added = added if added.size else np.array([base])
+        chosen = np.unique(np.linspace(0, len(added) - 1, min(_MOST_ADDED, len(added))).round().astype(int))
+        points += [(base, float(real)) for real in added[chosen]]
+    return points
+
+
+def equivalence_table(answers: Sequence[Answer]) -> Table:
+    """Return the equivalence of each real addition."""
+    rows = []
+    for found in answers:
+        equivalence, real = found.equivalence, found.n_real_plus
+        syn = equivalence.n_syn_plus
+        rate = "–"
+        if isinstance(syn, Interval):
+            rate = rates(Interval(*(part / real for part in (syn.estimate, syn.low, syn.high))))
+        rows.append(
+            (
+                number(equivalence.n_base),
+                f"{number(real)} ({times(real / equivalence.n_base)})",
+                found.cell,
+                rate,
+                percents(equivalence.accuracy),
+                equivalence.trust,
+            )
+        )
+    return Table(
+        "How many synthetic images, added alone, do what the real ones do; 95 % intervals in brackets. "
+        "Range: whether the answer lies inside what was measured.",
+        ("Base images", "Real images added", "Worth in synthetic", "Synthetic per real", "Accuracy", "Range"),
+        rows,
+        heads=2,
+    )  # fmt: skip
+
+
+def comparison(arms: Sequence[tuple[str, Sequence[Answer]]]) -> Table:
+    """Return several arms' equivalences side by side."""
+    cells: dict[tuple[float, float], dict[int, str]] = {}
+    for index, (_, answers) in enumerate(arms):
+        for found in answers:
+            syn = found.equivalence.n_syn_plus
+            shown = counts(syn) if isinstance(syn, Interval) else "not reachable"
+            note = "" if found.equivalence.trust == "inside" else f" · {found.equivalence.trust}"
+            cells.setdefault((found.equivalence.n_base, found.n_real_plus), {})[index] = shown + note
+    rows = [
+        (
+            number(base),
+            f"{number(real)} ({times(real / base)})",
+            *(by_arm.get(index, "not asked") for index in range(len(arms))),
+        )
+        for (base, real), by_arm in sorted(cells.items())
+    ]
+    return Table(
+        "Synthetic images that the added real ones are worth, with 95 % intervals, in each arm.",
+        ("Base images", "Real images added", *(name for name, _ in arms)),
+        rows,
+        heads=2,
+    )
+
+
+def ratio_table(ratio: pd.DataFrame) -> Table | None:
+    """Return the improvement ratio of each base size and r, from trials and from the surface."""
+    if ratio.empty:
+        return None
+    rows = []
+    for base, r in ratio[["n_base", "r"]].drop_duplicates().sort_values(["n_base", "r"]).to_numpy():
+        here = ratio[(ratio["n_base"] == base) & (ratio["r"] == r)].set_index("source")
+        found = {
+            source: ratios(Interval(*here.loc[source, ["ratio", "low", "high"]])) for source in here.index
+        }
+        rows.append((number(base), times(r), *(found.get(source, "–") for source in _SOURCES)))
+    return Table(
+        "Improvement ratio (Eq. 3): accuracy gained from r synthetic images for each base image, over that "
+        "gained from as many real ones; 95 % intervals in brackets.",
+        ("Base images", "r", "From the trials", "From the surface"),
+        rows,
+        heads=2,
+    )
+
+
+def identified_table(formula: Formula) -> Table:
+    """Return the three numbers of the papers' formula that data can tell."""
+    rows = [
+        (name, meaning, scientific(value.estimate), _span(value))
+        for name, meaning, value in (
+            ("c", "synthetic images for each base image, at vanishing base size", formula.c),
+            ("ln(g) / τ", "growth with each further base image", formula.log_g_per_image),
+            ("ln(h) / k", "growth with each further r_real", formula.log_h_per_r_real),
+        )
+    ]
+    return Table(
+        "The numbers that the data determine; g, τ, h and k by themselves are only units.",
+        ("Number", "What it says", "Estimate", "95 % interval"),
+        rows,
+    )
+
+
+def surface_table(surfaces: Sequence[SurfaceFit]) -> Table:
+    """Return each surface's weight and errors."""
+    rows = [
+        (
+            surface.name,
+            "referee" if load(surface.name).referee else percent(surface.weight),
+            signed(surface.aicc, 1),
+            _points(surface.cv_rmse),
+            _points(surface.rmse),
+        )
+        for surface in surfaces
+    ]
+    return Table(
+        "Surfaces fitted, heaviest first. Every answer is their average by weight; intervals span them all. "
+        "Errors are in percentage points of accuracy. A referee takes no part: where it predicts held-out "
+        "cells much better, the surfaces miss something.",
+        ("Surface", "Weight", "AICc", "Held-out error", "Error on the rows"),
+        rows,
+    )
+
+
+def parameter_table(surface: SurfaceFit) -> Table:
+    """Return one surface's parameters."""
+    rows = [(name, scientific(value.estimate), _span(value)) for name, value in surface.parameters.items()]
+    return Table(f"Parameters of {surface.name}.", ("Parameter", "Estimate", "95 % interval"), rows)
+
+
+def noise_table(components: Mapping[str, float]) -> Table:
+    """Return how far one trial's accuracy strays, by cause."""
+    rows = [(_NOISE.get(name, name.replace("_", " ")), _points(value)) for name, value in components.items()]
+    return Table(
+        "How far the accuracy of one trial strays, by cause (standard deviation, percentage points).",
+        ("Cause", "Standard deviation"),
+        rows,
+    )
+
+
+def outlier_table(outliers: Sequence[tuple[dict[str, Any], float, str]]) -> Table | None:
+    """Return the rows set aside."""
+    if not outliers:
+        return None
+    rows = [
+        (
+            *(number(row[name]) for name in ("n_base", "n_real_plus", "n_syn_plus")),
+            percent(row["accuracy"], 2),
+            signed(z, 1),
+            reason,
+        )
+        for row, z, reason in outliers
+    ]
+    return Table(
+        "Trials that no surface can explain. They are set aside: no answer rests on them.",
+        ("Base images", "Real added", "Synthetic added", "Accuracy", "Usual residuals off", "Why"),
+        rows,
+        heads=3,
+    )
+
+
+def figure_table(figure: Figure) -> Table:
+    """Return the numbers that a figure draws."""
+    rows = [tuple(_shown(value) for value in row) for row in figure.data.itertuples(index=False, name=None)]
+    return Table(f"Data of the figure “{figure.title}”.", tuple(map(str, figure.data.columns)), rows)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    value = float(value)
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return signed(value)
+    return (
+        number(value).replace("-", "−") if value == int(value) or abs(value) >= 1000 else scientific(value, 4)
+    )
+
+
+def _points(value: float) -> str:
+    """Write a standard deviation of accuracy in percentage points."""
+    return signed(100 * value)
+
+
+def _span(interval: Interval) -> str:
+    low, high = (scientific(float(end)) for end in (interval.low, interval.high))
+    return "not determined" if (low, high) == ("−∞", "∞") else f"{low} to {high}"

@@ -1,0 +1,181 @@
+"""Parquet files of trials: one row for each trial and evaluation, in the columns of `schema.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mousterian.errors import InputError
+from mousterian.store import schema
+from mousterian.store.schema import STATUSES, arrow_schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+_RANK = {status: rank for rank, status in enumerate(STATUSES)}
+_VERSION = b"mousterian_schema_version"
+_KEYS = ["trial", "evaluation", "evaluation_options", "evaluation_set"]
+# In a file of one row, what makes large files small and tells what columns mean costs more than the row.
+_BARE = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
+_THREADS = 2  # that read small files: half of it is done outside Python's lock, so more are no gain
+_BATCH = 50  # small files joined at once, which keeps memory in use small: its pages cost more than the join
+
+
+def rank(status: str) -> int:
+    """Return the place of a status among those of one trial; the lowest counts."""
+    return _RANK.get(status, len(_RANK))
+
+
+def content(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return rows as the bytes of a parquet file."""
+    import pyarrow as pa
+
+    table = pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema())
+    return _table_content(table)
+
+
+def frame_content(frame: pd.DataFrame) -> bytes:
+    """Return rows as a store reads them as the bytes of a parquet file."""
+    import pyarrow as pa
+
+    return _table_content(pa.Table.from_pandas(frame, schema=arrow_schema(), preserve_index=False))
+
+
+def _table_content(table: pa.Table) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    if len(table) < 100:
+        bare = pa.schema([(field.name, field.type) for field in table.schema])
+        with pq.ParquetWriter(sink, bare, **_BARE) as writer:
+            writer.write_table(table.cast(bare))
+            writer.add_key_value_metadata(table.schema.metadata)
+    else:
+        pq.write_table(table, sink)
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def read(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return a file's table, with the columns of this version, or those asked for.
+
+    Raises:
+        FileNotFoundError: there is none (it may have been compacted since it was listed).
+        InputError: it cannot be read, or a newer mousterian has written it.
+    """
+    with _named(path):
+        table = _as_written(path, columns)
+        return table if columns else _of_this_version(table)
+
+
+def read_all(paths: Sequence[Path]) -> pa.Table:
+    """Return the rows of many files, with the columns of this version.
+
+    Raises:
+        FileNotFoundError: one is gone (it may have been compacted since it was listed).
+        InputError: one cannot be read, or a newer mousterian has written it.
+    """
+    import pyarrow as pa
+
+    batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return pa.concat_tables(threads.map(_joined, batches))
+
+
+def _joined(paths: Sequence[Path]) -> pa.Table:
+    """Return the rows of a few files; those alike are brought to this version together, which is faster."""
+    import pyarrow as pa
+
+    tables = []
+    for path in paths:
+        with _named(path):
+            tables.append(_as_written(path, None))
+    if all(table.schema.equals(tables[0].schema, check_metadata=True) for table in tables):
+        with suppress(pa.ArrowException, ValueError):  # one is not sound: below, it is named
+            return _of_this_version(pa.concat_tables(tables)).combine_chunks()
+    return pa.concat_tables([read(path) for path in paths])
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file where something in it cannot be read."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"not a readable trial file ({error})",
+            where=str(path),
+            hint="`mousterian store verify` lists such files; delete it and run the grid again",
+        ) from error
+
+
+def _as_written(path: Path, columns: list[str] | None) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path, pre_buffer=False) as file:  # for small files on a disk, a loss
+        # Both say the version; the schema is costly to ask for a file of one row.
+        kept = file.metadata.metadata or {}
+        refuse_newer(_version(kept if _VERSION in kept else file.schema_arrow.metadata), path)
+        return file.read(columns=columns, use_threads=file.metadata.num_rows > 1000)
+
+
+def _version(metadata: Mapping[bytes, bytes] | None) -> int:
+    return int((metadata or {}).get(_VERSION, b"0"))
+
+
+def _of_this_version(table: pa.Table) -> pa.Table:
+    """Return a table with this version's columns and what they mean."""
+    if _version(table.schema.metadata) < schema.SCHEMA_VERSION:
+        table = _completed(table)
+    return table.cast(arrow_schema())
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Return an older version's table with the columns that it lacks, empty."""
+    import pyarrow as pa
+
+    for field in arrow_schema():
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table.select(arrow_schema().names)
+
+
+def refuse_newer(version: int, path: Path) -> None:
+    """Refuse what a newer mousterian has written.
+
+    Raises:
+        InputError: `version` is above this one's.
+    """
+    if version > schema.SCHEMA_VERSION:
+        raise InputError(
+            f"written by a newer mousterian (schema {version}, this one knows {schema.SCHEMA_VERSION})",
+            where=str(path),
+            hint="update mousterian",
+        )
+
+
+def in_order(table: pa.Table) -> pd.DataFrame:
+    """Return each trial's rows of its best status, each evaluation once, in the order of the hashes."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    table = table.combine_chunks()
+    order = pc.sort_indices(table, sort_keys=[(key, "ascending") for key in _KEYS])
+    if not np.array_equal(order, np.arange(len(table))):
+        table = table.take(order)
+    frame: pd.DataFrame = table.to_pandas()
+    ranks = frame["status"].map(_RANK).fillna(len(_RANK))
+    if ranks.nunique() > 1:
+        best = ranks == ranks.groupby(frame["trial"]).transform("min")
+        frame = frame[best]
+    return frame.drop_duplicates(_KEYS).reset_index(drop=True)

@@ -1,0 +1,205 @@
+"""The store's quality table: what was measured of each pool, beside the trials. Needs no torch.
+
+`STORE/quality/HASH.parquet` holds the rows of one measurement: one measure of one pool, one row for each
+quantity; `STORE/quality/points/HASH.parquet` the points of its picture, where it has one. Files are written
+whole or not at all. HASH is that of all identity columns, so what was measured is never measured again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mousterian.errors import InputError
+from mousterian.files import write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+QUALITY_VERSION = 1  # raised whenever the same identity would give another value
+# Name, arrow type, meaning; the first group decides the values.
+COLUMNS = (
+    ("measurement", "string", "hash of all that decides the values; the file's name"),
+    ("quality_version", "int32", "version of this table of columns and of the measures"),
+    ("pool", "string", "hash of the pool, as in the trials' column `pool`"),
+    ("images", "int64", "synthetic images measured: the pool's first"),
+    ("filters", "string", "filters whose kept images were measured, a JSON list; empty: all images"),
+    ("dataset", "string", "dataset whose real images the pool is held against"),
+    ("dataset_options", "string", "its options, JSON"),
+    ("measure", "string", "quality measure plug-in"),
+    ("measure_options", "string", "its options, JSON"),
+    ("features", "string", "feature space of the values; empty for a measure without one"),
+    ("features_stamp", "string", "what tells the weights of the feature space; empty if it reads no file"),
+    ("seed", "int64", "seed of the measure's random choices"),
+    ("quantity", "string", "what the value is of, e.g. fid"),
+    ("value", "float64", "the value; values of different feature spaces must never be compared"),
+    ("generator", "string", "generator plug-in of the pool"),
+    ("trained_on", "string", "base (internal), upstream or elsewhere (external)"),
+    ("n_base", "int64", "size of the S_base that the generator was trained on; 0 if external"),
+    ("n_upstream", "int64", "real images outside S_base that the generator was trained on"),
+    ("generator_options", "string", "its options, JSON"),
+    ("generator_seed", "int64", "seed of the generator's training and sampling"),
+    ("subset_seed", "int64", "which subsets the generator was trained on"),
+    ("real_images", "int64", "real training images of the dataset"),
+    ("test_images", "int64", "its test images"),
+    ("seconds", "float64", "wall-clock time of the measure, seconds"),
+    ("device", "string", "cpu, or the accelerator's name"),
+    ("versions", "string", "versions of Python and the packages that matter, JSON"),
+    ("revision", "string", "git revision of mousterian's source, '+' if changed; empty if unknown"),
+    ("finished_at", "string", "end of the measure, UTC, ISO 8601"),
+)
+
+
+@cache
+def arrow_schema() -> pa.Schema:
+    """Return the table's schema; each field's meaning is in its metadata under `meaning`."""
+    import pyarrow as pa
+
+    fields = [
+        pa.field(name, getattr(pa, kind)(), metadata={"meaning": meaning}) for name, kind, meaning in COLUMNS
+    ]
+    return pa.schema(fields, metadata={"mousterian_quality_version": str(QUALITY_VERSION)})
+
+
+class QualityTable:
+    """What was measured of the pools of a store.
+
+    Args:
+        store: the store's folder.
+    """
+
+    def __init__(self, store: Path | str) -> None:
+        self.folder = Path(store) / "quality"
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the rows of one measurement (one for each quantity).
+
+        Raises:
+            InputError: the store cannot be written.
+        """
+        import pyarrow as pa
+
+        table = pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema())
+        write_atomically(self._file(rows[0]["measurement"]), _content(table))
+
+    def write_points(self, measurement: str, columns: Mapping[str, Any]) -> None:
+        """Keep the points of a measurement's picture: `x`, `y`, `synthetic`, `label`, each (N,)."""
+        import pyarrow as pa
+
+        write_atomically(self.points_file(measurement), _content(pa.table(dict(columns))))
+
+    def points_file(self, measurement: str) -> Path:
+        """Return the file that holds the points of a measurement, if it has any."""
+        return self.folder / "points" / f"{measurement}.parquet"
+
+    def _file(self, measurement: str) -> Path:
+        return self.folder / f"{measurement}.parquet"
+
+    def rows(self, measurement: str) -> list[dict[str, Any]]:
+        """Return the rows of a measurement; none if it was not made, or its file is damaged."""
+        try:
+            rows: list[dict[str, Any]] = _read(self._file(measurement)).to_pylist()
+            return rows
+        except (FileNotFoundError, InputError):
+            return []
+
+    def read(self) -> pd.DataFrame:
+        """Return all rows, one for each measurement and quantity; none where nothing was measured.
+
+        Raises:
+            InputError: a file cannot be read, or a newer mousterian has written it.
+        """
+        import pyarrow as pa
+
+        tables = [_read(path) for path in sorted(self.folder.glob("*.parquet"))]
+        frame: pd.DataFrame = pa.concat_tables([arrow_schema().empty_table(), *tables]).to_pandas()
+        return frame
+
+    def copy(self, pools: Collection[str], store: Path) -> int:
+        """Copy what was measured of some pools, whole or through filters, to another store's folder.
+
+        Returns:
+            How many measurements.
+
+        Raises:
+            InputError: a file cannot be read or written.
+        """
+        found = self.read()
+        measured = sorted(set(found.loc[found["pool"].isin(list(pools)), "measurement"]))
+        there = QualityTable(store)
+        for each in measured:
+            write_atomically(there._file(each), self._file(each).read_bytes())
+            if self.points_file(each).exists():
+                write_atomically(there.points_file(each), self.points_file(each).read_bytes())
+        return len(measured)
+
+    def verify(self) -> Iterator[tuple[Path, str]]:
+        """Yield each file that cannot be read, and what is wrong with it."""
+        for path in sorted(self.folder.glob("*.parquet")):
+            try:
+                _read(path)
+            except InputError as error:
+                yield path, error.what
+
+
+def of_whole_pools(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that were measured on a pool's first images, not on those that filters keep."""
+    return frame[frame["filters"].fillna("") == ""]
+
+
+def wide(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row for each pool, to be joined with trials on `pool`; none of images that filters keep.
+
+    Of values that were measured several times, those of the most images count, and of these the latest.
+
+    A column is named by quantity and feature space, e.g. "fid [classifier:digits]", so that values of
+    different spaces are never mixed up; only "fid [inception]" is the FID of the literature.
+    """
+    latest = of_whole_pools(frame).sort_values(["images", "finished_at"])
+    labels = latest["quantity"].where(
+        latest["features"] == "", latest["quantity"] + " [" + latest["features"] + "]"
+    )
+    keys = ["pool", "dataset", "dataset_options"]
+    table = latest.assign(label=labels).pivot_table("value", keys, "label", aggfunc="last")
+    return table.rename_axis(columns=None).reset_index()
+
+
+def _content(table: pa.Table) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+def _read(path: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            version = int((file.schema_arrow.metadata or {}).get(b"mousterian_quality_version", b"0"))
+            if version > QUALITY_VERSION:
+                raise InputError(
+                    f"written by a newer mousterian (quality {version}, this one knows {QUALITY_VERSION})",
+                    where=str(path),
+                    hint="update mousterian",
+                )
+            table = file.read()
+            if "filters" not in table.column_names:  # written before pools were measured through filters
+                table = table.add_column(4, "filters", pa.array([""] * len(table)))
+            return table.cast(arrow_schema())
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(
+            f"not a readable file of measurements ({error})",
+            where=str(path),
+            hint="delete it and run `mousterian quality` again",
+        ) from error

@@ -1,0 +1,118 @@
+"""The columns of the store and what they mean; the statuses of a trial."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+# Raised when columns change; files of older versions are read with nothing in the columns that they lack.
+SCHEMA_VERSION = 3
+# Diverged is a result: the training was sound and its loss was not. Fits leave it out, as they do failures.
+DONE, DIVERGED, FAILED = "done", "diverged", "failed"
+STATUSES = (DONE, DIVERGED, FAILED)  # of two files of one trial, the status that stands first counts
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the store: its arrow type (as text), its group and what it means."""
+
+    name: str
+    type: str
+    group: str
+    meaning: str
+
+
+COLUMNS = tuple(
+    Column(*row)
+    for row in (
+        ("trial", "string", "identity", "hash of all identity columns; the trial's name everywhere"),
+        ("cell", "string", "identity", "hash of the identity columns but the seeds"),
+        ("schema_version", "int32", "identity", "version of this table of columns"),
+        ("dataset", "string", "identity", "dataset plug-in that gives training and test images"),
+        ("dataset_options", "string", "identity", "its options, JSON"),
+        (
+            "imbalance",
+            "float64",
+            "identity",
+            "size of the largest class of S_base over the smallest; 1 is balanced",
+        ),
+        ("n_base", "int64", "identity", "real images in the base training set S_base"),
+        ("n_real_plus", "int64", "identity", "real images added to S_base"),
+        ("n_syn_plus", "int64", "identity", "synthetic images added to S_base"),
+        ("r_real", "float64", "identity", "n_real_plus / n_base"),
+        ("r_syn", "float64", "identity", "n_syn_plus / n_base"),
+        ("generator", "string", "identity", "generator plug-in; empty where nothing synthetic is added"),
+        (
+            "trained_on",
+            "string",
+            "identity",
+            "base (internal), upstream or elsewhere (external); empty without a generator",
+        ),
+        ("n_upstream", "int64", "identity", "real images outside S_base that the generator was trained on"),
+        ("generator_options", "string", "identity", "its options, JSON"),
+        ("generator_seed", "int64", "identity", "seed of the generator's training and sampling"),
+        ("pool", "string", "identity", "hash of the pool that the synthetic images came from"),
+        ("model", "string", "identity", "classifier plug-in"),
+        ("model_options", "string", "identity", "its options, JSON"),
+        ("strategy", "string", "identity", "how the mixture is trained on"),
+        ("strategy_options", "string", "identity", "its options, JSON"),
+        ("recipe", "string", "identity", "name of the training recipe"),
+        ("recipe_options", "string", "identity", "every value of the recipe, JSON"),
+        ("subset_seed", "int64", "identity", "which nested subsets S_base and the real additions are"),
+        ("training_seed", "int64", "identity", "initialisation and data order"),
+        ("evaluation", "string", "identity", "evaluation plug-in that this row is of"),
+        ("evaluation_options", "string", "identity", "its options, JSON"),
+        ("evaluation_set", "string", "result", "images that it was evaluated on"),
+        ("top1", "float64", "result", "share of test images whose first answer is right (0 to 1)"),
+        ("top5", "float64", "result", "share with the right class among the first five answers (0 to 1)"),
+        ("correct", "int64", "result", "test images answered right"),
+        ("total", "int64", "result", "test images"),
+        ("per_class", "list<float64>", "result", "top-1 accuracy of each class, in label order (0 to 1)"),
+        ("loss", "float64", "result", "mean cross-entropy on the test images, nats"),
+        ("mean_per_class", "float64", "result", "mean of per_class over classes that have test images"),
+        ("many_shot", "float64", "result", "the same over classes with many images in S_base"),
+        ("medium_shot", "float64", "result", "the same over classes with neither many nor few"),
+        ("few_shot", "float64", "result", "the same over classes with few images in S_base"),
+        ("confidence", "float64", "result", "mean probability of the first answer (0 to 1)"),
+        ("ece", "float64", "result", "expected calibration error, over bins of confidence (0 to 1)"),
+        ("leep", "float64", "result", "log expected empirical prediction (transferability), nats; at most 0"),
+        ("curve_steps", "list<float64>", "result", "optimiser steps after which curve_top1 was measured"),
+        ("curve_top1", "list<float64>", "result", "top-1 accuracy after each of curve_steps (0 to 1)"),
+        ("seconds", "float64", "cost", "wall-clock time of the whole trial, seconds"),
+        ("train_seconds", "float64", "cost", "wall-clock time of the training loop, seconds"),
+        ("steps", "int64", "cost", "optimiser steps"),
+        ("images_seen", "int64", "cost", "training images seen, with repeats"),
+        ("device", "string", "cost", "cpu, or the accelerator's name"),
+        ("grid", "string", "provenance", "name of the grid that first asked for the trial"),
+        ("versions", "string", "provenance", "versions of Python and the packages that matter, JSON"),
+        (
+            "revision",
+            "string",
+            "provenance",
+            "git revision of mousterian's source, '+' if changed; empty if unknown",
+        ),
+        ("finished_at", "string", "provenance", "end of the trial, UTC, ISO 8601"),
+        ("status", "string", "status", "done, diverged or failed"),
+        ("error", "string", "status", "what went wrong, for a diverged or failed trial"),
+    )
+)
+
+
+@cache
+def arrow_schema() -> pa.Schema:
+    """Return the schema; each field's meaning is in its metadata under `meaning`."""
+    import pyarrow as pa
+
+    types = {"list<float64>": pa.list_(pa.float64())}
+    return pa.schema(
+        [
+            pa.field(c.name, types.get(c.type) or getattr(pa, c.type)(), metadata={"meaning": c.meaning})
+            for c in COLUMNS
+        ],
+        metadata={"mousterian_schema_version": str(SCHEMA_VERSION)},
+    )

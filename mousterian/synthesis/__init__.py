@@ -1,0 +1,1 @@
+"""Pools of synthetic images: generators, prompts, filters, and the pools on disk."""

@@ -1,0 +1,217 @@
+"""EDM: the diffusion model of Karras et al. (2022), class-conditional, trained on real images here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from diffusers import EDMDPMSolverMultistepScheduler
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mousterian.data.image_set import ImageSet
+from mousterian.synthesis.generators._diffusion import Size, UNet, autocast, fitted, noise, size_of, to_uint8
+from mousterian.synthesis.generators._edm_augmentation import CONDITIONS, augmented
+from mousterian.synthesis.kinds import GeneratorContext
+
+SIGMA_DATA, LOG_SIGMA_MEAN, LOG_SIGMA_STD = 0.5, -1.2, 1.2  # Karras et al. 2022, Table 1
+SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7  # Karras et al. 2022, Table 1
+
+# Rows of images of 32 and more are Karras et al.'s own for CIFAR-10 (their Table 7: 200 million images, half
+# of the running mean forgotten in 0.5 million). For halves and tenths of it: as many passes, more dropout;
+# these two are ours, as the main paper does not tell.
+#                 channels multipliers layers attention dropout  steps  batch  rate   ema
+SIZES: Mapping[str, Size] = {
+    "8": Size(          16, (1, 2),       1,  0,        0.0,     400,     64, 1e-3, 0.999),
+    "16": Size(         48, (1, 2, 2),    2,  7,        0.0,     4_000,  128, 1e-3, 0.999),
+    "cifar10": Size(   128, (2, 2, 2),    4, 16,        0.13,  400_000,  512, 1e-3, 0.9993),
+    "cifar_half": Size(128, (2, 2, 2),    4, 16,        0.13,  200_000,  512, 1e-3, 0.9993),
+    "cifar_small": Size(128, (2, 2, 2),   4, 16,        0.2,    40_000,  512, 1e-3, 0.9993),
+}  # fmt: skip
+size_for = partial(size_of, SIZES)
+
+Told = dict[str, Tensor]  # what a network is told beside image and time: class_labels (B,), conditions (B, n)
+
+
+def _preconditioned(network: UNet, noisy: Tensor, sigma: Tensor, told: Told) -> Tensor:
+    """Return the network's output F at noise level sigma (B, 1, 1, 1) (Karras et al. 2022, Eq. 7)."""
+    scaled = noisy * (sigma.square() + SIGMA_DATA**2).rsqrt()
+    output: Tensor = network(scaled, 0.25 * sigma.log().flatten(), **told).sample
+    return output.float()
+
+
+def _augmented_loss(
+    network: UNet, images: Tensor, labels: Tensor, random: torch.Generator, *, probability: float
+) -> Tensor:
+    images, conditions = augmented(images, probability, random)
+    return _loss(network, images, labels, random, conditions)
+
+
+def _loss(
+    network: UNet,
+    images: Tensor,
+    labels: Tensor,
+    random: torch.Generator,
+    conditions: Tensor | None = None,
+) -> Tensor:
+    """Weighted denoising error with EDM's preconditioning (Karras et al. 2022, Eq. 7 and 8)."""
+    told: Told = {"class_labels": labels}
+    if conditions is not None:
+        told["conditions"] = conditions
+    log_sigma = LOG_SIGMA_MEAN + LOG_SIGMA_STD * torch.randn(len(images), generator=random)
+    sigma = log_sigma.exp().to(images.device)[:, None, None, None]
+    total = sigma.square() + SIGMA_DATA**2
+    noisy = images + sigma * torch.randn(images.shape, generator=random).to(images.device)
+    output = _preconditioned(network, noisy, sigma, told)
+    skip = SIGMA_DATA**2 / total
+    target = (images - skip * noisy) / (sigma * SIGMA_DATA * total.rsqrt())
+    loss: Tensor = (output - target).square().mean()
+    return loss
+
+
+def denoised(network: UNet, noisy: Tensor, sigma: Tensor, labels: Tensor) -> Tensor:
+    """Return the denoiser's D (B, C, H, W) at noise level sigma, a scalar (Karras et al. 2022, Eq. 7)."""
+    level = sigma.float().expand(len(noisy))[:, None, None, None]
+    output = _preconditioned(network, noisy.float(), level, {"class_labels": labels})
+    total = level.square() + SIGMA_DATA**2
+    return SIGMA_DATA**2 / total * noisy + level * SIGMA_DATA * total.rsqrt() * output
+
+
+Denoise = Callable[[Tensor, Tensor], Tensor]
+
+
+def sigmas(steps: int) -> Tensor:
+    """Return noise levels, (steps + 1,) float64, the last of them 0 (Karras et al. 2022, Eq. 5)."""
+    share = torch.arange(steps, dtype=torch.float64) / max(1, steps - 1)
+    low, high = SIGMA_MIN ** (1 / RHO), SIGMA_MAX ** (1 / RHO)
+    return torch.cat([(high + share * (low - high)) ** RHO, torch.zeros(1, dtype=torch.float64)])
+
+
+def heun(denoise: Denoise, start: Tensor, steps: int) -> Tensor:
+    """Return samples by the deterministic second-order sampler (Karras et al. 2022, Algorithm 1).
+
+    Args:
+        denoise: of noisy images (B, C, H, W) and a noise level.
+        start: standard normal noise (B, C, H, W).
+        steps: of the sampler; the denoiser is asked 2 * steps - 1 times.
+    """
+    levels = sigmas(steps).to(start.device, torch.float32)
+    images = start * levels[0]
+    for now, then in pairwise(levels):
+        slope = (images - denoise(images, now)) / now
+        reached = images + (then - now) * slope
+        if then > 0:
+            corrected = (reached - denoise(reached, then)) / then
+            reached = images + (then - now) * (slope + corrected) / 2
+        images = reached
+    return images
+
+
+@dataclass
+class _Sampler:
+    network: UNet
+    shape: tuple[int, int, int]
+    device: str
+    sampler: str
+    sampling_steps: int
+    precision: str
+
+    def sample(
+        self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        start = noise(self.shape, seeds).to(self.device)
+        classes = torch.from_numpy(labels).to(self.device)
+        with torch.inference_mode(), autocast(self.device, self.precision):
+            return to_uint8(_WAYS[self.sampler](self, start, classes))
+
+    def heun(self, start: Tensor, classes: Tensor) -> Tensor:
+        def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
+            return denoised(self.network, noisy, sigma, classes)
+
+        return heun(denoise, start, self.sampling_steps)
+
+    def dpm_solver(self, start: Tensor, classes: Tensor) -> Tensor:
+        scheduler = EDMDPMSolverMultistepScheduler(sigma_data=SIGMA_DATA)
+        scheduler.set_timesteps(self.sampling_steps, device=self.device)
+        images = start * scheduler.init_noise_sigma
+        for step in scheduler.timesteps:
+            scaled = scheduler.scale_model_input(images, step)
+            output = self.network(scaled, step, class_labels=classes).sample
+            images = scheduler.step(output, step, images).prev_sample
+        reached: Tensor = images
+        return reached
+
+
+_WAYS = {"dpm_solver": _Sampler.dpm_solver, "heun": _Sampler.heun}
+
+
+def fit(
+    real: ImageSet,
+    context: GeneratorContext,
+    *,
+    preset: Literal["", "cifar10", "cifar_half", "cifar_small"] = "",
+    channels: int = 0,
+    layers: int = 0,
+    steps: int = 0,
+    batch_size: int = 0,
+    learning_rate: float = 0.0,
+    ema: float = 0.0,
+    flip: bool = False,
+    augment: float = 0.0,
+    patch: int = 0,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    compiled: bool = False,
+    sampler: Literal["dpm_solver", "heun"] = "dpm_solver",
+    sampling_steps: int = 12,
+) -> _Sampler:
+    """Train class-conditional EDM on real images and sample it with a few steps of DPM-Solver++ or Heun.
+
+    Karras et al.'s own setting at 32×32: sampler = "heun", sampling_steps = 18, augment = 0.12.
+
+    Args:
+        real: all that the generator learns from.
+        context: classes, image shape, seed, device and where weights are kept.
+        preset: network and training for CIFAR-10, its half (25,000 images) or a tenth; "": by image size.
+        channels: channels of the UNet at full resolution; 0: the preset's.
+        layers: residual blocks a level; 0: the preset's.
+        steps: training steps; 0: the preset's.
+        batch_size: images a step; 0: the preset's.
+        learning_rate: Adam's peak learning rate; 0: the preset's.
+        ema: decay of the running mean of the weights; 0: the preset's.
+        flip: mirror half of the training images.
+        augment: probability of each transformation of a training image (mirrored, upside down, scaled,
+            turned, stretched, shifted), of which the network is told, so that samples show none; 0: none.
+        patch: side of the patches that the network takes as one pixel; 2 costs a fourth; 0: preset's.
+        precision: of the network; auto: bfloat16 on accelerators, float32 on a CPU.
+        compiled: compile the network on accelerators, which pays for long trainings.
+        sampler: dpm_solver asks the network once a step, heun twice (but once in the last).
+        sampling_steps: steps of the sampler.
+    """
+    size = size_for(min(context.shape[:2]), preset).changed(
+        channels=channels,
+        layers=layers,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        ema=ema,
+        patch=patch,
+    )
+    loss = partial(_augmented_loss, probability=augment) if augment else _loss
+    conditions = CONDITIONS if augment else 0
+    own = (context.shape, context.device, sampler, sampling_steps, precision)
+    return fitted(
+        real,
+        context,
+        size,
+        loss,
+        flip=flip,
+        precision=precision,
+        compiled=compiled,
+        sampler_of=lambda trained: _Sampler(trained, *own),
+        conditions=conditions,
+    )

@@ -1,0 +1,91 @@
+"""Contextual diversification (CD) of Diversify: foreground, background, light and camera angle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mousterian.seeds import seed_for
+from mousterian.synthesis import language_models
+from mousterian.synthesis.prompts._writing import bare, distinct, mentions, plain, unmarked
+
+ASPECTS = ("Foreground", "Background", "Lighting Condition", "Camera Angle")
+DESCRIPTIONS_A_REPLY = 20  # the paper's
+# The question is the paper's; how the answer is to be laid out is ours, so that it can be read.
+_REQUEST = """Imagine there is a photo of {name}.
+What foreground and background objects can show up together with it?
+Describe the photo in the following four aspects:
+{aspects}
+
+Give {count} descriptions. Be creative and avoid repetition. Write one description on each line,
+its four aspects in this order with | between them, and name the {name} in the first. Write nothing else."""
+
+
+def write(
+    class_names: Sequence[str], count: int, seed: int, *, language: str | dict[str, Any]
+) -> list[list[str]]:
+    """Photographs of each class in many contexts, described by a language model (Diversify, CD).
+
+    The paper asks for 20 descriptions at a time at temperature 0.75 and keeps 600 a class (count = 600), and
+    samples with a guidance scale of 2.
+
+    Args:
+        class_names: the K classes, in label order.
+        count: prompts wanted for each class; descriptions that come twice are kept once.
+        seed: of the model's sampling.
+        language: the model: a name or a table (`mousterian.synthesis.language_models`); the paper's is gpt-3.5-turbo.
+
+    Returns:
+        K lists of prompts "a photograph of …".
+
+    Raises:
+        InputError: the model cannot be had, or its replies cannot be read.
+    """
+    described = descriptions(class_names, count, seed, language)
+    return [[f"a photograph of {text}" for text in texts] for texts in described]
+
+
+def descriptions(
+    class_names: Sequence[str], count: int, seed: int, language: str | dict[str, Any]
+) -> list[list[str]]:
+    """Return up to `count` distinct descriptions for each class, their four aspects joined by commas."""
+    model = language_models.load(language)
+    return [_of_class(model, name, label, count, seed) for label, name in enumerate(class_names)]
+
+
+def _of_class(model: language_models.Language, name: str, label: int, count: int, seed: int) -> list[str]:
+    found: list[str] = []
+    # Twice the replies that are needed if none repeats itself: then what came is used in turn.
+    for number in range(2 * -(-count // DESCRIPTIONS_A_REPLY)):
+        if len(found) >= count:
+            break
+        found += language_models.asked(
+            model,
+            _REQUEST.format(
+                name=plain(name),
+                aspects="\n".join(f"- {aspect}" for aspect in ASPECTS),
+                count=DESCRIPTIONS_A_REPLY,
+            ),
+            lambda reply: read(reply, name),
+            seed=seed_for("contextual", seed, label, number),
+            what=f"descriptions of photos of {bare(name)!r}",
+        )
+        found = distinct(found)
+    return found[:count]
+
+
+def read(reply: str, name: str) -> list[str]:
+    """Return the descriptions in a reply; the class is named first where a description does not name it.
+
+    Raises:
+        ValueError: no line has the four aspects.
+    """
+    lines = [[part.strip(" .,") for part in unmarked(line).split("|")] for line in reply.splitlines()]
+    whole = [parts for parts in lines if len(parts) == len(ASPECTS) and all(parts)]
+    # A model may give the names of the aspects as the head of a table.
+    texts = [
+        ", ".join(parts) for parts in whole if parts[1].lower() != "background" and set(parts[0]) != {"-"}
+    ]
+    if not texts:
+        raise ValueError("no line has four aspects with | between them")
+    return [text if mentions(text, name) else f"{bare(name)}, {text}" for text in texts]

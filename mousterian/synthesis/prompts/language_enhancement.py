@@ -1,0 +1,59 @@
+"""Language enhancement (LE) of He et al. (2023): a word-to-sentence model writes about each class name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mousterian.seeds import seed_for
+from mousterian.synthesis import language_models
+from mousterian.synthesis.prompts._writing import bare, distinct, plain, sentence_about
+
+
+def write(
+    class_names: Sequence[str],
+    count: int,
+    seed: int,
+    *,
+    language: str | dict[str, Any],
+    request: str = "{}",
+    prefix: str = "a photo of a ",
+) -> list[list[str]]:
+    """Sentences that a word-to-sentence model makes of each class name, after "a photo of a" (He et al.).
+
+    The paper takes a T5 that was fine-tuned on CommonGen, gives it the bare class name and draws 200
+    sentences a class (count = 200).
+
+    Args:
+        class_names: the K classes, in label order.
+        count: sentences asked for; those that come twice are kept once.
+        seed: of the model's sampling.
+        language: the model: a name or a table (`mousterian.synthesis.language_models`).
+        request: what the model is given, {} being the class name; a model that takes instructions needs
+            words here.
+        prefix: what stands before every sentence.
+
+    Returns:
+        K lists of prompts.
+
+    Raises:
+        InputError: the model cannot be had, or writes no sentence with the class's name.
+    """
+    model = language_models.load(language)
+
+    def sentences(label: int, name: str) -> list[str]:
+        return [
+            language_models.asked(
+                model,
+                request.replace("{}", plain(name)),
+                lambda reply: sentence_about(reply, name),
+                seed=seed_for("language-enhancement", seed, label, number),
+                what=f"a sentence about {bare(name)!r}",
+            )
+            for number in range(count)
+        ]
+
+    return [
+        distinct([prefix + sentence for sentence in sentences(label, name)])
+        for label, name in enumerate(class_names)
+    ]

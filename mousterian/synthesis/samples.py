@@ -1,0 +1,111 @@
+"""Sample sheets for a report: images of a store's pools, and real ones of their datasets."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mousterian.data.loading import load_images
+from mousterian.data.sample_sheet import COLUMNS, sheet
+from mousterian.errors import InputError
+from mousterian.files import write_atomically
+from mousterian.store import samples
+from mousterian.store.samples import Sheet
+from mousterian.synthesis import pools
+from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.stored_pools import dataset_of
+
+if TYPE_CHECKING:
+    from mousterian.data.image_set import ImageSet
+
+SHEET = "sheet.png"
+
+# Pools that differ only in their seeds are shown once, and not more than this many.
+_MOST = 8
+# Images of each class in the sheets that are kept as files.
+_KEPT = 8
+
+
+def sheets_of(store: Path, data_dir: Path | None = None) -> tuple[Sheet, ...]:
+    """Return sheets of real images and of a store's pools; where it has none, those that were kept beside it.
+
+    Args:
+        store: folder of the store.
+        data_dir: where datasets lie; by default where they always do.
+
+    Raises:
+        InputError: a dataset, a pool or a kept sheet cannot be read.
+    """
+    return _drawn(store, data_dir, COLUMNS) or samples.load(store / samples.FOLDER)
+
+
+def keep(store: Path, folder: Path, data_dir: Path | None = None) -> list[Path]:
+    """Write the sheets of a store's pools into a folder, smaller than a report of the store shows them.
+
+    Raises:
+        InputError: there are no pools, one or its dataset cannot be read, or the folder not be written.
+    """
+    sheets = _drawn(store, data_dir, _KEPT)
+    if not sheets:
+        raise InputError("no pools to draw samples of", where=str(store / "pools"))
+    return samples.save(sheets, folder)
+
+
+def _drawn(store: Path, data_dir: Path | None, columns: int) -> tuple[Sheet, ...]:
+    """Return a sheet of real images for each dataset of a store's pools, and one for each kind of pool."""
+    found: dict[str, Sheet] = {}
+    for identity in _kinds(store / "pools"):
+        dataset = dataset_of(identity)
+        real = load_images(dataset, "train", data_dir)
+        pool = Pool(store / "pools", identity, real.class_names)
+        count = min(pool.count(), columns * len(real.class_names))
+        if not count:
+            continue
+        if dataset.name not in found:
+            title = f"Real: {dataset.name}"
+            found[dataset.name] = _sheet(title, "The first training images", real, columns)
+        title = f"Synthetic: {identity.label}, generator seed {identity.seed}"
+        what = "The pool's first images, unselected"
+        found[identity.key] = _sheet(title, what, pool.read(count), columns)
+    return tuple(found.values())
+
+
+def _kinds(folder: Path) -> Iterator[PoolIdentity]:
+    """Yield pools that differ in more than seeds, in the order of what they were trained on."""
+    there = [PoolIdentity.at(path.parent) for path in sorted(folder.glob(f"*/{pools.DESCRIPTION}"))]
+    seen: set[tuple[str, str]] = set()
+    for identity in sorted(
+        there,
+        key=lambda each: (
+            each.generator,
+            each.trained_on,
+            each.n_base,
+            each.label,
+            each.subset_seed,
+            each.seed,
+            each.key,
+        ),
+    ):
+        kind = (identity.label, str(identity.options))
+        if kind not in seen and len(seen) < _MOST:
+            seen.add(kind)
+            yield identity
+
+
+def _sheet(title: str, what: str, images: ImageSet, columns: int) -> Sheet:
+    from PIL import Image
+
+    png = sheet(images, columns)
+    width, height = Image.open(io.BytesIO(png)).size
+    rows = f"{len(images.class_names)} classes"
+    alt = f"{title}: sample images, a row for each of {rows}."
+    return Sheet(title, f"{what}: a row for each class, up to {columns} of each.", alt, png, width, height)
+
+
+def draw(pool: Pool) -> None:
+    """Draw the sample sheet of what is there, if anything is."""
+    images = min(pool.count(), COLUMNS * len(pool.class_names))
+    if images:
+        write_atomically(pool.folder / SHEET, sheet(pool.read(images)))

@@ -1,0 +1,1 @@
+"""Pre-trained encoders of images and texts: CLIP, sentence encoders."""

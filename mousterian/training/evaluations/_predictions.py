@@ -1,0 +1,73 @@
+"""Outputs of a classifier on labelled images, and the store's columns that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mousterian.data.image_set import ImageSet
+from mousterian.training.feature_networks import penultimate
+from mousterian.training.mixture import channels_first, resident
+
+View = Callable[[Tensor], Tensor]
+
+
+def itself(images: Tensor) -> Tensor:
+    """Return the images (N, C, H, W) as they are."""
+    return images
+
+
+def outputs(
+    model: nn.Module, images: ImageSet, device: torch.device, batch_size: int, view: View = itself
+) -> Tensor:
+    """Return the logits (N, classes) float32 of all images, each seen through `view`, on the device."""
+    pixels = resident(images, device)
+    with torch.inference_mode():
+        parts = [
+            model(view(channels_first(pixels[start : start + batch_size]))).float()
+            for start in range(0, len(pixels), batch_size)
+        ]
+    return torch.cat(parts)
+
+
+def frozen(model: nn.Module, images: ImageSet, device: torch.device, batch_size: int) -> Tensor:
+    """Return the features (N, D) float32 of all images: what the last linear layer is given."""
+    look = penultimate(model)
+    pixels = resident(images, device)
+    with torch.inference_mode():
+        parts = [
+            look(channels_first(pixels[start : start + batch_size]))[0].flatten(1).float()
+            for start in range(0, len(pixels), batch_size)
+        ]
+    # Out of inference mode again, so that a probe can be trained on them.
+    return torch.cat(parts).clone()
+
+
+def labels_of(images: ImageSet, device: torch.device) -> Tensor:
+    """Return the labels (N,) int64 on the device."""
+    return torch.from_numpy(images.labels).to(device)
+
+
+def answers(scores: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return top1, top5, correct, total and per_class of scores (N, classes) for labels (N,)."""
+    classes = scores.shape[1]
+    ranked = scores.topk(min(5, classes), dim=1).indices == labels[:, None]
+    hits = torch.bincount(labels[ranked[:, 0]], minlength=classes).double()
+    per_class = hits / torch.bincount(labels, minlength=classes)
+    correct = int(ranked[:, 0].sum())
+    return {
+        "top1": correct / len(labels),
+        "top5": int(ranked.sum()) / len(labels),
+        "correct": correct,
+        "total": len(labels),
+        "per_class": per_class.cpu().tolist(),
+    }
+
+
+def columns(scores: Tensor, labels: Tensor) -> dict[str, Any]:
+    """Return what `answers` does, and loss, of logits (N, classes) for labels (N,)."""
+    return answers(scores, labels) | {"loss": float(functional.cross_entropy(scores, labels))}

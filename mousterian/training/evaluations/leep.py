@@ -1,0 +1,73 @@
+"""LEEP: how well a classifier's answers foretell another set's labels, without training on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mousterian.data.image_set import TrialImages
+from mousterian.plugins.options import Positive
+from mousterian.training.evaluations._other_datasets import known_and_asked, stamp_of
+from mousterian.training.evaluations._predictions import labels_of, outputs
+from mousterian.training.loop import Normalised
+
+
+def evaluate_trial(
+    model: Normalised,
+    images: TrialImages,
+    device: torch.device,
+    *,
+    dataset: str | dict[str, Any] = "",
+    batch_size: Positive = 1000,
+) -> dict[str, Any]:
+    """Log expected empirical prediction (Nguyen et al. 2020): transferability to labelled images.
+
+    Args:
+        model: classifier of uint8 images, with any classes.
+        images: of the trial.
+        device: where to evaluate.
+        dataset: plug-in, or a table with its name and options, whose training images it is asked about;
+            default: S_base.
+        batch_size: images at a time.
+
+    Returns:
+        leep (nats, at most 0; nearer to 0 is more transferable), total, evaluation_set.
+
+    Raises:
+        InputError: there is no such dataset.
+    """
+    known, _, named = known_and_asked(images, dataset)
+    probabilities = outputs(model, known, device, batch_size).softmax(1)
+    asked = named["evaluation_set"].removesuffix("/test") + "/train" if named else "S_base"
+    return {
+        "leep": leep(probabilities, labels_of(known, device)),
+        "total": len(known),
+        "evaluation_set": asked,
+    }
+
+
+def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
+    """Return what tells the content of the files that the dataset names."""
+    return stamp_of(dataset, data_dir)
+
+
+def check(images: TrialImages, *, dataset: str | dict[str, Any] = "") -> None:
+    """Refuse another dataset that cannot be had, before anything trains."""
+    known_and_asked(images, dataset)
+
+
+def leep(probabilities: Tensor, labels: Tensor) -> float:
+    """Return the mean log of the empirical prediction P(y | x) = sum over z of P(y | z) θ(x)_z.
+
+    Args:
+        probabilities: θ, (N, Z), of each of the classifier's classes.
+        labels: (N,) int64, y, from 0; of any number of classes.
+    """
+    theta = probabilities.double()
+    joint = torch.zeros(int(labels.max()) + 1, theta.shape[1], dtype=torch.float64, device=theta.device)
+    joint.index_add_(0, labels, theta)
+    conditional = joint / joint.sum(0).clamp_min(torch.finfo(torch.float64).tiny)
+    return float((theta * conditional[labels]).sum(1).log().mean())

@@ -1,0 +1,37 @@
+"""CLIP's image features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mousterian.seeds import file_stamp
+from mousterian.training.feature_spaces import Output
+
+
+def load(
+    device: str, data_dir: Path, *, model: str = "ViT-B-32", weights: str = ""
+) -> Callable[[NDArray[np.uint8]], Output]:
+    """Image features of a CLIP model of unit length, through open_clip.
+
+    Args:
+        device: torch device name.
+        data_dir: unused.
+        model: name in open_clip; or local-dir, and a folder as its weights.
+        weights: file of its weights, or the tag of some in open_clip.
+    """
+    from mousterian.training.encoders import clip
+
+    # open_clip's own schemas have a colon, as parts of a space's name do.
+    if model in {"local-dir", "hf-hub"}:
+        model, weights = f"{model}:{weights}", ""
+    loaded = clip.load(model, weights, device)
+    return lambda images: Output(loaded.images(images))
+
+
+def stamp(data_dir: Path, *, model: str = "ViT-B-32", weights: str = "") -> str:
+    """Return what tells the content of the weights; arguments as for `load`."""
+    return file_stamp(Path(weights).expanduser()) if weights else ""

@@ -1,0 +1,40 @@
+"""CLIP's image encoder with a linear head, which a strategy may start from the vectors of texts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mousterian.seeds import weights_stamp
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def build(
+    classes: int,
+    shape: tuple[int, int, int],
+    *,
+    model: str = "ViT-B-16",
+    weights: str = "openai",
+) -> nn.Module:
+    """Build CLIP's image encoder with a linear head on its vectors of unit length, through open_clip.
+
+    Images are resized to CLIP's size. The head starts at zero: the strategies classifier_tuning and
+    fine_tune start it from the class names.
+
+    Args:
+        classes: number of classes.
+        shape: height, width and channels of one image.
+        model: name in open_clip ("RN50", "ViT-B-16"), or local-dir:FOLDER or hf-hub:OWNER/NAME.
+        weights: file of its weights, or the tag of some in open_clip; empty where the model brings them.
+    """
+    from mousterian.training.encoders import clip
+    from mousterian.training.models._clip import ClipClassifier
+
+    return ClipClassifier(clip.load(model, weights, "cpu"), classes, shape[2])
+
+
+def stamp(data_dir: Path, *, model: str = "ViT-B-16", weights: str = "openai") -> str:
+    """Return what tells the content of the weights, if they lie on this machine."""
+    return weights_stamp(model, weights)

@@ -1,0 +1,153 @@
+"""Any classifier of the timm library, by its timm name."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mousterian.errors import InputError
+from mousterian.seeds import file_stamp
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+SMALL_SIDE = 64
+_FILES = (".safetensors", ".bin", ".pth", ".pt", ".npz")
+
+
+@cache
+def members() -> Iterable[str]:
+    """Return the names of timm's models, read from its source: importing timm takes ten seconds."""
+    spec = importlib.util.find_spec("timm")
+    if spec is None or not spec.submodule_search_locations:
+        return ()
+    pattern = re.compile(r"^@register_model\ndef (\w+)\(", re.MULTILINE)
+    sources = Path(spec.submodule_search_locations[0], "models").glob("*.py")
+    return frozenset(
+        name for source in sources for name in pattern.findall(source.read_text(encoding="utf-8"))
+    )
+
+
+def build(
+    classes: int,
+    shape: tuple[int, int, int],
+    *,
+    name: str,
+    pretrained: bool | str = False,
+    small_stem: bool = True,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+) -> nn.Module:
+    """Build a timm model for these classes and images.
+
+    A pre-trained model sees images with the mean and deviation that it was trained with, if they have three
+    channels; any other those of S_base.
+
+    Args:
+        classes: number of classes.
+        shape: height, width and channels of one image.
+        name: timm's name of the model.
+        pretrained: true: start from timm's weights (a download from a model hub); a text: from those of
+            that tag ("augreg_in21k"), or from a file of weights on this machine (.safetensors, .pth, …).
+        small_stem: for images under 64 pixels, replace a ResNet's 7×7 stride-2 stem and its pooling by a
+            3×3 convolution, as is usual for CIFAR; other models get `img_size` if they take one.
+        drop_rate: dropout before the last layer, 0 to less than 1.
+        drop_path_rate: stochastic depth: share of residual branches left out in training, rising to this
+            in the last block; 0 to less than 1.
+
+    Raises:
+        InputError: the model takes no stochastic depth, or a rate is none.
+    """
+    import timm
+    import torch
+    from torch import nn
+
+    _check_rates(drop_rate, drop_path_rate)
+    height, width, channels = shape
+    sized = "img_size" in timm.models.model_entrypoint(name).__code__.co_varnames or _takes_size(name)
+    options: dict[str, Any] = {"img_size": (height, width)} if sized else {}
+    options |= {
+        key: rate for key, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)) if rate
+    }
+    file = _file(pretrained)
+    if file is not None:
+        options["pretrained_cfg_overlay"] = {"file": str(file)}
+    tagged = f"{name}.{pretrained}" if isinstance(pretrained, str) and pretrained and file is None else name
+    try:
+        model: nn.Module = timm.create_model(
+            tagged, pretrained=bool(pretrained), num_classes=classes, in_chans=channels, **options
+        )
+    except TypeError as error:
+        raise InputError(
+            f"timm's {name!r} cannot be built with {', '.join(options)} ({error})",
+            hint="leave out drop_path_rate" if drop_path_rate else "",
+        ) from None
+    first, pool = getattr(model, "conv1", None), getattr(model, "maxpool", None)
+    if small_stem and min(height, width) < SMALL_SIDE and isinstance(first, nn.Conv2d) and pool is not None:
+        model.conv1 = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    if pretrained and channels == 3:
+        known: dict[str, Any] = getattr(model, "pretrained_cfg")  # noqa: B009 (modules lie to mypy)
+        statistics = tuple(torch.tensor(known[key]).reshape(1, 3, 1, 1) for key in ("mean", "std"))
+        model.statistics = statistics  # type: ignore[assignment]
+    return model
+
+
+def check(
+    shape: tuple[int, int, int],
+    *,
+    name: str,
+    pretrained: bool | str = False,
+    small_stem: bool = True,
+    drop_rate: float = 0.0,
+    drop_path_rate: float = 0.0,
+) -> None:
+    """Refuse rates that are none, weights that are not there, and stochastic depth in a model without it.
+
+    Args:
+        shape: height, width and channels of one image; the others as for `build`.
+    """
+    _check_rates(drop_rate, drop_path_rate)
+    file = _file(pretrained)
+    if file is not None and not file.is_file():
+        raise InputError(
+            f"there is no file of weights {file}",
+            hint="give a path from the working directory, a tag of timm's, or pretrained = true",
+        )
+    if drop_path_rate:
+        import torch
+
+        with torch.device("meta"):
+            build(2, shape, name=name, drop_path_rate=drop_path_rate)
+
+
+def stamp(data_dir: Path, *, pretrained: bool | str = False) -> str:
+    """Return what tells the content of a file of weights; "" for none."""
+    file = _file(pretrained)
+    return file_stamp(file) if file is not None else ""
+
+
+def _check_rates(drop_rate: float, drop_path_rate: float) -> None:
+    for key, rate in (("drop_rate", drop_rate), ("drop_path_rate", drop_path_rate)):
+        if not 0 <= rate < 1:
+            raise InputError(f"{key} is a share, 0 to less than 1, not {rate}")
+
+
+def _file(pretrained: bool | str) -> Path | None:
+    """Return the file of weights that is meant, or None where timm's own are or none."""
+    if not isinstance(pretrained, str):
+        return None
+    path = Path(pretrained).expanduser()
+    return path if path.suffix in _FILES else None
+
+
+def _takes_size(name: str) -> bool:
+    """Tell whether a model is built for one image size (transformers with position embeddings)."""
+    import timm
+
+    return bool(timm.models.get_pretrained_cfg_value(name, "fixed_input_size"))

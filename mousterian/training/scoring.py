@@ -1,0 +1,63 @@
+"""Calling an evaluation with what it asks for: the test images alone, or all images of the trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mousterian.data.image_set import TrialImages
+from mousterian.errors import InputError
+from mousterian.plugins import registry
+from mousterian.plugins.spec import Plugin
+from mousterian.training.observer import Observer
+
+_ALL, OBSERVES = "evaluate_trial", "observe"
+
+
+def score(
+    plugin: Plugin, options: Mapping[str, Any], model: nn.Module, images: TrialImages, device: torch.device
+) -> dict[str, Any]:
+    """Return the result columns that an evaluation plug-in gives for a trained model.
+
+    Args:
+        plugin: an evaluation; its function `evaluate` gets the test images, `evaluate_trial` all.
+        options: value of each of its options.
+        model: the trial's, trained.
+        images: of the trial.
+        device: where to evaluate.
+    """
+    seen = images if plugin.function == _ALL else images.test
+    return dict(plugin.load()(model, seen, device, **options, **plugin.preset))
+
+
+def observer(
+    plugin: Plugin, options: Mapping[str, Any], images: TrialImages, device: torch.device
+) -> Observer | None:
+    """Return what looks on while the trial's model trains, if the evaluation is of that kind."""
+    if plugin.function != OBSERVES:
+        return None
+    found: Observer = plugin.load()(images, device, **options, **plugin.preset)
+    return found
+
+
+def named(evaluation: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any]]:
+    """Return an evaluation plug-in and its options, from its name or a table with its name and options.
+
+    Raises:
+        InputError: no such evaluation or option, or one that looks at a model while that trains, so that no
+            other evaluation can hold it.
+    """
+    table = {"name": evaluation} if isinstance(evaluation, str) else dict(evaluation)
+    name = table.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError("the key 'name' is missing in this table", where="evaluation")
+    plugin = registry.find("evaluations", name)
+    if plugin.function == OBSERVES:
+        raise InputError(
+            f"{plugin.name} looks at the classifier while it trains, so no other evaluation can hold it",
+            hint="name it by itself under `evaluation`",
+        )
+    return plugin, plugin.resolve(table)

@@ -1,0 +1,46 @@
+"""A pre-trained model tuned end to end, its head from the class names or as it is (Geng et al. 2024)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mousterian.errors import InputError
+from mousterian.training.feed import Stream
+from mousterian.training.loop import Cost, Normalised, Task
+from mousterian.training.loop import train as run
+from mousterian.training.strategies._sources import synthetic
+from mousterian.training.strategies._text_heads import check_texts, start_from_texts
+from mousterian.training.strategy_checks import Proposal
+
+
+def check(proposal: Proposal, *, head: str, prompt: str, images: str) -> None:
+    """Refuse a head from texts where there are no class names or no text encoder, and no images at all."""
+    if images == "synthetic" and not proposal.n_syn_plus:
+        raise InputError(
+            "synthetic images alone are to be trained on, and one of the mixtures has none",
+            hint="say the mixtures as [[cell]], each with n_syn_plus",
+        )
+    if head == "text":
+        check_texts(proposal, prompt)
+
+
+def train(
+    model: Normalised,
+    task: Task,
+    *,
+    head: Literal["text", "fresh"] = "text",
+    prompt: str = "a photo of a {}",
+    images: Literal["all", "synthetic"] = "all",
+) -> Cost:
+    """Train all parameters on real and synthetic images as one shuffled set, from a given head.
+
+    Args:
+        head: text: CLIP's vectors of the class names; fresh: as the model is built.
+        prompt: text of a class, {} standing for its name.
+        images: all, or the pool's alone: with a retrieval pool or a synthetic one in turn it is Geng et al.'s
+            comparison, S_base being left to the evaluation `linear_probe`.
+    """
+    if head == "text":
+        start_from_texts(model.network, task.mixture.class_names, prompt)
+    chosen = synthetic(task) if images == "synthetic" else task.mixture
+    return run(model, [Stream(chosen, task.recipe.batch_size)], task)

@@ -1,0 +1,48 @@
+"""A batch of real and one of synthetic images at each step, each of its own size (He et al. 2023, 4.2)."""
+
+from __future__ import annotations
+
+from mousterian.errors import InputError
+from mousterian.training.feed import Stream
+from mousterian.training.loop import Cost, Normalised, Task
+from mousterian.training.loop import train as run
+from mousterian.training.strategies._batch_norms import frozen_norms
+from mousterian.training.strategies._sources import real, synthetic
+from mousterian.training.strategy_checks import Proposal, check_weight
+
+
+def check(proposal: Proposal, *, real_batch: int, syn_batch: int, weight: float, freeze_bn: bool) -> None:
+    """Refuse batches without images."""
+    check_weight("weight", weight)
+    if min(real_batch, syn_batch) < 1:
+        raise InputError(f"a batch has at least one image, not {min(real_batch, syn_batch)}")
+
+
+def train(
+    model: Normalised,
+    task: Task,
+    *,
+    real_batch: int = 32,
+    syn_batch: int = 512,
+    weight: float = 1.0,
+    freeze_bn: bool = False,
+) -> Cost:
+    """Train on two batches at each step; the loss is the sum of their means.
+
+    These sizes replace the recipe's batch size. With a recipe in epochs, training is over when the set that
+    takes more steps has been passed so often. A mixture without synthetic images gives the real batch alone.
+
+    Args:
+        real_batch: real images a step; never more than there are.
+        syn_batch: synthetic images a step; never more than there are.
+        weight: weight of the synthetic images' mean loss; the real ones' is 1.
+        freeze_bn: batch norms keep the statistics and parameters that they came with: for pre-trained models.
+    """
+    with frozen_norms(model, freeze_bn) as through:
+        sources = [(real(task), real_batch, 1.0), (synthetic(task), syn_batch, weight)]
+        streams = [Stream(images, size, w, through=through) for images, size, w in sources if len(images)]
+        steps = max(
+            task.recipe.model_copy(update={"batch_size": each.batch}).steps(len(each.mixture))
+            for each in streams
+        )
+        return run(model, streams, task, steps=steps)

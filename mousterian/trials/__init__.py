@@ -1,0 +1,1 @@
+"""Grid files, trials and their identity, and one trial's run."""

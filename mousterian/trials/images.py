@@ -1,0 +1,135 @@
+"""The images that trials are made of: datasets, subsets, pools. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mousterian.data import subsets
+from mousterian.data.image_set import ImageSet, TrialImages
+from mousterian.data.loading import load_images
+from mousterian.synthesis.filtering import Filtered, FilterInputs
+from mousterian.synthesis.kinds import Progress, silent
+from mousterian.synthesis.pools import UPSTREAM, Pool
+from mousterian.training.device import device_named
+
+if TYPE_CHECKING:
+    from mousterian.trials.identity import Trial
+    from mousterian.trials.settings import Settings
+
+
+def unseen_labels(trial: Trial, images: ImageSet) -> tuple[int, ...]:
+    """Return the labels of the trial's unseen classes, in label order."""
+    return tuple(label for label, name in enumerate(images.class_names) if name in trial.dataset.unseen)
+
+
+def real_indices(trial: Trial, train: ImageSet) -> tuple[subsets.Indices, subsets.Indices]:
+    """Return the indices of the trial's S_base and of its real additions: none of an unseen class."""
+    classes, unseen = len(train.class_names), unseen_labels(trial, train)
+    order = subsets.ordering(train.labels, classes, trial.subset_seed, trial.imbalance, unseen)
+    return subsets.base_and_real(order, trial.n_base, trial.n_real_plus)
+
+
+def generator_indices(trial: Trial, train: ImageSet) -> subsets.Indices:
+    """Return which images the trial's generator is trained on: S_base, or the upstream set.
+
+    Raises:
+        InputError: the subsets do not fit in the dataset, or the upstream set overlaps the mixture.
+    """
+    base, real_plus = real_indices(trial, train)
+    generator = trial.generator
+    if generator is None or generator.trained_on != UPSTREAM:
+        return base
+    exclude = np.concatenate([base, real_plus])
+    classes = len(train.class_names)
+    return subsets.upstream(train.labels, classes, trial.subset_seed, generator.n_upstream, exclude)
+
+
+def pool_of(trial: Trial, settings: Settings) -> Pool | None:
+    """Return the pool that the trial's synthetic images come from."""
+    identity = trial.pool()
+    if identity is None:
+        return None
+    classes = load_images(trial.dataset, "train", settings.data_dir).class_names
+    return Pool(settings.store / "pools", identity, classes)
+
+
+def make_pool(
+    trial: Trial, count: int, settings: Settings, progress: Progress = silent, *, wait: bool = True
+) -> Filtered | None:
+    """Make the first `count` images of the trial's pool, or so many that its filters keep `count`.
+
+    Where the trial has unseen classes, `count` are of these; the pool has images of all classes.
+
+    Returns:
+        The filtered pool; None where there are no filters.
+
+    Raises:
+        TakenError: another process is making the pool, and `wait` is off.
+    """
+    pool = pool_of(trial, settings)
+    if pool is None:
+        return None
+    device = device_named(settings.device)
+    train = load_images(trial.dataset, "train", settings.data_dir)
+    count = _with_all_classes(trial, train, count)
+
+    def test() -> ImageSet:
+        return load_images(trial.dataset, "test", settings.data_dir)
+
+    def make(images: int) -> None:
+        seen = lambda: train.take(generator_indices(trial, train))  # noqa: E731
+        pool.ensure(images, train.shape, seen, device, progress=progress, test=test, wait=wait)
+
+    if not trial.sieves:
+        make(count)
+        return None
+    filtered = Filtered(pool, trial.sieves)
+    sight = FilterInputs(lambda: train.take(real_indices(trial, train)[0]), test, device, settings.data_dir)
+    filtered.ensure(count, make, sight, progress)
+    return filtered
+
+
+def images_of(trial: Trial, settings: Settings) -> TrialImages:
+    """Return all images of a trial; its pool is made if it is not there."""
+    train = load_images(trial.dataset, "train", settings.data_dir)
+    test = load_images(trial.dataset, "test", settings.data_dir)
+    synthetic = _synthetic(trial, settings) if trial.n_syn_plus else None
+    base, real_plus = real_indices(trial, train)
+    real = np.concatenate([base, real_plus])
+    sizes = (trial.n_syn_plus, trial.n_base)
+    return TrialImages(train, test, real, synthetic, *sizes, settings.data_dir, trial.dataset.unseen)
+
+
+def _with_all_classes(trial: Trial, train: ImageSet, count: int) -> int:
+    """Return how many images of a pool, its classes taking turns, hold `count` that the trial uses."""
+    unseen, classes = len(trial.dataset.unseen), len(train.class_names)
+    return math.ceil(count / unseen) * classes if unseen else count
+
+
+_held: dict[tuple[Path, str, tuple[str, ...]], ImageSet] = {}
+
+
+def _synthetic(trial: Trial, settings: Settings) -> ImageSet | None:
+    """Return at least the trial's synthetic images; those of the last pool stay in memory.
+
+    Where it has unseen classes these are of them alone (main paper, 3.3.2): the pool in its order, the other
+    classes left out.
+    """
+    pool = pool_of(trial, settings)
+    if pool is None:
+        return None
+    key = (pool.folder, trial.source_key, trial.dataset.unseen)
+    held = _held.get(key)
+    if held is None or len(held) < trial.n_syn_plus:
+        filtered = make_pool(trial, trial.n_syn_plus, settings)
+        train = load_images(trial.dataset, "train", settings.data_dir)
+        held = (filtered or pool).read(_with_all_classes(trial, train, trial.n_syn_plus))
+        if unseen := unseen_labels(trial, train):
+            held = held.take(np.flatnonzero(np.isin(held.labels, unseen)))
+        _held.clear()
+        _held[key] = held
+    return held

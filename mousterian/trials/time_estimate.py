@@ -1,0 +1,202 @@
+"""How long a grid will take: from finished trials of the same kind, else from a short pilot run."""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mousterian.data.loading import load_images
+from mousterian.plugins import registry
+from mousterian.seeds import digest
+from mousterian.store.rows import Store
+from mousterian.store.schema import DONE
+from mousterian.synthesis.kinds import GeneratorContext
+from mousterian.training.device import device_named
+from mousterian.training.recipes import Recipe
+from mousterian.trials import images as trial_images
+from mousterian.trials.identity import Trial
+from mousterian.trials.settings import Settings
+
+PILOT_STEPS = (2, 10)
+PILOT_IMAGES = 16
+# On a CPU the time goes with the images: batches made for accelerators would keep a pilot for minutes.
+CPU_BATCH = 64
+CPU_GENERATOR_BATCH = 8
+ENOUGH = 20.0  # seconds; steps that take longer are not run again to time them more exactly
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one worker's time, and where the figures come from.
+
+    Attributes:
+        by_trial: seconds of each trial, by its hash.
+        by_pool: seconds of each pool to be made, by its key; None where the generator cannot tell.
+        source: what the figures come from.
+    """
+
+    by_trial: Mapping[str, float]
+    by_pool: Mapping[str, float | None]
+    source: str
+
+    @property
+    def training(self) -> float:
+        """Seconds of all trials."""
+        return sum(self.by_trial.values())
+
+    @property
+    def pools(self) -> float:
+        """Seconds of all pools that can be estimated."""
+        return sum(seconds or 0.0 for seconds in self.by_pool.values())
+
+    @property
+    def unknown_pools(self) -> int:
+        """How many pools cannot be estimated."""
+        return sum(seconds is None for seconds in self.by_pool.values())
+
+
+def _kind(one: Trial) -> str:
+    """Trials of one kind cost the same per image."""
+    parts = (one.dataset.describe(), one.model.describe(), one.strategy.describe(), dict(one.recipe))
+    return digest([str(part) for part in parts])
+
+
+def _images_seen(one: Trial) -> float:
+    recipe = Recipe.model_validate(dict(one.recipe))
+    images = one.n_base + one.n_real_plus + one.n_syn_plus
+    return recipe.steps(images) * min(recipe.batch_size, images)
+
+
+def _seconds_an_image(known: Mapping[str, Trial], store: Store) -> dict[str, float]:
+    """Return the median seconds per image seen of finished trials, by kind."""
+    kinds = {key: _kind(one) for key, one in known.items()}
+    if not kinds or DONE not in store.status().values():
+        return {}
+    rows = store.read()
+    rows = rows[(rows["status"] == DONE) & rows["trial"].isin(kinds)]
+    speed = rows["seconds"] / rows["images_seen"].clip(lower=1)
+    return {
+        str(kind): float(value) for kind, value in speed.groupby(rows["trial"].map(kinds)).median().items()
+    }
+
+
+def _pilot(one: Trial, settings: Settings) -> float:
+    """Return seconds per image seen of a few steps of a trial on its base images alone."""
+    import torch
+
+    from mousterian.training.loop import Diverged
+    from mousterian.trials.train_and_evaluate import task_of, trained
+
+    batch = min(int(one.recipe["batch_size"]), one.n_base)
+    device = torch.device(device_named(settings.device))
+    if device.type == "cpu":
+        batch = min(batch, CPU_BATCH)
+
+    def seconds(steps: int) -> float:
+        length = {"epochs": None, "iterations_by_size": (), "iterations": steps}
+        short = {**one.recipe, **length, "batch_size": batch}
+        alone = replace(one, n_real_plus=0, n_syn_plus=0, generator=None, recipe=short)
+        images = trial_images.images_of(alone, settings)
+        _, cost = trained(alone, images, task_of(alone, images, device, settings.acceleration))
+        return (cost.cost if isinstance(cost, Diverged) else cost).seconds
+
+    return _per_step(seconds) / batch
+
+
+def _per_step(seconds: Callable[[int], float]) -> float:
+    few, many = PILOT_STEPS
+    first = seconds(few)  # pays for what is loaded once, too
+    if first > ENOUGH:
+        return first / few
+    return max(1e-6, (seconds(many) - seconds(few)) / (many - few))
+
+
+def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
+    """Return a generator's seconds of training and for each image, from a few steps and images of its own.
+
+    None if the generator cannot tell.
+    """
+    if one.generator is None:
+        return 0.0, 0.0
+    plugin = registry.find("generators", one.generator.name)
+    size_for = getattr(importlib.import_module(plugin.module), "size_for", None)
+    if size_for is None or "steps" not in one.generator.options:
+        return None
+    options = one.generator.options
+    train = load_images(one.dataset, "train", settings.data_dir)
+    real = train.take(trial_images.generator_indices(one, train))
+    size = size_for(min(train.shape[:2]), options.get("preset", ""))
+    own = int(options.get("batch_size") or size.batch_size)
+    batch = min(own, CPU_GENERATOR_BATCH) if device_named(settings.device) == "cpu" else own
+    sampler: list[Any] = []
+
+    def seconds(steps: int) -> float:
+        short = {**options, "steps": steps, "batch_size": batch}
+        with tempfile.TemporaryDirectory() as folder:
+            context = GeneratorContext(train.class_names, train.shape, 0, settings.device, Path(folder))
+            started = time.perf_counter()
+            sampler[:] = [plugin.load()(real, context, **short)]
+            return time.perf_counter() - started
+
+    per_step = _per_step(seconds) * own / batch
+    positions = np.arange(min(PILOT_IMAGES, 2 * batch), dtype=np.int64)
+    started = time.perf_counter()
+    sampler[0].sample(positions % len(train.class_names), positions, positions)
+    per_image = (time.perf_counter() - started) / len(positions)
+    return per_step * float(options["steps"] or size.steps), per_image
+
+
+def _missing_pools(new: Sequence[Trial], store: Path) -> dict[str, Trial]:
+    """Return the pools that are not there yet, each by the trial that wants the most of it."""
+    found: dict[str, Trial] = {}
+    for one in new:
+        identity = one.pool()
+        if identity is None or (store / "pools" / identity.key).exists():
+            continue
+        held = found.setdefault(identity.key, one)
+        if held.n_syn_plus < one.n_syn_plus:
+            found[identity.key] = one
+    return found
+
+
+def _pool_seconds(new: Sequence[Trial], settings: Settings) -> dict[str, float | None]:
+    pilots: dict[str, tuple[float, float] | None] = {}
+    seconds: dict[str, float | None] = {}
+    for key, one in _missing_pools(new, settings.store).items():
+        made_by = one.generator and one.generator.describe()
+        kind = digest([made_by, one.dataset.describe()])
+        if kind not in pilots:
+            pilots[kind] = _pool_pilot(one, settings)
+        pilot = pilots[kind]
+        seconds[key] = None if pilot is None else pilot[0] + pilot[1] * one.n_syn_plus
+    return seconds
+
+
+def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Settings) -> Estimate:
+    """Estimate the time that new trials and their missing pools take.
+
+    Args:
+        new: trials to run.
+        known: all trials of the grid, by hash; those that the store has finished tell the speed.
+        settings: store, data folder and device.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    settings = replace(settings, device=device)
+    speeds = _seconds_an_image(known, Store(settings.store))
+    history = set(speeds)
+    for one in new:
+        if _kind(one) not in speeds:
+            speeds[_kind(one)] = _pilot(one, settings)
+    by_trial = {one.key: speeds[_kind(one)] * _images_seen(one) for one in new}
+    source = "finished trials of the same kind" if history else "a pilot of a few steps on this machine"
+    return Estimate(by_trial, _pool_seconds(new, settings), source)

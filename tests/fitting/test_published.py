@@ -1,0 +1,118 @@
+"""The papers' tables: whole, loadable, fitted with their misprints flagged, and audited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mousterian
+from mousterian.__main__ import main
+from mousterian.answers.audit import audit_equation, comparable
+from mousterian.errors import InputError
+from mousterian.fitting import published
+from mousterian.fitting.published.equations import EQUATIONS, equation
+from mousterian.fitting.table import check
+from mousterian.reporting.figures import equation_audit
+
+# External synthetic images that help the smallest base set and do harm to the others.
+STUDY = Path(__file__).parents[2] / "fits" / "study-fashion" / "fashion_mnist-edm-upstream-joint.json"
+
+
+@pytest.mark.parametrize("name", published.names())
+def test_every_table_is_whole(name: str) -> None:
+    found = published.load(name)
+    assert found.paper and found.title and found.table
+    rows = found.rows
+    assert not rows[["n_base", "n_real_plus", "n_syn_plus", "accuracy"]].isna().any().any()
+    assert rows["accuracy"].between(1, 100).all()
+    assert ((rows["n_real_plus"] >= 0) & (rows["n_syn_plus"] >= 0)).all()
+
+
+def test_every_file_has_its_entry() -> None:
+    folder = published._FOLDER
+    files = {f"{path.parent.name}/{path.stem}" for path in folder.glob("*/*.csv")}
+    assert files == set(published.names())
+
+
+def test_an_unknown_table_is_named_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="mousterian/table-4-sd3"):
+        published.load("mousterian/table-4-sd")
+    with pytest.raises(InputError, match="eq1"):
+        equation("eq11")
+
+
+def test_gains_printed_beside_table_5_hold() -> None:
+    """The paper prints gains as well; two of them, checked against the rows."""
+    rows = published.load("mousterian/table-5").rows.set_index(["n_base", "n_syn_plus"])["accuracy"]
+    assert rows[6500, 65000] - rows[6500, 0] == pytest.approx(38.71)
+    assert rows[26000, 130000] - rows[26000, 0] == pytest.approx(15.39)
+
+
+def test_equations_as_printed() -> None:
+    # Eq. 1 at n_base 5,000 and n_real_plus 5,000, by hand: 0.6·9.8^(5000/15571.2)·(1.3^5 − 1)·5000.
+    assert EQUATIONS["eq1"](5000, 5000) == pytest.approx(5000 * 0.6 * 9.8 ** (5000 / 15571.2) * (1.3**5 - 1))
+    assert EQUATIONS["eq2"](2600, 0) == 0
+
+
+@pytest.fixture(scope="module")
+def table_3() -> mousterian.Fit:
+    return mousterian.fit("published:mousterian/table-3", bootstrap=200)
+
+
+def test_the_misprint_of_table_3_is_flagged_and_bends_nothing(table_3: mousterian.Fit) -> None:
+    [(row, z, reason)] = table_3.outliers
+    assert (row["n_base"], row["accuracy"]) == (20000, 0.9765)
+    assert z > 5
+    assert "above every row with as many synthetic and more real images" in reason
+    rows = published.load("mousterian/table-3").rows
+    without = mousterian.fit(rows[rows["accuracy"] != 97.65], bootstrap=200)
+    base, real = np.full(6, 25000.0), np.array([1000, 2500, 5000, 7500, 12500, 25000.0])
+    bent, straight = (fit.averaged.synthetic_for(base, real)[0] for fit in (table_3, without))
+    assert np.isfinite(straight).all()
+    np.testing.assert_allclose(bent, straight, rtol=0.05)
+    asked = [fit.equivalence(n_base=25000, n_real_plus=5000).n_syn_plus for fit in (table_3, without)]
+    assert asked[0].estimate == pytest.approx(asked[1].estimate, rel=0.05)
+
+
+def test_a_published_fit_carries_its_name_and_labels(table_3: mousterian.Fit) -> None:
+    assert table_3.name == "mousterian/table-3"
+    assert table_3.labels["generator"] == "Vanilla-DDPM"
+
+
+def test_audit_says_that_eq_1_holds_at_5000_and_not_at_50000(table_3: mousterian.Fit) -> None:
+    found = audit_equation(table_3, "eq1").set_index(["n_base", "n_syn_plus"])["factor"]
+    assert 0.4 < found[5000, 5000] < 1.5
+    assert (found[25000] > 1.5).all()
+    assert (found[50000] > 20).all()
+
+
+def test_an_audit_says_where_synthetic_images_are_worth_no_real_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    harmful = mousterian.Fit.load(STUDY)
+    found = audit_equation(harmful, "eq1")
+    worthless = found[found["n_real_plus"] == 0]
+    assert 0 < len(worthless) < len(found)
+    assert (worthless["factor"] == 0).all()
+    left = comparable(found)
+    off = [max(factor, 1 / factor) for factor in left[left["trust"] == "inside"]["factor"]]
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", str(STUDY), "--against", "eq1"])
+    assert not ended.value.code
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"typically off by a factor {np.exp(np.median(np.log(off))):.2f}" in said
+    assert f"in {len(worthless)} of {len(found)} mixtures the synthetic images are worth no real one" in said
+    figure = equation_audit.draw(harmful, against="eq1")
+    assert f"Left out: {len(worthless)} mixtures" in figure.caption
+    assert len(figure.data) == len(found)
+
+
+def test_real_images_alone_are_read_at_each_smaller_base() -> None:
+    table = check(published.load("mousterian/table-3").rows)
+    assert len(table.rows) == 28
+    at_5000 = (table.points.n_base == 5000) & (table.points.n_real_plus == 20000)
+    assert at_5000.sum() == 1
+    weights = np.bincount(table.row, table.share)
+    np.testing.assert_allclose(weights, 1)
