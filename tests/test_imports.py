@@ -91,16 +91,14 @@ def test_help_and_version_import_nothing_heavy(argument: str) -> None:
 def test_planning_a_grid_does_not_import_torch(tmp_path: Path) -> None:
     path = tmp_path / "grid.toml"
     path.write_text(TINY_GRID.replace('"small_cnn", width = 4', '"resnet110"'))
-    code = f"from pathlib import Path\nfrom mousterian.trials import grid\nassert grid.read(Path({str(path)!r}))[0]"
+    code = "from pathlib import Path\nfrom mousterian.trials import grid\n"
+    code += f"assert grid.read(Path({str(path)!r}))[0]"
     assert "torch" not in loaded_by(code)
 
 
 # Free of torch: what fits, plans and reports from a table, and what names options and rows.
-TORCH_FREE = sorted(
-    module
-    for module in ARROWS
-    if room_of(module) in {"plugins", "store", "fitting", "answers", "reporting", "api"}
-)
+FREE_ROOMS = {"plugins", "store", "fitting", "answers", "reporting", "api"}
+TORCH_FREE = sorted(module for module in ARROWS if room_of(module) in FREE_ROOMS)
 
 
 def test_right_of_the_store_nothing_imports_torch() -> None:

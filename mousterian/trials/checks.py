@@ -174,6 +174,11 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
 
 
 def check_splits(dataset: Choice, data_dir: Path | None) -> None:
+    """Refuse a dataset whose training and test images differ in shape or classes.
+
+    Raises:
+        InputError: they do, or the dataset cannot be loaded.
+    """
     train, test = (load_images(dataset, split, data_dir) for split in ("train", "test"))
     if train.shape != test.shape:
         raise InputError(

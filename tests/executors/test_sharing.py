@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from mousterian.executors import workers as sharing
+from mousterian.executors import workers as deciding
 from mousterian.executors.backends import _processes, _worker, local
 from mousterian.executors.backends._worker import WorkerMessage
 from mousterian.executors.jobs import Job, jobs_of
@@ -93,7 +93,7 @@ def test_as_many_processes_share_a_device_as_its_memory_and_the_cores_allow(
 def test_the_first_use_known_raises_the_number_and_later_ones_only_lower_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sharing, "accelerators", lambda: 2)
+    monkeypatch.setattr(deciding, "accelerators", lambda: 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
     sharing = Sharing("auto")
     assert (sharing.most, sharing.text(2)) == (2, "")
@@ -134,7 +134,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Imitated:
     found = Imitated()
     monkeypatch.setattr(_processes, "start", found.start)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
-    for module in (local, sharing):
+    for module in (local, deciding):
         monkeypatch.setattr(module, "accelerators", lambda: 1)
     return found
 

@@ -48,7 +48,7 @@ def fit(
         real: S_base; only looked at by CLIP.
         context: classes, image shape, seed and device.
         model: as for `stable_diffusion`.
-        language: language model that lists meanings: a name or a table (`mousterian.synthesis.language_models`).
+        language: language model that lists meanings: a name or a table (see `language_models`).
         clip: CLIP model: a name of open_clip, or "local-dir:FOLDER".
         weights: its weights: a file or a tag.
         prompts: a prompt maker, or a table with its name, `count` (prompts a class) and options.

@@ -63,7 +63,7 @@ def write(
         class_names: the K classes, in label order.
         count: captions asked for each class; those that come twice are kept once.
         seed: of the model's sampling, and of the order of backgrounds and relations.
-        language: the model: a name or a table (`mousterian.synthesis.language_models`); the papers' is LLaMA-2 7B.
+        language: the model: a name or a table (see `language_models`); the papers' is LLaMA-2 7B.
         backgrounds: where the classes may be found; the model is asked for them if not given.
         relations: spatial relations; eight if not given.
 

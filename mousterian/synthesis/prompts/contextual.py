@@ -33,7 +33,7 @@ def write(
         class_names: the K classes, in label order.
         count: prompts wanted for each class; descriptions that come twice are kept once.
         seed: of the model's sampling.
-        language: the model: a name or a table (`mousterian.synthesis.language_models`); the paper's is gpt-3.5-turbo.
+        language: the model: a name or a table (see `language_models`); the paper's is gpt-3.5-turbo.
 
     Returns:
         K lists of prompts "a photograph of …".

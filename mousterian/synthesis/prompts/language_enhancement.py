@@ -28,7 +28,7 @@ def write(
         class_names: the K classes, in label order.
         count: sentences asked for; those that come twice are kept once.
         seed: of the model's sampling.
-        language: the model: a name or a table (`mousterian.synthesis.language_models`).
+        language: the model: a name or a table (see `language_models`).
         request: what the model is given, {} being the class name; a model that takes instructions needs
             words here.
         prefix: what stands before every sentence.
