@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 
 _SERVE = (
-    "import sys\nfrom mousterian.trials.child_process import die_with_parent\ndie_with_parent(int(sys.argv[2]))\n"
+    "import sys\nfrom mousterian.trials.child_process import die_with_parent\n"
+    "die_with_parent(int(sys.argv[2]))\n"
     "from mousterian.trials.multi_device import serve; serve()"
 )
 _GRACE = 2.0  # seconds in which the first failure's cause may be told by another process
