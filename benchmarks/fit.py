@@ -186,11 +186,11 @@ def _split(curve: pd.DataFrame) -> tuple[pd.DataFrame | None, int, float]:
 
 def _foretold(fit: mousterian.Fit, size: int, truth: float) -> dict[str, float]:
     """Return the errors of the fit, of its surfaces averaged by AICc, of their median, of some alone."""
-    answer, beyond, point = fit.predict(size), fit.averaged.beyond, Points.of([float(size)])
-    assert beyond is not None
+    answer, past, point = fit.predict(size), fit.averaged.extrapolation, Points.of([float(size)])
+    assert past is not None
     alone = {
         surface.name: float(np.clip(surface.accuracy(point, theta)[0], 0, 1))
-        for surface, theta in zip(beyond.surfaces, beyond.thetas, strict=True)
+        for surface, theta in zip(past.surfaces, past.thetas, strict=True)
     }
     by_aicc = sum(
         m.weight * float(np.clip(m.surface.accuracy(point, m.theta)[0], 0, 1)) for m in fit.averaged.members

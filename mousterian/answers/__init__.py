@@ -1,1 +1,1 @@
-"""What is asked of a fit: equivalence, rate, ratio, formula, plan, suggestion, audit, and their wording."""
+"""Answers from a fit: equivalence, rate, ratio, formula, plan, suggestion, audit, and their wording."""

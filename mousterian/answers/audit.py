@@ -1,4 +1,4 @@
-"""A published equation beside what was measured, mixture by mixture."""
+"""Compare a published equation with measurements, mixture by mixture."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def audit_equation(fit: Fit, against: str) -> pd.DataFrame:
     """Compare a published equation with what was measured.
 
-    Each mixture of the fit's data with synthetic images is worth some real images by the fitted surface;
-    the equation says how many synthetic ones those are worth.
+    By the fitted surface, each measured mixture with synthetic images is worth some real images; the equation
+    predicts how many synthetic ones these are worth.
 
     Args:
-        fit: of a table, usually the one that the equation was made from.
+        fit: of a table, usually the one that the equation was derived from.
         against: "eq1" or "eq2".
 
     Returns:
@@ -52,7 +52,7 @@ def comparable(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def typical_factor(found: pd.DataFrame) -> float:
-    """Return by which factor, 1 or more, an equation is typically off in the rows of an audit: the median.
+    """Return the median factor, 1 or more, by which an equation is off in the rows of an audit.
 
     Args:
         found: some rows, all of them comparable.

@@ -1,4 +1,4 @@
-"""How many synthetic images do what real ones do, and the other way round, with intervals."""
+"""Equivalence of synthetic and real images, in both directions, with intervals."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from mousterian.fitting.surface import Points
 
 @dataclass(frozen=True)
 class Equivalence:
-    """The synthetic images that do what real ones do (or the other way round) at one base size.
+    """The synthetic images equivalent to some real ones (or the reverse) at one base size.
 
     Attributes:
         n_base: size of the base set.
-        n_real_plus: real images added: as asked, or the answer.
-        n_syn_plus: synthetic images added: as asked, or the answer; None where no amount is enough.
+        n_real_plus: real images added: as given, or the answer.
+        n_syn_plus: synthetic images added: as given, or the answer; None where no amount is enough.
         reachable: whether there is an answer.
-        accuracy: accuracy that both give.
-        saturation_accuracy: best accuracy that synthetic images alone bring this base to, within reach.
+        accuracy: accuracy with either.
+        saturation_accuracy: best accuracy from synthetic images alone at this base, within the search limit.
         trust: whether the answer lies inside the measured range, near it, or beyond.
         share_reachable: share of bootstrap draws in which there is an answer.
     """
@@ -59,20 +59,20 @@ class Equivalence:
 def equivalence(
     fit: Fit, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None
 ) -> Equivalence:
-    """Return the synthetic images that do what `n_real_plus` does, or the real ones for `n_syn_plus`.
+    """Return the synthetic images equivalent to `n_real_plus`, or the real ones equivalent to `n_syn_plus`.
 
     Raises:
         InputError: a count is negative, or not exactly one of the two is given.
     """
     given = n_real_plus if n_real_plus is not None else n_syn_plus
     if given is None or (n_real_plus is not None and n_syn_plus is not None):
-        raise InputError("an equivalence needs n_real_plus or n_syn_plus, one of the two")
+        raise InputError("an equivalence needs either n_real_plus or n_syn_plus")
     refuse_impossible(n_base=n_base, **{"n_real_plus" if n_syn_plus is None else "n_syn_plus": given})
     return _solved(fit, float(n_base), [float(given)], forward=n_real_plus is not None)[0]
 
 
 def equivalences(fit: Fit, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
-    """Return the equivalence of each number of real images: many at once take little more than one."""
+    """Return the equivalence of each number of real images; many take little longer than one."""
     return _solved(fit, float(n_base), [float(count) for count in n_real_plus], forward=True)
 
 
@@ -98,7 +98,7 @@ def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -
                 reachable=reachable,
                 accuracy=Interval(*(float(e[i]) for e in (accuracy.estimate, accuracy.low, accuracy.high))),
                 saturation_accuracy=saturation,
-                # That no amount is enough says something about amounts beyond the measured ones.
+                # "Not reachable" is a statement about amounts beyond the measured ones.
                 trust="near" if not reachable and trust == "inside" else trust,
                 share_reachable=share,
             )

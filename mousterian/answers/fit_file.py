@@ -18,19 +18,19 @@ from mousterian.answers.improvement_ratio import to_json as ratio_json
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
 from mousterian.fitting import surface as surfaces
-from mousterian.fitting.arms import apart
+from mousterian.fitting.arms import distinct_names
 from mousterian.fitting.extrapolation import Extrapolation
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.model_average import Member, ModelAverage
 from mousterian.fitting.result import Fit, SurfaceFit
 
-FORMAT, VERSION = "mousterian fit", 1
+FORMAT, VERSION = "mousterian fit", 2
 
 
 def to_json(fit: Fit) -> dict[str, Any]:
-    """Return a fit's JSON; the keys before `data` are the stable, documented ones."""
-    equation = nearest_formula(fit)
+    """Return a fit's JSON; the keys before `data` are stable and documented."""
+    formula, extrapolation = nearest_formula(fit), fit.averaged.extrapolation
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -43,12 +43,12 @@ def to_json(fit: Fit) -> dict[str, Any]:
             {**{name: rounded(value) for name, value in row.items()}, "z": rounded(z), "reason": reason}
             for row, z, reason in fit.outliers
         ],
-        "equivalence": equation.to_json() if equation else None,
+        "formula": formula.to_json() if formula else None,
         "ratio": ratio_json(improvement_ratio(fit)),
         "components": {name: rounded(value) for name, value in fit.components.items()},
         "warnings": list(fit.warnings),
         "data": {name: [_plain(value) for value in fit.data[name].tolist()] for name in fit.data},
-        "reach": {"n_syn_plus": fit.averaged.most_synthetic, "n_real_plus": fit.averaged.most_real},
+        "search_limits": {"n_syn_plus": fit.averaged.most_synthetic, "n_real_plus": fit.averaged.most_real},
         "draws": {
             member.surface.name: {
                 "weight": member.weight,
@@ -57,25 +57,29 @@ def to_json(fit: Fit) -> dict[str, Any]:
             }
             for member in fit.averaged.members
         },
-        "beyond": _beyond_json(fit.averaged.beyond) if fit.averaged.beyond else None,
+        "extrapolation": _extrapolation_json(extrapolation) if extrapolation else None,
     }
 
 
-def _beyond_json(beyond: Extrapolation) -> dict[str, Any]:
-    """Return what counts past the measured range; the range itself follows from the rows."""
+def _extrapolation_json(extrapolation: Extrapolation) -> dict[str, Any]:
+    """Return the extrapolation's parameters; the measured range itself follows from the rows."""
     return {
         "surfaces": {
             surface.name: {"weight": weight, "best": theta.tolist(), "slopes": slopes}
             for surface, weight, theta, slopes in zip(
-                beyond.surfaces, beyond.weights.tolist(), beyond.thetas, beyond.slopes.tolist(), strict=True
+                extrapolation.surfaces,
+                extrapolation.weights.tolist(),
+                extrapolation.thetas,
+                extrapolation.slopes.tolist(),
+                strict=True,
             )
         },
-        "choice": beyond.choice.tolist(),
-        "shocks": beyond.shocks.tolist(),
+        "choice": extrapolation.choice.tolist(),
+        "shocks": extrapolation.shocks.tolist(),
     }
 
 
-def _beyond(found: Mapping[str, Any], data: pd.DataFrame) -> Extrapolation:
+def _extrapolation(found: Mapping[str, Any], data: pd.DataFrame) -> Extrapolation:
     listed = found["surfaces"]
     return Extrapolation(
         measured=MeasuredRange.of(data),
@@ -101,7 +105,9 @@ def _surface_json(found: SurfaceFit) -> dict[str, Any]:
         "rmse": rounded(found.rmse),
         "parameters": {name: value.to_json() for name, value in found.parameters.items()},
         "unidentified": list(found.unidentified),
-        "foretold": dict(zip(("real", "synthetic"), map(rounded, found.foretold), strict=True)),
+        "extrapolation_error": dict(
+            zip(("real", "synthetic"), map(rounded, found.extrapolation_error), strict=True)
+        ),
         "latex": found.latex,
     }
 
@@ -110,26 +116,30 @@ def from_json(found: Mapping[str, Any]) -> Fit:
     """Return the fit that `to_json` wrote.
 
     Raises:
-        InputError: it is not a fit, or one of a newer kind.
+        InputError: it is not a fit, or a newer mousterian has written it.
     """
     if not isinstance(found, Mapping) or found.get("format") != FORMAT:
         raise InputError("this is not a saved fit", hint="`mousterian fit TABLE --out FILE` writes one")
     if found["version"] > VERSION:
-        raise InputError(f"this fit is of a newer kind ({found['version']}; this mousterian knows {VERSION})")
+        raise InputError(
+            f"written by a newer mousterian (fit version {found['version']}, this one reads up to {VERSION})",
+            hint="update mousterian",
+        )
+    found = _upgraded(found)
     _refuse_other_formulas(found)
     members = tuple(
         Member(
             surface := surfaces.load(name),
-            kept["weight"],
-            np.array(kept["best"], dtype=float),
-            np.array(kept["draws"], dtype=float).reshape(-1, len(surface.parameters)),
+            saved["weight"],
+            np.array(saved["best"], dtype=float),
+            np.array(saved["draws"], dtype=float).reshape(-1, len(surface.parameters)),
         )
-        for name, kept in found["draws"].items()
+        for name, saved in found["draws"].items()
     )
     types = {name: float for name in found["data"] if name != "reason"} | {"outlier": bool}
     data = pd.DataFrame(found["data"]).astype(types)
-    reach = found["reach"]
-    beyond = _beyond(found["beyond"], data) if found["beyond"] else None
+    limits = found["search_limits"]
+    extrapolation = _extrapolation(found["extrapolation"], data) if found["extrapolation"] else None
     return Fit(
         name=found["name"],
         labels=found["labels"],
@@ -138,23 +148,37 @@ def from_json(found: Mapping[str, Any]) -> Fit:
         components={name: _number(value) for name, value in found["components"].items()},
         warnings=tuple(found["warnings"]),
         settings=found["settings"],
-        averaged=ModelAverage(members, reach["n_syn_plus"], reach["n_real_plus"], beyond),
+        averaged=ModelAverage(members, limits["n_syn_plus"], limits["n_real_plus"], extrapolation),
     )
 
 
+def _upgraded(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a saved fit under the keys of this version."""
+    if found["version"] == VERSION:
+        return found
+    fitted = [{**each, "extrapolation_error": each["foretold"]} for each in found["surfaces"]]
+    return {
+        **found,
+        "surfaces": fitted,
+        "search_limits": found["reach"],
+        "extrapolation": found["beyond"],
+    }
+
+
 def _refuse_other_formulas(found: Mapping[str, Any]) -> None:
-    """Refuse a fit whose draws are of parameters that a surface of that name has no longer."""
+    """Refuse a fit whose surfaces have other parameters than the installed ones of the same names."""
     known = {each["name"]: tuple(each["parameters"]) for each in found["surfaces"]}
     for name in found["draws"]:
         if known[name] != surfaces.load(name).parameters:
             raise InputError(
-                f"this fit holds {name} with the parameters {', '.join(known[name])}, and that surface now"
-                f" has {', '.join(surfaces.load(name).parameters)}",
+                f"its surface {name!r} has the parameters {', '.join(known[name])}, the installed one"
+                f" {', '.join(surfaces.load(name).parameters)}",
                 hint="fit the table again",
             )
 
 
 def _surface_fit(found: Mapping[str, Any]) -> SurfaceFit:
+    error = found["extrapolation_error"]
     return SurfaceFit(
         name=found["name"],
         weight=found["weight"],
@@ -164,7 +188,7 @@ def _surface_fit(found: Mapping[str, Any]) -> SurfaceFit:
         parameters={name: Interval.from_json(value) for name, value in found["parameters"].items()},
         latex=found["latex"],
         unidentified=tuple(found["unidentified"]),
-        foretold=(_number(found["foretold"]["real"]), _number(found["foretold"]["synthetic"])),
+        extrapolation_error=(_number(error["real"]), _number(error["synthetic"])),
     )
 
 
@@ -174,7 +198,7 @@ def _number(value: float | None) -> float:
 
 def write(fit: Fit, path: Path) -> None:
     """Write a fit to a file, whole or not at all."""
-    # A line for each top-level key: short, and yet a person can look into the file.
+    # One line per top-level key: compact, but still readable.
     lines = [
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(',', ':'))}"
         for key, value in to_json(fit).items()
@@ -197,13 +221,13 @@ def read(path: Path) -> Fit:
     except InputError as error:
         raise InputError(error.what, where=error.where or str(path), hint=error.hint) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        # A key that is missing says only its name; a file that is no text would be told byte by byte.
-        told = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
-        raise InputError(f"not a readable fit ({told})", where=str(path)) from error
+        # str() of a KeyError is the bare key; repr() of a UnicodeDecodeError holds the whole file.
+        reason = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
+        raise InputError(f"not a readable fit ({reason})", where=str(path)) from error
 
 
-def found(given: Sequence[Path], folder: Path) -> list[Path]:
-    """Return the fits given, or all those in the folder.
+def fit_paths(given: Sequence[Path], folder: Path) -> list[Path]:
+    """Return the files of the fits given, or of all fits in the folder.
 
     Raises:
         InputError: there is none.
@@ -216,12 +240,12 @@ def found(given: Sequence[Path], folder: Path) -> list[Path]:
     return paths
 
 
-def read_all(paths: Sequence[Path]) -> list[Fit]:
-    """Return saved fits, with the options in which they differ in their names where several have one.
+def read_fits(paths: Sequence[Path]) -> list[Fit]:
+    """Return saved fits; those of one name get the options in which they differ added to it.
 
     Raises:
-        InputError: one is not there, or no fit.
+        InputError: a file is missing, or is not a fit.
     """
     fits = [read(path) for path in paths]
-    names = apart([each.name for each in fits], [each.labels for each in fits], whole=True)
+    names = distinct_names([each.name for each in fits], [each.labels for each in fits], whole=True)
     return [replace(each, name=name) for each, name in zip(fits, names, strict=True)]

@@ -14,12 +14,12 @@ from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array
 
-# Units that Eq. 1 is printed in: they fix nothing, as only ln(g)/τ and ln(h)/k are identified.
+# Units of Eq. 1 as printed; arbitrary, as only ln(g)/τ and ln(h)/k are identifiable.
 TAU, K = 15571.2, 0.2
 _RATIOS = 6
-# Where n_syn_plus is proportional to n_real_plus, or grows slower, the nearest formula is h → 1 with c → ∞:
-# a line that would print as c·(1 − 1). ln(h)/k ends here instead, where that line is straight
-# within 1 % up to r_real = 4 and h still prints as 1.001.
+# Where n_syn_plus is proportional to n_real_plus, or grows slower, the nearest formula is the limit h → 1,
+# c → ∞, which would print as c·(1 − 1). This lower bound of ln(h)/k keeps it linear within 1 % up to
+# r_real = 4, and h prints as 1.001.
 LEAST_LOG_H = 0.005
 _DIGITS = {"c": 3, "g": 3, "tau": 6, "h": 4, "k": 3}
 
@@ -29,7 +29,7 @@ class Formula:
     """n_syn_plus/n_base ≃ c·g^(n_base/τ)·(h^(n_real_plus/(k·n_base)) − 1).
 
     Attributes:
-        c: synthetic images a base image, at vanishing base size.
+        c: synthetic images per base image, at vanishing base size.
         log_g_per_image: ln(g)/τ, per base image.
         log_h_per_r_real: ln(h)/k, per unit of r_real.
         printed: c, g, tau, h and k as in the papers.
@@ -70,7 +70,7 @@ class Formula:
         }
 
 
-# Projecting takes a second, and a fit never changes.
+# Cached: a projection takes a second, and fits are immutable.
 _projected: WeakKeyDictionary[Fit, Formula | None] = WeakKeyDictionary()
 
 

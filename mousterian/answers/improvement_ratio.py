@@ -44,7 +44,7 @@ def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
 
     Args:
         rows: a fit's rows; those set aside as outliers are left out.
-        noise: binomial variance of each row, (R,); NaN where not known.
+        noise: binomial variance of each row, (R,); NaN where unknown.
     """
     rows = rows.assign(noise=noise)[~rows["outlier"].to_numpy(dtype=bool)]
     for base in np.unique(rows.loc[rows["n_syn_plus"] > 0, "n_base"]):
@@ -59,7 +59,7 @@ def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
 
 
 def _cell(rows: pd.DataFrame, base: float, real: float) -> pd.DataFrame:
-    """Return the trials of base + real with nothing synthetic; a base of that size says the same."""
+    """Return the trials of base + real without synthetic images, or those of a base of that size."""
     alone = rows[rows["n_syn_plus"] == 0]
     found = alone[(alone["n_base"] == base) & (alone["n_real_plus"] == real)]
     if len(found):
@@ -68,7 +68,7 @@ def _cell(rows: pd.DataFrame, base: float, real: float) -> pd.DataFrame:
 
 
 def _fieller(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -> tuple[float, float, float]:
-    """Return a ratio of gains and Fieller's interval; open ends where the real gain may be nothing."""
+    """Return a ratio of gains and Fieller's interval, unbounded where the real gain may be 0."""
     gains = _paired(alone, synthetic, real)
     if gains is not None:
         mean, covariance = gains.mean(axis=0), np.cov(gains.T) / len(gains)
@@ -88,7 +88,7 @@ def _fieller(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -
 
 
 def fieller(mean: Array, covariance: Array, quantile: float) -> tuple[float, float]:
-    """Return Fieller's interval of mean[0]/mean[1]; (-inf, inf) where the denominator is not told from 0."""
+    """Return Fieller's interval of mean[0]/mean[1]; (-inf, inf) where the denominator may be 0."""
     square = quantile**2
     a = mean[1] ** 2 - square * covariance[1, 1]
     b = mean[0] * mean[1] - square * covariance[0, 1]

@@ -1,4 +1,4 @@
-"""What figures ask of a fit's rows and of its equivalence."""
+"""A fit's measured mixtures: base sizes, additions, and the equivalences at them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mousterian.fitting.result import Fit
 
 
-# More base sizes than this would not be told apart.
+# More base sizes than this would not be distinguishable in a figure.
 MOST_BASES = 6
 
 
@@ -37,11 +37,10 @@ def base_sizes(fit: Fit, *, most: int = MOST_BASES) -> list[float]:
 
 
 def typical_question(fit: Fit) -> tuple[float, float]:
-    """Return the (n_base, n_real_plus) to answer first, of what was measured.
+    """Return the measured (n_base, n_real_plus) to answer first.
 
-    The real addition nearest to r_real = 1; among equals, that of the middle base size, and of those rather
-    at bases with real additions of their own. Where nothing says what more real images do: the middle base
-    size and as many again.
+    The real addition nearest to r_real = 1; among ties, that of the middle base size, preferring bases with
+    real additions of their own. Where no real additions were measured: the middle base size, doubled.
     """
     data, bases = fit.data, base_sizes(fit)
     own = [base for base in bases if ((data["n_base"] == base) & (data["n_real_plus"] > 0)).any()]
@@ -55,15 +54,15 @@ def typical_question(fit: Fit) -> tuple[float, float]:
 
 def require_synthetic(fit: Fit) -> None:
     """Raise InputError where no trial adds synthetic images to a base."""
-    if not compares(fit.data):
+    if not has_synthetic(fit.data):
         raise InputError("no trial adds synthetic images to a base")
 
 
 def real_added(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
     """Return the trials that add real images alone to a base, with their number in the column `added`.
 
-    Where none do, trials of larger bases alone stand for them: subsets are nested, so a base of m images is
-    a base of n with m − n real ones added.
+    If there are none, larger bases alone serve instead: subsets are nested, so a base of m images is a base
+    of n with m − n real ones added.
     """
     alone = data[data["n_syn_plus"] == 0]
     own = alone[(alone["n_base"] == n_base) & (alone["n_real_plus"] > 0)]
@@ -86,7 +85,7 @@ def base_alone(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
 def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.DataFrame:
     """Return the equivalence at each n_real_plus: columns n_base, n_real_plus, n_syn_plus, low, high, trust.
 
-    n_syn_plus and its interval are NaN where no number of synthetic images is enough; high may be infinite.
+    n_syn_plus and its interval are NaN where unreachable; high may be infinite.
     """
     rows = []
     asked = list(n_real_plus)
@@ -97,13 +96,13 @@ def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.Dat
     return pd.DataFrame(rows, columns=["n_base", "n_real_plus", "n_syn_plus", "low", "high", "trust"])
 
 
-def compares(data: pd.DataFrame) -> bool:
-    """Say whether any trial adds synthetic images to a base: without, there is nothing to compare."""
+def has_synthetic(data: pd.DataFrame) -> bool:
+    """Return whether any trial adds synthetic images to a base."""
     return bool(((data["n_syn_plus"] > 0) & (data["n_base"] > 0)).any())
 
 
 def synthetic_tried(data: pd.DataFrame) -> dict[float, tuple[float, float]]:
-    """Return the least and the most synthetic images that were tried at each base, outliers left out."""
+    """Return the fewest and the most synthetic images measured at each base, outliers excluded."""
     rows = data[~data["outlier"].to_numpy(dtype=bool) & (data["n_syn_plus"] > 0).to_numpy()]
     found = rows.groupby("n_base")["n_syn_plus"].agg(["min", "max"])
     return {

@@ -1,4 +1,4 @@
-"""Time spans as people say them."""
+"""Numbers as text: counts, percentages, rates, ratios, durations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NBSP = "\u00a0"
 
 
 def duration(seconds: float) -> str:
-    """Write a time span, the longer the coarser.
+    """Write a duration, more coarsely the longer it is.
 
     >>> [duration(seconds) for seconds in (42, 155, 750, 12_345)]
     ['42 s', '2 min 35 s', '12 min', '3.4 h']
@@ -26,7 +26,7 @@ def duration(seconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write a count of images: 1,200; in powers of ten from a thousand million on."""
+    """Write a count of images: 1,200; in scientific notation from 10⁹ on."""
     return f"{value:,.0f}" if abs(value) < 1e9 else scientific(value, 2)
 
 
@@ -47,19 +47,19 @@ def percents(interval: Interval, digits: int = 1) -> str:
 
 
 def counts(interval: Interval) -> str:
-    """Write an estimated count with its interval, as short as tells the three apart.
+    """Write an estimated count with its interval, in as few digits as distinguish the three.
 
     >>> counts(Interval(1234.5, 811.0, 2140.0))
     '1,200 (810–2,100)'
     >>> counts(Interval(1613.0, 1069.0, math.inf))
     '1,600 (at least 1,100)'
     """
-    return _told_apart(interval, _whole)
+    return _shortest(interval, _whole)
 
 
 def rates(interval: Interval) -> str:
-    """Write a rate with its interval, as short as tells the three apart: 1.7 (0.85–3.1)."""
-    return _told_apart(interval, _significant)
+    """Write a rate with its interval, in as few digits as distinguish the three: 1.7 (0.85–3.1)."""
+    return _shortest(interval, _significant)
 
 
 def ratios(interval: Interval) -> str:
@@ -93,7 +93,7 @@ def _parts(interval: Interval) -> tuple[float, float, float]:
     return float(interval.estimate), float(interval.low), float(interval.high)
 
 
-def _told_apart(interval: Interval, write: Callable[[float, int], str]) -> str:
+def _shortest(interval: Interval, write: Callable[[float, int], str]) -> str:
     parts = _parts(interval)
     for digits in (2, 3, 4):
         shown = [write(value, digits) for value in parts]
@@ -104,7 +104,7 @@ def _told_apart(interval: Interval, write: Callable[[float, int], str]) -> str:
 
 def _span(low: str, high: str) -> str:
     if high == "∞":
-        # Nothing above and next to nothing below: no bound at all.
+        # A lower end of about 0 is no bound either.
         return "not determined" if low in {"0", "<1", "<0.01"} else f"at least {low}"
     return f"{low} to {high}" if "−" in low else f"{low}–{high}"
 

@@ -1,4 +1,4 @@
-"""What to do next: the cheapest mix for a target accuracy, and the trials that would tell most."""
+"""The cheapest mixture of real and synthetic images that reaches a target accuracy."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from mousterian.fitting.model_average import ModelAverage, bracket
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
 
-# Numbers of real images at which a plan is looked for, and draws that its interval is made of.
+# Numbers of real images on the search grid, and draws for the interval.
 _STEPS, _DRAWS = 61, 200
-# Draws are given up to this many times the real images that the average needs.
+# Draws may use up to this many times the real images that the average needs.
 _FURTHER = 4.0
 
 
@@ -29,13 +29,13 @@ class Plan:
 
     Attributes:
         n_base: size of the base set.
-        target_accuracy: as asked, a fraction.
-        reachable: whether any mixture within the limits reaches it, in at least half of the draws too.
+        target_accuracy: as given, a fraction.
+        reachable: whether some mixture within the limits reaches it, in the average and in half of the draws.
         n_real_plus, n_syn_plus: the mixture, with intervals over draws; None where not reachable.
-        cost: of the images added, in the unit of the prices; None where not reachable.
+        cost: of the added images, in the unit of the prices; None where not reachable.
         accuracy: of the mixture; of the best one within the limits where the target is not reachable.
-        chance: share of draws in which the mixture reaches the target; where not reachable, any mixture.
-        cost_of_real_alone, cost_of_synthetic_alone: what the target costs with one kind; None out of reach.
+        probability: that the mixture (any mixture, where not reachable) reaches the target, over draws.
+        cost_of_real_alone, cost_of_synthetic_alone: what the target costs with one kind; None if unreachable.
         trust: whether the mixture lies inside the measured range.
         frontier: mixtures that just reach the target (isocost picture): n_real_plus, n_syn_plus, cost.
     """
@@ -47,7 +47,7 @@ class Plan:
     n_syn_plus: Interval | None
     cost: Interval | None
     accuracy: Interval
-    chance: float
+    probability: float
     cost_of_real_alone: float | None
     cost_of_synthetic_alone: float | None
     trust: Trust
@@ -64,7 +64,7 @@ class Plan:
             "target_accuracy": self.target_accuracy,
             "reachable": self.reachable,
             **intervals,
-            "chance": rounded(self.chance),
+            "probability": rounded(self.probability),
             "cost_of_real_alone": self.cost_of_real_alone,
             "cost_of_synthetic_alone": self.cost_of_synthetic_alone,
             "trust": self.trust,
@@ -91,11 +91,11 @@ def cheapest_mix(
         fit: of the arm.
         n_base: real images there are already.
         target_accuracy: a fraction, or percent if above 1.
-        real_cost, syn_cost: price of one image of each kind, in any one unit.
-        max_real, max_syn: most images of each kind; by default as far as answers reach.
+        real_cost, syn_cost: price of one image of each kind, in the same unit.
+        max_real, max_syn: most images of each kind; by default the search limits.
 
     Raises:
-        InputError: a price or a count is negative, or the target is no accuracy.
+        InputError: a price or a count is negative, or the target is not an accuracy.
     """
     target = _fraction(target_accuracy)
     limits = {"max_real": max_real or 0.0, "max_syn": max_syn or 0.0}
@@ -103,7 +103,7 @@ def cheapest_mix(
     averaged, base, prices = fit.averaged, float(n_base), (float(real_cost), float(syn_cost))
     most = (
         averaged.most_real if max_real is None else float(max_real),
-        # Where none were measured, nobody can tell what synthetic images would do.
+        # Without measured synthetic images, plans have none.
         averaged.most_synthetic if max_syn is None or not averaged.most_synthetic else float(max_syn),
     )
     enough = min(_real_alone(averaged, base, target, most[0]), most[0])
@@ -126,18 +126,18 @@ def cheapest_mix(
         return found(**_cheapest(fit, base, target, frontier=frontier, drawn=(n_real, draws, drawn)))
     return found(
         reachable=False, n_real_plus=None, n_syn_plus=None, cost=None, accuracy=_best(fit, base, most),
-        chance=share, trust="extrapolated",
+        probability=share, trust="extrapolated",
     )  # fmt: skip
 
 
 def _costs(prices: tuple[float, float], n_real: Array, n_syn: Array) -> Array:
-    """Return what mixtures cost; inf where no number of synthetic images is enough, also if they are free."""
+    """Return the costs of mixtures; inf where no number of synthetic images is enough, even if free."""
     enough = np.isfinite(n_syn)
     return np.asarray(np.where(enough, prices[0] * n_real + prices[1] * np.where(enough, n_syn, 0.0), np.inf))
 
 
 def _best(fit: Fit, base: float, most: tuple[float, float]) -> Interval:
-    """Return the best accuracy within limits; past some number synthetic images may do harm."""
+    """Return the best accuracy within the limits; it may have fewer synthetic images than the most."""
     n_syn = np.concatenate([[0.0], np.geomspace(min(1.0, most[1]), most[1], _STEPS)]) if most[1] else [0.0]
     estimate = fit.averaged.estimate(Points.of(base, most[0], n_syn))
     return fit.predict(base, most[0], float(n_syn[int(np.argmax(estimate))]))
@@ -153,12 +153,12 @@ def _fraction(accuracy: float) -> float:
 def _cheapest(
     fit: Fit, base: float, target: float, *, frontier: pd.DataFrame, drawn: tuple[Array, Array, Array]
 ) -> dict[str, Any]:
-    """Return the cheapest mixture of a frontier as a plan's parts.
+    """Return the fields of a plan for the cheapest mixture on a frontier.
 
     Args:
-        fit, base, target: as asked.
+        fit, base, target: as given.
         frontier: mixtures that just reach the target.
-        drawn: numbers of real images (M,), and by draw the synthetic ones needed beside, and costs, (D, M).
+        drawn: numbers of real images, (M,); per draw the synthetic ones needed with each, and costs, (D, M).
     """
     real, syn, cost = frontier.iloc[int(np.argmin(frontier["cost"]))].astype(float)
     n_real, draws, costs = drawn
@@ -171,7 +171,7 @@ def _cheapest(
         "n_syn_plus": Interval.of_draws(np.asarray(syn), draws[chosen]),
         "cost": Interval.of_draws(np.asarray(cost), costs[chosen]),
         "accuracy": fit.predict(base, real, syn),
-        "chance": _chance(fit.averaged, Points.of([base], real, syn), target),
+        "probability": _probability(fit.averaged, Points.of([base], real, syn), target),
         "trust": fit.measured.trust(base, real, syn),
     }
 
@@ -181,9 +181,9 @@ def _finite(value: float) -> float | None:
 
 
 def _steps(n_base: float, enough: float, most: float) -> Array:
-    """Return numbers of real images to try: none, evenly in their logarithm up to where they suffice, and on.
+    """Return numbers of real images to try: 0, a geometric grid up to `enough`, and further ones.
 
-    Those past `enough` are for draws in which it is not enough; without them real images would seem to fail.
+    The latter are for draws that need more than `enough`, which would otherwise seem unreachable.
     """
     further = min(_FURTHER * enough + n_base, most)
     steps = [np.zeros(1)]
@@ -202,7 +202,7 @@ def _real_alone(averaged: ModelAverage, n_base: float, target: float, most: floa
 def _needed(
     averaged: ModelAverage, n_base: float, n_real: Array, target: float, most: float
 ) -> tuple[Array, Array]:
-    """Return the synthetic images needed beside each number of real ones, (M,) and by draw (D, M)."""
+    """Return the synthetic images needed with each number of real ones, (M,) and per draw (D, M)."""
 
     def path(count: Array) -> Points:
         return Points.of(n_base, n_real, count)
@@ -213,5 +213,5 @@ def _needed(
     return estimate, bracket(lambda count: few.drawn(path(count)), wanted, most)
 
 
-def _chance(averaged: ModelAverage, point: Points, target: float) -> float:
+def _probability(averaged: ModelAverage, point: Points, target: float) -> float:
     return float((averaged.drawn(point) >= target).mean())

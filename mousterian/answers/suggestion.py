@@ -1,4 +1,4 @@
-"""The trials that a fit would learn most from, and a grid file of them."""
+"""The most informative trials for a fit, and a grid file of them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
 
 _PLUGINS = ("dataset", "model", "strategy", "evaluation")
-# Real images added, as multiples of the base, that a suggestion is to make the equivalence sharper for.
-_ASKED = (0.25, 0.5, 1.0)
+# Values of r_real whose equivalences a suggestion is to narrow.
+_TARGET_RATIOS = (0.25, 0.5, 1.0)
 
 
 def suggest(fit: Fit, *, trials: int) -> pd.DataFrame:
-    """Return the trials that would make the fit's equivalences sharpest.
+    """Return the trials that would narrow the fit's equivalences most.
 
-    I-optimal on the averaged surface: the draws stand for what may be true, so a trial is worth as much as
-    its result goes with the logarithm of the equivalences, over surfaces and parameters alike. Trials are
-    chosen one by one, each given those before it; a cell chosen twice wants two seeds.
+    I-optimal design on the averaged surface: the draws are the prior, and a trial's value is the reduction in
+    the variance of the log equivalences given its result. Trials are chosen greedily, each given those before
+    it; a cell chosen twice gets two seeds.
 
     Args:
         fit: of the arm.
         trials: how many, at least 1.
 
     Returns:
-        One row a cell, most telling first: n_base, n_real_plus, n_syn_plus, trials. `attrs["spread"]` and
-        `attrs["spread_after"]` are the standard deviation of ln(n_syn_plus) now and once they are run, root
+        One row per cell, most informative first: n_base, n_real_plus, n_syn_plus, trials. `attrs["spread"]`
+        and `attrs["spread_after"]` are the standard deviation of ln(n_syn_plus) before and after them, root
         mean square over equivalences at the measured bases.
 
     Raises:
@@ -44,8 +44,10 @@ def suggest(fit: Fit, *, trials: int) -> pd.DataFrame:
         rows.loc[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0), "n_base"].to_numpy(dtype=float)
     )
     if not len(bases):
-        raise InputError("no synthetic data with a base set in this fit, so there is nothing to make sharper")
-    asked = np.array([(base, ratio * base) for base in bases for ratio in _ASKED])
+        raise InputError(
+            "no synthetic data with a base set in this fit, so there is no equivalence to narrow"
+        )
+    asked = np.array([(base, ratio * base) for base in bases for ratio in _TARGET_RATIOS])
     _, equivalents = fit.averaged.synthetic_for(asked[:, 0], asked[:, 1])
     wanted = np.log(np.clip(equivalents, 1.0, fit.averaged.most_synthetic))
     cells = _candidates(rows, bases)
@@ -60,7 +62,7 @@ def suggest(fit: Fit, *, trials: int) -> pd.DataFrame:
 
 
 def _listed(cells: Array, chosen: list[int]) -> pd.DataFrame:
-    """Return the chosen cells, each once, in the order they were first chosen in."""
+    """Return the chosen cells without repeats, in order of first choice."""
     unique, first, counts = np.unique(chosen, return_index=True, return_counts=True)
     order = np.argsort(first)
     listed = pd.DataFrame(cells[unique[order]].astype(int), columns=["n_base", "n_real_plus", "n_syn_plus"])
@@ -68,7 +70,7 @@ def _listed(cells: Array, chosen: list[int]) -> pd.DataFrame:
 
 
 def _candidates(rows: pd.DataFrame, bases: Array) -> Array:
-    """Return cells (C, 3) worth a trial: at measured bases and between them, up to the measured ratios."""
+    """Return candidate cells, (C, 3): at and between the measured bases, up to the measured ratios."""
     between = np.round(np.sqrt(bases[1:] * bases[:-1]))
     most_real = float((rows["n_base"] + rows["n_real_plus"]).max())
     most_syn = float((rows["n_syn_plus"] / rows["n_base"].where(rows["n_base"] > 0)).max())
@@ -85,8 +87,8 @@ def _greedy(wanted: Array, measured: Array, noise: float, trials: int) -> tuple[
     """Return the chosen cells in order, and the root mean square spread of `wanted` after them.
 
     Args:
-        wanted: centred draws of what is to be known, (D, Q).
-        measured: centred draws of what each candidate would show, (D, C).
+        wanted: centred draws of the target quantities, (D, Q).
+        measured: centred draws of each candidate's result, (D, C).
         noise: standard deviation of one trial.
         trials: how many to choose.
     """
@@ -100,7 +102,7 @@ def _greedy(wanted: Array, measured: Array, noise: float, trials: int) -> tuple[
         best = int(np.argmax(gain))
         scale = among[best, best] + noise**2
         variance = variance - across[:, best] ** 2 / scale
-        # What is left to learn once this trial is known: the usual update of a Gaussian.
+        # Condition the Gaussian on this trial's result.
         across = across - np.outer(across[:, best], among[best]) / scale
         among = among - np.outer(among[:, best], among[best]) / scale
         found.append(best)
@@ -111,21 +113,21 @@ def grid_text(fit: Fit, cells: pd.DataFrame) -> str:
     """Return a grid file that runs suggested trials with training seeds not used so far.
 
     Args:
-        fit: of a store's arm; its labels say what was trained on what.
-        cells: columns n_base, n_real_plus, n_syn_plus and trials, as `planning.suggest` gives them.
+        fit: of a store's arm, whose labels describe its trials.
+        cells: columns n_base, n_real_plus, n_syn_plus and trials, as from `suggest`.
 
     Raises:
-        InputError: the fit is of a table that does not say how it was made.
+        InputError: the fit is of a table without labels.
     """
     labels = fit.labels
     missing = [name for name in (*_PLUGINS, "recipe") if not labels.get(name)]
     if missing or "recipe_options" not in labels:
         raise InputError(
-            "this fit does not say how its trials were run, so no grid file can be written for more of them",
+            "this fit does not record how its trials were run, so no grid file can be written",
             where=fit.name,
-            hint="suggest a grid from a fit of a store, or use --json for the cells alone",
+            hint="use a fit of a store, or --json for the cells alone",
         )
-    lines = [f"# Suggested by `mousterian suggest`: what would sharpen the fit {fit.name} most.", ""]
+    lines = [f"# Suggested by `mousterian suggest`: the most informative trials for the fit {fit.name}.", ""]
     lines += [f"{kind} = {_table(labels[kind], labels.get(f'{kind}_options', '{}'))}" for kind in _PLUGINS]
     lines.append(f"recipe = {_toml(json.loads(labels['recipe_options']))}")
     if labels.get("imbalance", "1.0") != "1.0":

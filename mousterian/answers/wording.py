@@ -1,4 +1,4 @@
-"""Numbers and answers in words: the terminal, the figures and the report say the same."""
+"""Answers as sentences, the same in the terminal, the figures and the report."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mousterian.answers.equivalence import Equivalence, equivalence
-from mousterian.answers.measured import compares, synthetic_tried
+from mousterian.answers.measured import has_synthetic, synthetic_tried
 from mousterian.answers.numbers import counts, number, percent, percents
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
-from mousterian.fitting.model_average import NOTICED, Decline
+from mousterian.fitting.model_average import NEGLIGIBLE, Decline
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Points
 from mousterian.plugins import registry
@@ -37,9 +37,9 @@ _NOTHING = "can be said yet: no trial adds synthetic images to a base."
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer at one base size: a sentence's words before the number, the number, and what follows it.
+    """The answer at one base size: a sentence, split before and after its number.
 
-    `cell` is what a table says in its place.
+    `cell` is the answer in a table.
     """
 
     equivalence: Equivalence
@@ -56,7 +56,7 @@ class Answer:
 
 
 def generator(labels: Mapping[str, str]) -> str:
-    """Name where synthetic images come from: "edm trained on upstream images"; "" where it is not known."""
+    """Name the source of synthetic images: "edm trained on upstream images"; "" where unknown."""
     name = labels.get("generator", "")
     trained_on = labels.get("trained_on", "")
     if not (name and trained_on):
@@ -67,14 +67,14 @@ def generator(labels: Mapping[str, str]) -> str:
 
 
 def setting(labels: Mapping[str, str]) -> str:
-    """Return internal, external, or nothing where it is not known."""
+    """Return internal, external, or "" where unknown."""
     trained_on = labels.get("trained_on", "")
     alone = trained_on == "base" and not _pretrained(labels.get("generator", ""))
     return "" if not trained_on else "internal" if alone else "external"
 
 
 def _pretrained(generator: str) -> bool:
-    """Tell whether a generator brings what it learnt elsewhere, whatever it is fitted on."""
+    """Return whether a generator is pre-trained, whatever it is then fitted on."""
     plugin = registry.available("generators").get(generator)
     return plugin is not None and plugin.pretrained
 
@@ -86,7 +86,7 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
     at, real = f"At {number(n_base)} base images,", f"{number(n_real_plus)} more real"
     name = generator(fit.labels)
     source = f" from {name}" if name else ""
-    if not compares(data):
+    if not has_synthetic(data):
         return Answer(found, n_real_plus, at, "nothing", _NOTHING, "nothing was tried")
     synthetic = found.n_syn_plus
     if not isinstance(synthetic, Interval):
@@ -94,7 +94,7 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
         return Answer(found, n_real_plus, at, "no number", tail, cell)
     lead, worth = f"{at} {real} images are worth", counts(synthetic)
     most = float(data.loc[data["n_base"] == n_base, "n_syn_plus"].max())
-    # Where even the interval's lower end was never tried, what was tried is the firmer thing to say.
+    # If even the interval's lower end was not measured, the most that was measured is the safer bound.
     if found.trust == "extrapolated" and 0 < most < synthetic.low:
         return Answer(
             found, n_real_plus, lead, f"more than {number(most)}",
@@ -106,12 +106,12 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
 
 
 def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[str, str]:
-    """Return what a sentence says after "no number", and what a table does."""
+    """Return the rest of the sentence after "no number", and the cell of a table."""
     if found.saturation_accuracy >= found.accuracy.estimate:
-        # The average gets there and most draws do not: to name an accuracy would contradict itself.
+        # The average reaches it and most draws do not; naming a saturation accuracy would contradict that.
         share = percent(found.share_reachable, 0)
-        told = f"of synthetic images{source} can be told to be worth {real} ones"
-        return f"{told}: some number is in {share} of the draws.", f"not told; in {share} of the draws"
+        unsure = f"of synthetic images{source} can be told to be worth {real} ones"
+        return f"{unsure}: some number is in {share} of the draws.", f"not told; in {share} of the draws"
     alone = _alone(fit, found.n_base)
     best = f"{percent(found.saturation_accuracy)} at best"
     reached, cell = f"they bring accuracy to {best}", f"not reachable; {best}"
@@ -129,7 +129,7 @@ def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[
 
 
 def limit(fit: Fit, n_base: float) -> str:
-    """Return where synthetic images alone stop helping a base, or begin to do harm, as far as was tried."""
+    """Return where synthetic images alone stop helping a base, or start to harm, within what was measured."""
     least, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
     if most <= 1:
         return ""
@@ -139,10 +139,10 @@ def limit(fit: Fit, n_base: float) -> str:
     count = np.concatenate([[0.0], np.geomspace(1.0, most, 200)])
     reached = fit.averaged.estimate(Points.of(n_base, 0.0, count))
     best = float(reached.max())
-    if best - reached[0] < NOTICED:
+    if best - reached[0] < NEGLIGIBLE:
         said, to = f"The {number(most)} synthetic images that were tried alone", float(reached[0])
         return f"{said} add less than 0.1 points to {percent(to)}."
-    enough = max(float(count[np.argmax(reached >= best - NOTICED)]), least)
+    enough = max(float(count[np.argmax(reached >= best - NEGLIGIBLE)]), least)
     if enough > 0.8 * most:
         said = "Synthetic images alone still helped at the most that were tried"
         return f"{said}, {number(most)}: {percent(best)}."
@@ -151,19 +151,19 @@ def limit(fit: Fit, n_base: float) -> str:
 
 
 def _alone(fit: Fit, n_base: float) -> Decline | None:
-    """Return what synthetic images alone do to a base; None where none were tried on it."""
+    """Return the decline from synthetic images alone at a base; None where none were measured."""
     _, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
     return fit.averaged.decline(n_base, most) if most else None
 
 
 def _harm(fit: Fit, n_base: float) -> str:
-    """Return from where on synthetic images alone do harm and down to what; "" where that is not clear."""
+    """Return from which number on synthetic images alone harm; "" where that is not significant."""
     found = _alone(fit, n_base)
     if found is None or not found.clear:
         return ""
     down = f"to {percents(found.last)} with {number(found.tried)}, the most that were tried."
-    # What fewer than were ever tried do is the surfaces' guess.
-    if found.best - found.alone < NOTICED or found.count < synthetic_tried(fit.data)[n_base][0]:
+    # Below the fewest that were measured, the best number is interpolated.
+    if found.best - found.alone < NEGLIGIBLE or found.count < synthetic_tried(fit.data)[n_base][0]:
         said = "Synthetic images alone do harm: accuracy falls from"
         return f"{said} {percent(found.alone)} without them {down}"
     said = f"Beyond about {_about(found.count)}, synthetic images alone do harm: accuracy falls from"
@@ -175,8 +175,8 @@ def _about(count: float) -> str:
 
 
 def sentence(made: Fit, found: Equivalence) -> str:
-    """Return an equivalence as a sentence with its interval, and whether it lies inside the data."""
-    if not compares(made.data):
+    """Return an equivalence as a sentence with its interval and its trust."""
+    if not has_synthetic(made.data):
         raise InputError(NO_SYNTHETIC, where=made.name)
     if isinstance(found.n_real_plus, float):
         text = answer(made, found.n_base, found.n_real_plus).text

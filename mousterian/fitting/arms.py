@@ -1,4 +1,4 @@
-"""A store's rows hold several arms: the same data and classifier, other sources of synthetic images."""
+"""Split a store's rows into arms: the same data and classifier, one source of synthetic images each."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
 
     Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
     failed and of diverged trials are left out, and so are evaluations that give no accuracy. An arm's name
-    is made of its dataset, its generator and of what else sets the arms apart: other plug-ins, and else the
-    options in which these differ.
+    consists of its dataset, its generator and whatever else distinguishes the arms: other plug-ins, or else
+    the options in which these differ.
     """
     if "status" in frame:
         frame = frame[frame["status"] == "done"]
@@ -55,30 +55,32 @@ def _named(
 ) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     every = found[0][0] if found else {}
     differing = [c for c in every if len({labels[c] for labels, _ in found}) > 1]
-    # Arms trained on base and on upstream differ in n_upstream as well, which says nothing more.
+    # Arms trained on base and on upstream differ in n_upstream as well, which adds no information.
     upstream = {each.get("n_upstream") for each, _ in found if each.get("trained_on") == "upstream"}
-    told = ("dataset", "generator", "trained_on")
-    silent = {*told, "n_upstream"} if len(upstream) < 2 else set(told)
-    kept, stems = [], []
+    always = ("dataset", "generator", "trained_on")
+    ignored = {*always, "n_upstream"} if len(upstream) < 2 else set(always)
+    described, stems = [], []
     for labels, _ in found:
         own = {c: labels[c] for c in every if labels[c] not in ("", "nan", "{}")}
-        other = [c for c in differing if c not in silent and not c.endswith("_options") and labels[c] != "0"]
-        kept.append(own)
-        stems.append("-".join(own[c] for c in (*told, *other) if c in own) or "all")
+        other = [c for c in differing if c not in ignored and not c.endswith("_options") and labels[c] != "0"]
+        described.append(own)
+        stems.append("-".join(own[c] for c in (*always, *other) if c in own) or "all")
     named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
-    for own, name, (_, rows) in zip(kept, apart(stems, kept), found, strict=True):
+    for own, name, (_, rows) in zip(described, distinct_names(stems, described), found, strict=True):
         number = sum(1 for other in named if other == name or other.startswith(f"{name}-#"))
         named[name if not number else f"{name}-#{number + 1}"] = (own, rows)
     return named
 
 
-def apart(names: Sequence[str], labels: Sequence[Mapping[str, str]], *, whole: bool = False) -> list[str]:
-    """Return names of arms, where several have one with the options added that tell them apart.
+def distinct_names(
+    names: Sequence[str], labels: Sequence[Mapping[str, str]], *, whole: bool = False
+) -> list[str]:
+    """Return names of arms; to equal ones, the options that distinguish them are added.
 
     Args:
         names: of the arms.
         labels: of each, as `arms` gives them.
-        whole: add every option in which they differ, not as few as tell them apart.
+        whole: add every option in which they differ, not as few as distinguish them.
     """
     found = list(names)
     for name in set(names):
@@ -94,7 +96,7 @@ PUBLISHED = "published:"
 
 @dataclass(frozen=True)
 class Arm:
-    """Rows to fit together, with a name, what describes them, and the file or folder they came from."""
+    """Rows to fit together, with a name, labels, and the file or folder they came from."""
 
     name: str
     labels: Mapping[str, str]
@@ -103,7 +105,7 @@ class Arm:
 
 
 def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], str]:
-    """Return the arms of tables, and what was left out of them: a sentence, or nothing.
+    """Return the arms of tables, and a sentence on the rows left out, if any.
 
     Args:
         sources: files, folders of stores, or `published:NAME`; without any, the store.
@@ -134,12 +136,12 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
         raise InputError(
             "no finished trial here: all have failed or diverged", where=str(store), hint="see their `error`"
         )
-    told = " and ".join(f"{count} {status}" for status, count in left_out.items() if count)
-    return found, told and f"{told} trials are left out"
+    counted = " and ".join(f"{count} {status}" for status, count in left_out.items() if count)
+    return found, counted and f"{counted} trials are left out"
 
 
 def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return a table that has its columns and some rows."""
+    """Return a table under canonical column names; refuse one without rows."""
     if frame.empty:
         raise InputError("the table has no rows", where=source)
     with placed(source):

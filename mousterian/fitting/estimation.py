@@ -1,4 +1,4 @@
-"""From a table to a fit: the engine's surfaces averaged, with draws, components and warnings."""
+"""From a table to a fit: model average, bootstrap draws, variance components and warnings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ import pandas as pd
 from mousterian.errors import InputError
 from mousterian.fitting import engine, published, variance
 from mousterian.fitting import surface as surfaces
-from mousterian.fitting.extrapolation import FREEDOM, Extrapolation, shares, slopes
+from mousterian.fitting.extrapolation import FREEDOM, Extrapolation, slopes
+from mousterian.fitting.extrapolation import weights as extrapolation_weights
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.measured_range import MeasuredRange
-from mousterian.fitting.model_average import REACH, Member, ModelAverage
+from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.profile_likelihood import profile
@@ -27,14 +28,14 @@ from mousterian.fitting.table import Table, check, load
 
 _PUBLISHED = "published:"
 
-# A surface of less weight than this is left out of the average.
+# Surfaces of less weight than this are left out of the average.
 _LEAST_WEIGHT = 0.01
-# A referee that errs less than this share of what the best surface errs has found something.
-_CLEARLY = 0.75
-# Errors beyond the data go with the range of accuracies; a flat table is no promise that all stays flat.
-_LEAST_SPREAD = 0.02
-# Errors of two parameters that correlate more than this are one error.
-_TOGETHER = 0.95
+# Held-out error of the baseline, relative to the best surface's, that indicates misspecification.
+_MISSPECIFIED = 0.75
+# Extrapolation errors scale with the range of accuracies; a flat table does not mean that they vanish.
+_LEAST_RANGE = 0.02
+# Parameters whose errors correlate more than this are confounded.
+_CONFOUNDED = 0.95
 
 
 def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -55,22 +56,21 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
 
 
 def scatter(problem: Problem, fit: Fitted) -> variance.Scatter:
-    """Return how the rows scatter around a fit."""
-    table = problem.table
-    told = fit.told
-    return variance.scatter(table, table.accuracy - fit.values, told.leverage, told.basis, problem.keep)
+    """Return the scatter of the rows around a fit."""
+    table, found = problem.table, fit.information
+    return variance.scatter(table, table.accuracy - fit.values, found.leverage, found.basis, problem.keep)
 
 
 def average(
     fits: Sequence[Fitted], problem: Problem, count: int, seed: int
 ) -> tuple[ModelAverage, dict[str, Array]]:
-    """Average the surfaces that matter; each draw belongs to one of them, as many to each as its weight says.
+    """Average the surfaces with weight; each draw belongs to one of them, in proportion to the weights.
 
     Returns:
         The average, and all draws (count, P) of each of its surfaces by name.
     """
     heavy = [fit for fit in fits if fit.weight >= _LEAST_WEIGHT]
-    # To the digits that are saved, so that a saved fit averages as the fresh one does.
+    # Rounded as they are saved, so that a saved fit gives the same average.
     weights = rounded_array(np.array([fit.weight for fit in heavy]) / sum(fit.weight for fit in heavy))
     shares = np.floor(weights * count).astype(int)
     left = count - int(shares.sum())
@@ -88,27 +88,27 @@ def average(
     )
     points = problem.table.points
     real, syn = float((points.n_base + points.n_real_plus).max()), float(points.n_syn_plus.max())
-    beyond = _beyond(fits, problem, count, seed) if len(fits) > 1 else None
-    return ModelAverage(members, REACH * syn, REACH * real, beyond), draws
+    extrapolation = _extrapolation(fits, problem, count, seed) if len(fits) > 1 else None
+    return ModelAverage(members, SEARCH_FACTOR * syn, SEARCH_FACTOR * real, extrapolation), draws
 
 
-def _beyond(fits: Sequence[Fitted], problem: Problem, count: int, seed: int) -> Extrapolation:
-    """Return what counts past the measured range, from how well the surfaces foretold the largest sizes."""
-    spread = max(float(np.ptp(problem.target[problem.weights > 0])), _LEAST_SPREAD)
-    errors = np.stack([fit.foretold for fit in fits])
+def _extrapolation(fits: Sequence[Fitted], problem: Problem, count: int, seed: int) -> Extrapolation:
+    """Return the extrapolation, weighted by the surfaces' back-test errors."""
+    spread = max(float(np.ptp(problem.target[problem.weights > 0])), _LEAST_RANGE)
+    errors = np.stack([fit.extrapolation_error for fit in fits])
     misfit = np.array([fit.cv_rmse for fit in fits])
     excluded = np.array([fit.weight == 0.0 for fit in fits])
-    weights = shares(errors, np.where(np.isnan(misfit), spread, misfit), excluded, spread)
-    rates = slopes(errors, problem.largest[1], spread)
-    heard = np.flatnonzero(weights).tolist()
+    weights = extrapolation_weights(errors, np.where(np.isnan(misfit), spread, misfit), excluded, spread)
+    rates = slopes(errors, problem.backtest[1], spread)
+    used = np.flatnonzero(weights).tolist()
     rng = np.random.default_rng([seed, 1])
     return Extrapolation(
         measured=MeasuredRange.of(problem.table.rows.assign(outlier=~problem.keep)),
-        surfaces=tuple(fits[i].surface for i in heard),
-        thetas=tuple(rounded_array(fits[i].theta) for i in heard),
-        weights=rounded_array(weights[heard]),
-        slopes=rounded_array(rates[heard]),
-        choice=rng.choice(len(heard), size=count, p=weights[heard]),
+        surfaces=tuple(fits[i].surface for i in used),
+        thetas=tuple(rounded_array(fits[i].theta) for i in used),
+        weights=rounded_array(weights[used]),
+        slopes=rounded_array(rates[used]),
+        choice=rng.choice(len(used), size=count, p=weights[used]),
         shocks=rounded_array(rng.standard_t(FREEDOM, size=(count, 2))),
     )
 
@@ -125,9 +125,9 @@ def _rows(table: Table, averaged: ModelAverage, outliers: Outliers) -> pd.DataFr
 
 
 def _surface_fit(fit: Fitted, problem: Problem, draws: Array | None) -> SurfaceFit:
-    """Return a surface as fitted; its parameters' intervals from draws, or linearised without any."""
+    """Return a surface as fitted; parameter intervals come from the draws, or else from linearisation."""
     if draws is None:
-        ends = [fit.surface.bounded(fit.unknowns + side * 1.96 * fit.spread) for side in (-1.0, 1.0)]
+        ends = [fit.surface.bounded(fit.unknowns + side * 1.96 * fit.standard_errors) for side in (-1.0, 1.0)]
         draws = np.stack(ends)
     found = Interval.of_draws(fit.theta, draws)
     residual = (problem.table.accuracy - fit.values)[problem.keep]
@@ -142,33 +142,34 @@ def _surface_fit(fit: Fitted, problem: Problem, draws: Array | None) -> SurfaceF
             for i, name in enumerate(fit.surface.parameters)
         },
         latex=fit.surface.latex,
-        unidentified=() if fit.weight < _LEAST_WEIGHT else _untold(fit, problem),
-        foretold=(float(fit.foretold[0]), float(fit.foretold[1])),
+        unidentified=() if fit.weight < _LEAST_WEIGHT else _unidentified(fit, problem),
+        extrapolation_error=(float(fit.extrapolation_error[0]), float(fit.extrapolation_error[1])),
     )
 
 
-def _untold(fit: Fitted, problem: Problem) -> tuple[str, ...]:
-    profiles = profile(fit.surface, problem, fit.unknowns, fit.loss, fit.told.spent)
-    return tuple(name for name, found in profiles.items() if not found.told)
+def _unidentified(fit: Fitted, problem: Problem) -> tuple[str, ...]:
+    return tuple(name for name, found in profile(fit, problem).items() if not found.identified)
 
 
-def _warnings(fits: Sequence[Fitted], untold: Sequence[str], table: Table) -> list[str]:
+def _warnings(fits: Sequence[Fitted], unidentified: Sequence[str], table: Table) -> list[str]:
     best = fits[0]
     found = []
     if not math.isfinite(best.aicc):
-        found.append(f"Too few rows ({len(table.rows)}) to weigh surfaces by how well they explain the data.")
-    referee = min((fit.cv_rmse for fit in fits if fit.surface.referee), default=math.inf)
-    if len(fits) > 1 and referee < _CLEARLY * best.cv_rmse:
+        found.append(f"Too few rows ({len(table.rows)}) to weight the surfaces by AICc.")
+    baseline = min((fit.cv_rmse for fit in fits if fit.surface.nonparametric), default=math.inf)
+    if len(fits) > 1 and baseline < _MISSPECIFIED * best.cv_rmse:
         found.append(
-            "A smooth rising surface without a formula tells left-out cells better"
-            f" ({100 * referee:.1f} against {100 * best.cv_rmse:.1f} points): the formulas miss something."
+            f"The nonparametric baseline predicts held-out cells better ({100 * baseline:.1f} against"
+            f" {100 * best.cv_rmse:.1f} points of error): the surfaces are misspecified."
         )
     names = best.surface.parameters
-    for name in untold:
-        others = np.abs(best.told.correlation[names.index(name)])
+    for name in unidentified:
+        others = np.abs(best.information.correlation[names.index(name)])
         others[names.index(name)] = 0.0
-        partner = f", which {names[int(others.argmax())]} can make up for" if others.max() > _TOGETHER else ""
-        found.append(f"The table does not tell {name} of {best.surface.name}{partner}.")
+        partner = names[int(others.argmax())] if others.max() > _CONFOUNDED else ""
+        reason = f": {name} and {partner} are confounded" if partner else ""
+        surface = best.surface.name
+        found.append(f'Parameter {name} (surface "{surface}") is not identifiable from these data{reason}.')
     return found
 
 
@@ -188,7 +189,7 @@ def fit(
             known total (test images), weight, training_seed (or seed), subset_seed; or a file of one; or
             "published:NAME" for a table of a paper.
         surface: a surface's name, or "auto" for all of them, weighted.
-        bootstrap: draws that intervals are made of.
+        bootstrap: number of bootstrap draws.
         seed: of those draws.
         name: of the fit; a file's name by default.
         labels: what describes the arm (dataset, generator, trained_on, model, ...).
@@ -197,7 +198,9 @@ def fit(
         InputError: the table cannot be used; the message names the rows.
     """
     if bootstrap < 20 or seed < 0:
-        raise InputError(f"bootstrap is {bootstrap} and seed {seed}: at least 20 draws, and a seed from 0 on")
+        raise InputError(
+            f"bootstrap is {bootstrap} and seed {seed}; at least 20 draws, and a seed of 0 or more"
+        )
     given = ""
     if isinstance(table, str) and table.startswith(_PUBLISHED):
         found = published.load(table.removeprefix(_PUBLISHED))

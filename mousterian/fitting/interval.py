@@ -11,7 +11,7 @@ import numpy as np
 from mousterian.fitting.surface import Array
 
 LEVEL = 0.95
-# Digits kept of every number that is saved, so that a saved fit answers as the fresh one does.
+# Significant digits of every saved number; a fresh fit rounds alike, so that both give the same answers.
 DIGITS = 7
 
 
@@ -27,9 +27,9 @@ class Interval:
     def of_draws(
         estimate: Array, draws: Array, *, within: tuple[float, float] = (-math.inf, math.inf)
     ) -> Interval:
-        """Return the percentile interval of draws (D, ...), widened to hold the estimate (...)."""
+        """Return the percentile interval of draws (D, ...), widened to include the estimate (...)."""
         tail = (1 - LEVEL) / 2
-        # No interpolation: between a finite draw and an infinite one there is no number that means anything.
+        # No interpolation: between a finite and an infinite draw it would be meaningless.
         ordered = np.nan_to_num(draws, nan=np.inf, posinf=np.inf, neginf=-np.inf)
         low = np.quantile(ordered, tail, axis=0, method="lower")
         high = np.quantile(ordered, 1 - tail, axis=0, method="higher")
@@ -40,7 +40,7 @@ class Interval:
         return Interval(*(float(value) if np.ndim(value) == 0 else value for value in bounds))
 
     def to_json(self) -> dict[str, float | None]:
-        """Return {estimate, low, high}; null where not finite. For a single number only."""
+        """Return {estimate, low, high}, None where not finite; for scalars only."""
         return {name: rounded(getattr(self, name)) for name in ("estimate", "low", "high")}
 
     @staticmethod
@@ -51,10 +51,10 @@ class Interval:
 
 
 def rounded(value: float) -> float | None:
-    """Return a number to the digits that are saved, or None where it is not finite."""
+    """Round a number as it is saved; None where it is not finite."""
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
 def rounded_array(values: Array) -> Array:
-    """Return an array to the digits that are saved."""
+    """Round an array as it is saved."""
     return np.char.mod(f"%.{DIGITS}g", values).astype(float)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 # Unknowns (B, P) -> values (B, M) and their derivatives (B, P, M).
 Model = Callable[[Array], tuple[Array, Array]]
-# Residual, in units of its scale, at which Cauchy's loss begins to bend (95 % efficiency on normal errors).
+# Tuning constant of the Cauchy loss (95 % efficiency for normal errors).
 CAUCHY = 2.385
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Where B problems ended: unknowns (B, P), summed loss (B,), and whether each converged (B,)."""
+    """Solutions of B problems: unknowns (B, P), summed loss (B,), and whether each converged (B,)."""
 
     unknowns: Array
     loss: Array
@@ -30,7 +30,7 @@ class Solution:
 
 @dataclass
 class _State:
-    """The problems of a batch, each at its present point."""
+    """The current iterate of each problem in a batch."""
 
     unknowns: Array
     loss: Array
@@ -40,7 +40,7 @@ class _State:
 
 @dataclass(frozen=True)
 class _Task:
-    """What the problems of a batch are to be fitted to, and which of their unknowns stay where they are."""
+    """Data of the problems in a batch, and which of their unknowns are held fixed."""
 
     model: Model
     target: Array
@@ -64,18 +64,18 @@ def _evaluate(task: _Task, unknowns: Array) -> _State:
             jacobian = np.where(task.held[:, :, None], 0.0, jacobian)
         residual = task.target - values
         if scale is None:
-            pulled = weights * residual
-            loss = np.einsum("bm,bm->b", pulled, residual)
+            weighted_residual = weights * residual
+            loss = np.einsum("bm,bm->b", weighted_residual, residual)
             weighted = jacobian * weights[:, None, :]
         else:
             bend = (CAUCHY * scale) ** 2
             relative = residual**2 / bend[:, None]
             loss = bend * np.einsum("bm,bm->b", weights, np.log1p(relative))
             soft = weights / (1.0 + relative)
-            pulled = soft * residual
+            weighted_residual = soft * residual
             weighted = jacobian * soft[:, None, :]
         normal = weighted @ jacobian.transpose(0, 2, 1)
-        gradient = np.einsum("bpm,bm->bp", jacobian, pulled)
+        gradient = np.einsum("bpm,bm->bp", jacobian, weighted_residual)
     finite = np.isfinite(loss) & np.isfinite(normal).all((1, 2)) & np.isfinite(gradient).all(1)
     return _State(unknowns, np.where(finite, loss, np.inf), normal, gradient)
 
@@ -92,7 +92,7 @@ def _step(normal: Array, gradient: Array, diagonal: Array, damping: Array) -> Ar
 
 @dataclass
 class _Search:
-    """Where the problems of a batch stand, and how boldly each goes on."""
+    """State of the search: the best iterates, and the damping of each problem."""
 
     best: _State
     damping: Array
@@ -100,10 +100,10 @@ class _Search:
     diagonal: Array
 
     def advance(self, task: _Task, active: Array, tolerance: float) -> Array:
-        """Try one step of each problem that is still going; return which of those are done."""
+        """Try one step of each active problem; return which of those have finished."""
         best = self.best
         normal, gradient = best.normal[active], best.gradient[active]
-        # Moré: a direction's scale never shrinks, so that a flat one is not followed to infinity.
+        # Moré's scaling never shrinks, so that flat directions are not followed to infinity.
         self.diagonal[active] = np.maximum(self.diagonal[active], np.einsum("bpp->bp", normal))
         step = _step(normal, gradient, self.diagonal[active], self.damping[active])
         expected = np.einsum("bp,bp->b", step, 2 * gradient - np.einsum("bpq,bq->bp", normal, step))
@@ -119,7 +119,7 @@ class _Search:
         return done
 
     def _damp(self, active: Array, accepted: Array, gain: Array, expected: Array) -> None:
-        """Nielsen's rule: less damping the better the step kept its promise, ever more where it failed."""
+        """Update damping by Nielsen's rule, from the ratio of actual to predicted gain."""
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(np.isfinite(gain), gain / np.maximum(expected, 1e-300), -1.0)
         shrink = np.maximum(1 / 3, 1 - (2 * np.clip(ratio, -1, 1) - 1) ** 3)
@@ -140,11 +140,11 @@ def minimise(
         target: what to fit, (B, M) or (M,).
         weights: of each row, (B, M) or (M,); not negative.
         start: unknowns to begin from, (B, P).
-        scale: scale of a usual residual in each problem, (B,); if given, Cauchy's loss.
-        held: unknowns that stay where they start, (B, P) bool.
-        limits: least and largest value of each unknown, (2, P); steps end there.
-        iterations: steps tried at most.
-        tolerance: a problem has converged when its summed loss can fall by no more than this share.
+        scale: residual scale of each problem, (B,); if given, the loss is Cauchy's.
+        held: unknowns held at their starting values, (B, P) bool.
+        limits: least and largest value of each unknown, (2, P).
+        iterations: most steps tried.
+        tolerance: a problem has converged when its predicted relative decrease in loss is below this.
     """
     count, size = start.shape[0], target.shape[-1]
     target, weights = np.broadcast_to(target, (count, size)), np.broadcast_to(weights, (count, size))

@@ -1,4 +1,4 @@
-"""The range that was measured: how far past it a point lies, and the nearest point inside."""
+"""The measured range: the distance of a point from it, and the nearest point inside."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from mousterian.errors import InputError
 from mousterian.fitting.surface import Array, Points
 
 Trust = Literal["inside", "near", "extrapolated"]
-# Answers up to this many times past the measured range are "near".
+# Answers up to this factor beyond the measured range are "near".
 _NEAR = 2.0
-# Room for rounding and for bases that differ by an image or two.
+# Tolerance for rounding and for bases that differ by an image or two.
 _SLACK = 1.05
-# A range that holds nothing is this far from everything.
+# Distance of everything from an empty range.
 _FAR = float(np.log(1e4))
 
 
 def refuse_impossible(**counts: Any) -> None:
-    """Raise an InputError for the first count (number or array) that is negative or not finite."""
+    """Raise InputError for the first count (number or array) that is negative or not finite."""
     for name, given in counts.items():
         values = np.asarray(given, dtype=float)
         wrong = ~(np.isfinite(values) & (values >= 0))
@@ -32,11 +32,11 @@ def refuse_impossible(**counts: Any) -> None:
 
 @dataclass(frozen=True)
 class MeasuredRange:
-    """The range of a table, in natural logarithms of counts (a count of 0 is taken as 1).
+    """The range of a table, in natural logarithms of counts (0 counts as 1).
 
     Attributes:
         real: least and most real images (base and added).
-        bases: base sizes with synthetic images, growing, (N,).
+        bases: base sizes with synthetic images, ascending, (N,).
         synthetic: most synthetic images measured at each, (N,).
     """
 
@@ -46,14 +46,14 @@ class MeasuredRange:
 
     @staticmethod
     def of(rows: pd.DataFrame) -> MeasuredRange:
-        """Return the range of the rows that are not set aside."""
+        """Return the range of the rows, outliers excluded."""
         rows = rows[~rows["outlier"].to_numpy(dtype=bool)]
         real = _log(rows["n_base"] + rows["n_real_plus"])
         most = rows[rows["n_syn_plus"] > 0].groupby("n_base")["n_syn_plus"].max()
         return MeasuredRange((float(real.min()), float(real.max())), _log(most.index), _log(most))
 
-    def past(self, points: Points) -> tuple[Array, Array]:
-        """Return how far past the range points lie, in logarithms of factors: real, synthetic images."""
+    def distance(self, points: Points) -> tuple[Array, Array]:
+        """Return the points' logarithmic distances from the range, in real and in synthetic images."""
         real = _log(points.n_base + points.n_real_plus)
         in_real = np.maximum(np.maximum(real - self.real[1], self.real[0] - real), 0.0)
         with_syn = points.n_syn_plus > 0
@@ -65,8 +65,8 @@ class MeasuredRange:
         in_syn = np.where(with_syn, np.maximum(np.maximum(aside, beyond), 0.0), 0.0)
         return in_real, np.minimum(in_syn, _FAR)
 
-    def inside(self, points: Points) -> Points:
-        """Return the nearest points of the range: fewer images where too many, more where too few."""
+    def nearest(self, points: Points) -> Points:
+        """Return the nearest points inside the range."""
         least, most = np.exp(self.real)
         n_base, n_real = points.n_base, points.n_real_plus
         with_syn = points.n_syn_plus > 0
@@ -75,17 +75,23 @@ class MeasuredRange:
             n_base = np.where(with_syn, np.clip(n_base, np.where(low > 1.0, low, 0.0), high), n_base)
         n_base = np.minimum(n_base, most)
         n_real = np.minimum(n_real, most - n_base)
-        # Too few real images: more base, as a base and a base with real images added are the same.
+        # Too few real images: enlarge the base, which is equivalent to adding real images.
         n_base = n_base + np.maximum(np.where(least > 1.0, least, 0.0) - n_base - n_real, 0.0)
         limit = np.exp(np.interp(_log(n_base), self.bases, self.synthetic)) if self.bases.size else 0.0
         return Points(n_base, n_real, np.minimum(points.n_syn_plus, limit))
 
     def trust(self, n_base: float, n_real_plus: float, n_syn_plus: float) -> Trust:
-        """Say whether a point lies inside the measured range, near it (within a factor of 2), or beyond."""
+        """Return whether a point is inside the measured range, near it (within a factor of 2), or beyond."""
         if not np.isfinite([n_base, n_real_plus, n_syn_plus]).all():
             return "extrapolated"
-        past = max(float(part[0]) for part in self.past(Points.of([n_base], n_real_plus, n_syn_plus)))
-        return "inside" if past <= np.log(_SLACK) else "near" if past <= np.log(_NEAR) else "extrapolated"
+        distance = max(float(part[0]) for part in self.distance(Points.of([n_base], n_real_plus, n_syn_plus)))
+        return (
+            "inside"
+            if distance <= np.log(_SLACK)
+            else "near"
+            if distance <= np.log(_NEAR)
+            else "extrapolated"
+        )
 
 
 def _log(count: Any) -> Array:

@@ -1,4 +1,4 @@
-"""Rows that no surface can explain: found, named with a reason, and set aside."""
+"""Outlier detection: rows that no surface explains, with reasons."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from scipy.special import stdtrit
 from mousterian.fitting.surface import Array, Surface
 from mousterian.fitting.table import COUNTS, Table
 
-# Chance of flagging any sound row of a table.
+# Family-wise false positive rate of a table.
 _FALSE_ALARM = 0.01
-# Median absolute deviations carry 37 % of the information of a standard deviation.
+# Efficiency of the median absolute deviation relative to the standard deviation.
 _EFFICIENCY = 0.37
-# Rounding of published accuracies (a hundredth of a per cent) is never an outlier.
+# Published accuracies are rounded to a hundredth of a per cent, which is never an outlier.
 _LEAST_SCALE = 1e-4
-# Where more rows than this share lie far off, trials have heavy tails; none of them is a mistake.
+# If a larger share of rows is far off, the trials are heavy-tailed and none is flagged.
 _MOST_FLAGGED = 0.1
-# Surfaces whose usual residuals are at most this many times the best one's have a say.
+# Surfaces are considered if their residual scale is at most this many times the best one's.
 _COMPARABLE = 3.0
 
 
 @dataclass(frozen=True)
 class Outliers:
-    """Rows set aside, (R,) bool; how far off each row is, in usual residuals, (R,); and why, (R,)."""
+    """Flagged rows, (R,) bool; robust z-score of each row, (R,); and the reasons, (R,)."""
 
     flagged: Array
     z: Array
     reasons: tuple[str, ...]
 
 
-def residual_scale(residual: Array, spent: int) -> Array:
-    """Return the scale of usual residuals (B, R), (B,): their median size, as a standard deviation."""
+def residual_scale(residual: Array, effective_parameters: int) -> Array:
+    """Return the robust scale of residuals (B, R), (B,): normalised median absolute residual."""
     count = residual.shape[-1]
-    lost = np.sqrt(count / max(count - spent, 1))
-    return np.asarray(np.maximum(1.4826 * lost * np.median(np.abs(residual), axis=-1), _LEAST_SCALE))
+    correction = np.sqrt(count / max(count - effective_parameters, 1))
+    return np.asarray(np.maximum(1.4826 * correction * np.median(np.abs(residual), axis=-1), _LEAST_SCALE))
 
 
 def find(table: Table, fits: list[tuple[Surface, Array, float]]) -> Outliers:
-    """Return the rows that lie far off every surface that explains most rows about as well as the best.
+    """Flag the rows that are far off every surface that fits most rows about as well as the best.
 
     Args:
         table: the rows.
-        fits: each surface with robust unknowns (P,) and the scale of its usual residuals.
+        fits: each surface with robust unknowns (P,) and its residual scale.
     """
     best = min(scale for _, _, scale in fits)
     count = len(table.rows)
@@ -66,7 +66,7 @@ def find(table: Table, fits: list[tuple[Surface, Array, float]]) -> Outliers:
 def _reason(table: Table, index: int, expected: float) -> str:
     rows = table.rows
     row = rows.iloc[index]
-    said = f"{100 * row['accuracy']:.2f} % where the other rows lead one to expect {100 * expected:.1f} %"
+    said = f"{100 * row['accuracy']:.2f} % where the other rows predict {100 * expected:.1f} %"
     same = (rows["n_syn_plus"] == row["n_syn_plus"]) & (rows.index != index)
     size, sizes = float(row[list(COUNTS[:2])].sum()), rows[list(COUNTS[:2])].sum(axis=1)
     below, above = rows[same & (sizes < size)], rows[same & (sizes > size)]

@@ -1,4 +1,4 @@
-"""A weighted table as least squares sees it: one target a point, however many rows were measured there."""
+"""The weighted least-squares problem: one target per distinct point, whatever the number of rows there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HALF = 0.505
 
 @dataclass(frozen=True)
 class Problem:
-    """A table with the weight of each row, gathered at its U distinct points.
+    """A table with the weight of each row, averaged over its U distinct points.
 
     Attributes:
         table: the rows.
@@ -24,8 +24,8 @@ class Problem:
         keep: rows that count, (R,) bool.
         points: the distinct points, (U,).
         weights: their summed weights, (U,).
-        gathering: what each row adds to each point's target, (U, R); a target is `gathering @ accuracy`.
-        scattered: weighted squares within points, which no surface can explain.
+        averaging: weight of each row in each point's target, (U, R); a target is `averaging @ accuracy`.
+        pure_error: weighted sum of squares within points, which no surface can explain.
     """
 
     table: Table
@@ -33,30 +33,30 @@ class Problem:
     keep: Array
     points: Points
     weights: Array
-    gathering: Array
-    scattered: float
+    averaging: Array
+    pure_error: float
 
     @staticmethod
     def of(table: Table, row_weights: Array, keep: Array) -> Problem:
-        """Gather a table's rows."""
+        """Average a table's rows over its distinct points."""
         places, at = np.unique(np.stack(table.points.counts, axis=1), axis=0, return_inverse=True)
         summed = np.zeros((len(places), len(table.rows)))
         np.add.at(summed, (at, table.row), row_weights[table.row] * table.share)
         weights = summed.sum(axis=1)
-        gathering = summed / np.where(weights > 0, weights, 1.0)[:, None]
-        misses = table.accuracy[None, :] - (gathering @ table.accuracy)[:, None]
+        averaging = summed / np.where(weights > 0, weights, 1.0)[:, None]
+        misses = table.accuracy[None, :] - (averaging @ table.accuracy)[:, None]
         return Problem(
-            table, row_weights, keep, Points(*places.T), weights, gathering, float((summed * misses**2).sum())
+            table, row_weights, keep, Points(*places.T), weights, averaging, float((summed * misses**2).sum())
         )
 
     @property
     def target(self) -> Array:
         """Weighted mean accuracy at each point, (U,)."""
-        return np.asarray(self.gathering @ self.table.accuracy)
+        return np.asarray(self.averaging @ self.table.accuracy)
 
     def without(self, out: Array) -> tuple[Array, Array]:
-        """Return weights and targets of the points, (C, U) each, without some rows, (C, R) bool."""
-        parts = self.gathering * self.weights[:, None]
+        """Return weights and targets of the points, (C, U) each, with rows held out, (C, R) bool."""
+        parts = self.averaging * self.weights[:, None]
         weights = np.maximum(self.weights - out @ parts.T, 0.0)
         weights = np.where(weights > 1e-9 * self.weights, weights, 0.0)
         sums = self.target * self.weights - (out * self.table.accuracy) @ parts.T
@@ -64,18 +64,18 @@ class Problem:
         return weights, targets
 
     def each_cell(self) -> Array:
-        """Return which rows each of the C cells has, (C, R) bool."""
+        """Return the rows of each of the C cells, (C, R) bool."""
         cells = np.unique(self.table.cell[self.keep])
         return np.asarray((self.table.cell[None, :] == cells[:, None]) & self.keep)
 
     @cached_property
-    def largest(self) -> tuple[Array, Array]:
-        """Return the rows to foretell from the smaller ones.
+    def backtest(self) -> tuple[Array, Array]:
+        """Return the rows that the back-test predicts from the smaller sizes.
 
         Returns:
-            Those with more than half the most real images, and those with more than half the most synthetic
-            ones at their base, (2, R) bool; and how far they lie from the rest, in logarithms, (2,). NaN
-            where there is no rest.
+            Rows with more than half of the most real images, and rows with more than half of the most
+            synthetic ones at their base, (2, R) bool; and their logarithmic distance from the remaining
+            rows, (2,), NaN where none remain.
         """
         rows = self.table.rows[self.keep]
         real, syn = rows["n_base"] + rows["n_real_plus"], rows["n_syn_plus"]
@@ -97,20 +97,20 @@ class Problem:
 
 @dataclass(frozen=True)
 class Information:
-    """What a table tells at a fit.
+    """A surface linearised at its best unknowns: what the rows determine there.
 
     Attributes:
-        basis: of what the fit can follow: orthonormal directions of the rows' accuracies, (spent, R).
+        basis: orthonormal basis of the tangent space in the rows' accuracies, (effective_parameters, R).
         leverage: of each row, (R,).
-        spent: parameters that the table can tell apart.
-        spread: standard error of each unknown for residuals of weighted variance 1, (P,); inf where not told.
+        effective_parameters: rank of the Jacobian: how many parameters the rows identify.
+        standard_errors: of the unknowns for residuals of weighted variance 1, (P,); inf where unidentified.
         correlation: of the unknowns' errors, (P, P).
     """
 
     basis: Array
     leverage: Array
-    spent: int
-    spread: Array
+    effective_parameters: int
+    standard_errors: Array
     correlation: Array
 
 
@@ -119,16 +119,17 @@ class Fitted:
     """One surface at its best parameters.
 
     Attributes:
-        surface: which.
+        surface: the surface.
         unknowns: best unknowns, (P,).
         theta: best parameters, (P,).
         values: fitted accuracy of each row, (R,).
         loss: weighted sum of squared residuals.
-        told: what the table tells there.
-        spread: standard error of each unknown, linearised, (P,); inf where the table tells nothing.
-        aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
-        cv_rmse: root mean square error at cells left out, a fraction.
-        foretold: errors at the largest real sizes and synthetic amounts, told from the rest, (2,).
+        information: the surface linearised there.
+        standard_errors: of the unknowns, linearised, (P,); inf where unidentified.
+        aicc: corrected Akaike information criterion; inf where there are too few rows.
+        cv_rmse: root mean square error at held-out cells, a fraction.
+        extrapolation_error: back-test: errors at the largest real sizes and synthetic amounts, predicted
+            from the smaller ones, (2,).
         weight: share in the average.
     """
 
@@ -137,9 +138,9 @@ class Fitted:
     theta: Array
     values: Array
     loss: float
-    told: Information
-    spread: Array
+    information: Information
+    standard_errors: Array
     aicc: float
     cv_rmse: float
-    foretold: Array
+    extrapolation_error: Array
     weight: float

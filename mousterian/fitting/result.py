@@ -26,9 +26,9 @@ class Fit:
         labels: what describes the arm (dataset, generator, trained_on, model, strategy, ...).
         data: the rows used, one a trial: n_base, n_real_plus, n_syn_plus, accuracy (fraction), training_seed,
             subset_seed, total, weight, fitted, residual (fractions), outlier, z, reason.
-        surfaces: the surfaces, heaviest first.
+        surfaces: the surfaces, by falling weight.
         components: standard deviations of one trial's accuracy (fractions): test_set, seed, subset, trial.
-        warnings: what the reader of an answer should know, as sentences.
+        warnings: caveats for whoever reads an answer, as sentences.
         settings: bootstrap, seed and surface as given.
         averaged: the surfaces with their parameters and draws.
     """
@@ -54,12 +54,12 @@ class Fit:
 
     @property
     def identified(self) -> bool:
-        """Whether the table tells every parameter of the heaviest surface."""
+        """Whether every parameter of the heaviest surface is identifiable."""
         return not self.surfaces[0].unidentified
 
     @property
     def outliers(self) -> list[tuple[dict[str, Any], float, str]]:
-        """The rows set aside: the row, how many usual residuals off it is, and the reason."""
+        """The outliers: the row, its robust z-score, and the reason."""
         rows = self.data[self.data["outlier"]].to_dict("records")
         shown = (*COUNTS, "accuracy")
         return [({name: row[name] for name in shown}, row["z"], row["reason"]) for row in rows]
@@ -81,14 +81,14 @@ class SurfaceFit:
     Attributes:
         name: of the surface.
         weight: its share in the average.
-        aicc: Akaike's criterion, corrected for few rows; inf where there are too few.
-        cv_rmse: root mean square error at cells left out one at a time, a fraction.
-        rmse: at the rows it was fitted to, a fraction.
+        aicc: corrected Akaike information criterion; inf where there are too few rows.
+        cv_rmse: leave-one-cell-out root mean square error, a fraction.
+        rmse: root mean square error at the fitted rows, a fraction.
         parameters: each with its interval.
         latex: the formula.
-        unidentified: parameters that the table does not tell (looked into where weight matters).
-        foretold: root mean square errors at the largest real sizes and at the largest synthetic amounts,
-            each told from the rest, fractions; NaN where there is no rest to tell them from.
+        unidentified: parameters that the rows do not identify (tested for surfaces with weight).
+        extrapolation_error: back-test: root mean square errors at the largest real sizes and at the largest
+            synthetic amounts, each predicted from the smaller ones, fractions; NaN where there are none.
     """
 
     name: str
@@ -99,4 +99,4 @@ class SurfaceFit:
     parameters: dict[str, Interval]
     latex: str
     unidentified: tuple[str, ...]
-    foretold: tuple[float, float]
+    extrapolation_error: tuple[float, float]

@@ -1,4 +1,4 @@
-"""Which surfaces explain the data about equally well: criteria, held-out error, weights."""
+"""Model selection: AICc, cross-validation and back-test errors, Akaike weights."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ if TYPE_CHECKING:
     from mousterian.fitting.problem import Fitted, Problem
 
 
-# Residuals below this are rounding, not evidence for a surface.
+# Residual variances below this are rounding, not evidence for a surface.
 _LEAST_VARIANCE = 1e-10
-# Accuracies that differ by less are the same.
-_ALIKE = 1e-4
+# Accuracies that differ by less count as equal.
+_EQUAL = 1e-4
 
 
-def aicc(loss: float, count: int, spent: int) -> float:
-    """Return Akaike's criterion of a least-squares fit, corrected for few rows; inf if there are too few."""
-    parameters = spent + 1
+def aicc(loss: float, count: int, effective_parameters: int) -> float:
+    """Return the corrected Akaike criterion of a least-squares fit; inf if there are too few rows."""
+    parameters = effective_parameters + 1
     if count - parameters - 1 <= 0:
         return math.inf
     likelihood = count * math.log(max(loss / count, _LEAST_VARIANCE))
     return likelihood + 2 * parameters * count / (count - parameters - 1)
 
 
-def left_out(surface: Surface, problem: Problem, unknowns: Array, out: Array) -> Array:
-    """Return root mean square errors (fractions) at what is left out, (C,), for C sets of rows (C, R) bool.
+def held_out_errors(surface: Surface, problem: Problem, unknowns: Array, out: Array) -> Array:
+    """Return root mean square errors (fractions), (C,), at C sets of held-out rows, (C, R) bool.
 
-    Errors are those of the cells' means: how trials scatter within a cell says nothing against a surface.
-    NaN where what is left does not hold as many points as the surface has parameters, and one more.
+    Errors are those of the cells' means: scatter within a cell is no evidence against a surface.
+    NaN where the remaining points do not outnumber the surface's parameters.
     """
     table = problem.table
     weights, targets = problem.without(out)
@@ -58,65 +58,68 @@ def left_out(surface: Surface, problem: Problem, unknowns: Array, out: Array) ->
 
 
 def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float:
-    """Return the root mean square error at cells left out one at a time (a fraction)."""
+    """Return the leave-one-cell-out root mean square error (a fraction)."""
     out = problem.each_cell()
-    errors = left_out(surface, problem, unknowns, out)
-    told = np.isfinite(errors)
-    if not told.any():
+    errors = held_out_errors(surface, problem, unknowns, out)
+    known = np.isfinite(errors)
+    if not known.any():
         return math.nan
-    return float(np.sqrt(np.average(errors[told] ** 2, weights=out.sum(axis=1)[told])))
+    return float(np.sqrt(np.average(errors[known] ** 2, weights=out.sum(axis=1)[known])))
 
 
-def weighed(fits: Sequence[Fitted], points: Points) -> tuple[Fitted, ...]:
-    """Return the fits with their Akaike weights, heaviest first; a referee has none beside others.
+def weighted(fits: Sequence[Fitted], points: Points) -> tuple[Fitted, ...]:
+    """Return the fits with their Akaike weights, heaviest first.
+
+    The nonparametric baseline has weight only if no parametric surface was fitted.
 
     Args:
         fits: of one problem.
-        points: where that was measured.
+        points: its measured points.
     """
-    alone = all(fit.surface.referee for fit in fits)
-    criteria = np.array([fit.aicc if alone or not fit.surface.referee else math.inf for fit in fits])
+    alone = all(fit.surface.nonparametric for fit in fits)
+    excluded = np.array([fit.surface.nonparametric and not alone for fit in fits])
+    criteria = np.where(excluded, math.inf, [fit.aicc for fit in fits])
     if not np.isfinite(criteria).any():
-        criteria = np.where([fit.surface.referee and not alone for fit in fits], math.inf, _of_few(fits))
-    criteria = np.where(_repeated(fits, criteria, points), math.inf, criteria)
+        criteria = np.where(excluded, math.inf, _small_sample_criteria(fits))
+    criteria = np.where(_redundant(fits, criteria, points), math.inf, criteria)
     weights = np.exp(-(criteria - criteria[np.isfinite(criteria)].min()) / 2)
     weights /= weights.sum()
     order = np.argsort(-weights, kind="stable")
     return tuple(dataclasses.replace(fits[i], weight=float(weights[i])) for i in order)
 
 
-def _of_few(fits: Sequence[Fitted]) -> Array:
-    """Return criteria where rows are too few for the corrected one: Akaike's own, or all alike."""
+def _small_sample_criteria(fits: Sequence[Fitted]) -> Array:
+    """Return criteria where there are too few rows for AICc: AIC, or all equal."""
     count = len(fits[0].values)
     plain = [
-        count * math.log(max(fit.loss / count, _LEAST_VARIANCE)) + 2 * fit.told.spent
-        if fit.told.spent <= count - 2
+        count * math.log(max(fit.loss / count, _LEAST_VARIANCE)) + 2 * fit.information.effective_parameters
+        if fit.information.effective_parameters <= count - 2
         else math.inf
         for fit in fits
     ]
     return np.array(plain) if np.isfinite(plain).any() else np.zeros(len(fits))
 
 
-def _repeated(fits: Sequence[Fitted], criteria: Array, points: Points) -> Array:
-    """Return which fits say what one with fewer parameters says already, (S,) bool.
+def _redundant(fits: Sequence[Fitted], criteria: Array, points: Points) -> Array:
+    """Return which fits equal one with fewer parameters, (S,) bool.
 
-    Without synthetic images, for one, all power laws in effective data are the same curve, and count once.
-    They have to agree at half and double the sizes too: surfaces that go through the same few rows may part
-    everywhere else.
+    Without synthetic images, for example, all power laws in effective data are one curve, which counts once.
+    Fits must also agree at half and double the sizes: surfaces may coincide at a few rows alone.
     """
     elsewhere = [Points(*(factor * count for count in points.counts)) for factor in (0.5, 2.0)]
-    told = [
+    curves = [
         np.concatenate([fit.values, *(fit.surface.accuracy(each, fit.theta) for each in elsewhere)])
         for fit in fits
     ]
     order = sorted(range(len(fits)), key=lambda i: (len(fits[i].surface.parameters), fits[i].surface.name))
-    repeated = np.zeros(len(fits), dtype=bool)
-    seen: list[int] = []
+    redundant = np.zeros(len(fits), dtype=bool)
+    distinct: list[int] = []
     for i in order:
-        repeated[i] = any(
-            fits[i].told.spent == fits[j].told.spent and np.allclose(told[i], told[j], atol=_ALIKE, rtol=0.0)
-            for j in seen
+        redundant[i] = any(
+            fits[i].information.effective_parameters == fits[j].information.effective_parameters
+            and np.allclose(curves[i], curves[j], atol=_EQUAL, rtol=0.0)
+            for j in distinct
         )
-        if not repeated[i] and np.isfinite(criteria[i]):
-            seen.append(i)
-    return repeated
+        if not redundant[i] and np.isfinite(criteria[i]):
+            distinct.append(i)
+    return redundant

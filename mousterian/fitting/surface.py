@@ -1,4 +1,4 @@
-"""A surface plug-in as the engine sees it: unknowns without bounds, derivatives, and starts."""
+"""A surface plug-in prepared for the optimiser: unbounded unknowns, derivatives, and starting values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from mousterian.errors import InputError
 from mousterian.plugins import registry
 
 Array = NDArray[Any]
-# Unknowns are kept where their bounded parameters can still be told from the bound.
+# Unknowns stay where their parameters are numerically distinct from the bounds.
 _FARTHEST_SHARE, _FARTHEST_FACTOR = 10.0, 60.0
 _COMPLEX_STEP = 1e-30
 
 
 @dataclass(frozen=True)
 class Points:
-    """Where accuracies are measured or asked for: three arrays of counts that broadcast."""
+    """Points of the surface: three arrays of counts that broadcast."""
 
     n_base: Array
     n_real_plus: Array
@@ -46,13 +46,16 @@ class Points:
 
 @dataclass(frozen=True)
 class Surface:
-    """One surface: its plug-in's functions and its parameters' bounds (P, 2)."""
+    """One surface: its plug-in's functions and its parameters' bounds (P, 2).
+
+    A `nonparametric` surface is the baseline that the others are compared with; it has no weight beside them.
+    """
 
     name: str
     parameters: tuple[str, ...]
     bounds: Array
     latex: str
-    referee: bool
+    nonparametric: bool
     _accuracy: Callable[..., Any]
     _gradient: Callable[..., Any] | None
     _starts: Callable[..., Any]
@@ -139,13 +142,13 @@ class Surface:
         return evaluate
 
     def starts(self, points: Points, target: Array, weights: Array, keep: int) -> Array:
-        """Return unknowns (S, P) to start from: those that fit best, linear parameters solved for.
+        """Return the best starting unknowns (S, P), with the linear parameters solved for.
 
         Args:
             points: where accuracies were measured, (M,).
             target: measured accuracies, (M,).
             weights: of each, (M,).
-            keep: starts to return at most.
+            keep: most starts to return.
         """
         guesses: Sequence[Mapping[str, float]] = self._starts(*points.counts)
         linear = [name not in guesses[0] for name in self.parameters]
@@ -160,8 +163,8 @@ class Surface:
                     0
                 ]
         unknowns = self.unbounded(theta)
-        misses = np.einsum("m,bm->b", weights, (self.accuracy(points, self.bounded(unknowns)) - target) ** 2)
-        order = np.argsort(np.where(np.isfinite(misses), misses, np.inf), kind="stable")
+        losses = np.einsum("m,bm->b", weights, (self.accuracy(points, self.bounded(unknowns)) - target) ** 2)
+        order = np.argsort(np.where(np.isfinite(losses), losses, np.inf), kind="stable")
         best: Array = unknowns[order[:keep]]
         return best
 
@@ -184,7 +187,7 @@ def load(name: str) -> Surface:
     """Return the surface of that name.
 
     Raises:
-        InputError: there is none, or its file lacks a part that the engine needs.
+        InputError: there is none, or its file is incomplete.
     """
     plugin = registry.find("surfaces", name)
     module = importlib.import_module(plugin.module)
@@ -200,7 +203,7 @@ def load(name: str) -> Surface:
         parameters=parameters,
         bounds=np.array([module.BOUNDS[parameter] for parameter in parameters], dtype=float),
         latex=module.LATEX,
-        referee=getattr(module, "REFEREE", False),
+        nonparametric=getattr(module, "NONPARAMETRIC", False),
         _accuracy=module.accuracy,
         _gradient=getattr(module, "gradient", None),
         _starts=module.starts,

@@ -1,4 +1,4 @@
-"""Anybody's table of accuracies, read and checked: what the engine fits."""
+"""Read and check a table of accuracies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
 # Other names under which tables hold a column.
 _ALIASES = {"accuracy": ("top1",), "training_seed": ("seed",)}
 _SEEDS = ("subset_seed", "training_seed")
-# Name of a file's index: its rows counted from 1, so that errors name them however they are sorted since.
+# Name of a file's index: row numbers from 1, so that errors name a row after sorting, too.
 _ROW = "row"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
 COLUMNS = (*COUNTS, "accuracy", *_SEEDS, "total", "weight")
@@ -27,18 +27,18 @@ _FEWEST_ROWS = 4
 
 @dataclass(frozen=True)
 class Table:
-    """Checked rows in one order whatever order they came in, and the readings that surfaces are fitted to.
+    """Checked rows in canonical order, and the readings that surfaces are fitted to.
 
-    A row of real images alone is a statement about each smaller base as well: a base of n images is a base
-    of m with n − m real ones added. Where a table gives no added real images at all (published tables list
-    totals), such rows are read at each base that has synthetic rows too, and a row's weight is shared.
+    A row of real images alone applies to each smaller base as well: a base of n images is a base of m with
+    n − m real ones added. Where a table has no added real images at all (published tables list totals), such
+    rows are read at each base that has synthetic rows, and a row's weight is divided among its readings.
 
     Attributes:
         rows: columns `COLUMNS`; accuracy is a fraction; seeds and totals are NaN where not given.
         points: the K readings.
         row: index of each reading's row, (K,).
         share: of its row's weight, (K,).
-        warnings: what was odd in the table, as sentences.
+        warnings: irregularities of the table, as sentences.
     """
 
     rows: pd.DataFrame
@@ -185,7 +185,7 @@ def _fractions(numbers: pd.DataFrame, warnings: list[str]) -> pd.Series[Any]:
 
 
 def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
-    """Sort rows, drop those that say the same trial twice, and tell of those that contradict each other."""
+    """Sort rows, drop repeated trials, and warn of contradictory ones."""
     numbers = numbers.sort_values([*COUNTS, *_SEEDS, "accuracy", "total", "weight"], kind="stable")
     trial = [*COUNTS, *_SEEDS]
     seeded = numbers[list(_SEEDS)].notna().any(axis=1)
@@ -211,13 +211,13 @@ def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
             f"too few rows: {len(numbers)}, and no surface can be fitted to fewer than {_FEWEST_ROWS}"
         )
     if numbers["accuracy"].max() - numbers["accuracy"].min() < 1e-9:
-        warnings.append("Accuracy is the same in every row: what images are worth cannot be told from it.")
+        warnings.append("Accuracy is the same in every row: what images are worth cannot be estimated.")
     if (numbers["n_syn_plus"] == 0).all():
         warnings.append("No row has synthetic images: accuracy can be predicted, an equivalence cannot.")
     elif (numbers.loc[numbers["n_syn_plus"] == 0, ["n_base", "n_real_plus"]].sum(axis=1).nunique()) < 2:
         warnings.append("Real images alone were measured at one size: what they are worth is extrapolated.")
     if numbers["n_base"].nunique() == 1:
-        warnings.append("Only one base size: how the equivalence changes with n_base cannot be told.")
+        warnings.append("Only one base size: how the equivalence depends on n_base cannot be estimated.")
 
 
 def _readings(rows: pd.DataFrame) -> tuple[Points, Array, Array]:

@@ -1,4 +1,4 @@
-"""Where scatter comes from: the test set, the training seed, the subset; and draws that redo it."""
+"""Variance components (test set, training seed, subset) and the bootstrap draws that reproduce them."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ import numpy as np
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table
 
-# A row's leverage is never taken as more than this: its own residual says little about its noise then.
+# Cap on a row's leverage: beyond it, its own residual says little about its noise.
 _MOST_LEVERAGE = 0.8
-# The test set's noise counts for the scatter of trials as much as this many rows left over do.
+# Prior degrees of freedom of the test set's noise as an estimate of the trials' variance.
 _PRIOR_FREEDOM = 2.0
-
-
-# Powers of the number of real images that the variance within cells may go with; how many trials beyond
-# their cells' first, at how many sizes, it takes to tell; and how much likelier than none (twice the
-# logarithm) a power has to be.
+# Exponents tried for the within-cell variance as a power of the number of real images; the replicates and
+# sizes needed to estimate it; and the least likelihood ratio statistic in its favour.
 _POWERS = np.linspace(-3.0, 1.0, 81)
-_REPEATS, _SIZES, _CLEARLY = 20.0, 4, 6.0
-# Groups tell what they share only where the fit leaves them as much freedom as this.
+_REPEATS, _SIZES, _LEAST_RATIO = 20.0, 4, 6.0
+# Least degrees of freedom between groups to estimate a shared effect.
 _LEAST_FREEDOM = 1.0
-# However few the clusters, their variance is taken to be known as well as from this many.
-_UNCERTAIN = 4.0
+# Least degrees of freedom assumed of a cluster variance.
+_LEAST_CLUSTER_FREEDOM = 4.0
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,11 @@ class Components:
     """Variances of one trial's accuracy (fractions squared).
 
     Attributes:
-        test_set: binomial variance of a test set of this size, mean over rows; NaN where no totals are known.
+        test_set: binomial variance of a test set of this size, mean over rows; NaN where totals are unknown.
         seed: between training seeds on the same base set, shared by all mixtures with that base and seed.
-        subset: between base sets, shared by all mixtures with that base set; with one subset seed it also
-            holds what the surface misses at each base size.
-        trial: what is left: between trials that share base set and seed.
+        subset: between base sets, shared by all mixtures with that base set; with one subset seed it
+            includes the surface's lack of fit at each base size.
+        trial: residual: between trials that share base set and seed.
     """
 
     test_set: float
@@ -45,24 +42,24 @@ class Components:
 
 
 def binomial(table: Table) -> Array:
-    """Return the binomial variance of each row's accuracy, (R,); NaN where the test set is not known."""
+    """Return the binomial variance of each row's accuracy, (R,); NaN where its test set is unknown."""
     total = table.rows["total"].to_numpy(dtype=float)
-    # Agresti and Coull: two successes and two failures more, so that 100 % right is not free of noise.
+    # Agresti–Coull: two more successes and two more failures, so that 100 % accuracy is not noise-free.
     share = (table.accuracy * total + 2) / (total + 4)
     return np.asarray(share * (1 - share) / total)
 
 
-def row_weights(table: Table, residual: Array, keep: Array, spent: int) -> Array:
+def row_weights(table: Table, residual: Array, keep: Array, effective_parameters: int) -> Array:
     """Return weights of mean 1: the given ones over each row's variance.
 
-    The variance is that of trials of one cell as it goes with the number of real images, where enough cells
-    were measured more than once to tell; else the binomial one and what scatters beyond it.
+    The variance is the within-cell one as a function of the number of real images where there are enough
+    replicates to estimate it; else binomial plus overdispersion.
 
     Args:
         table: the rows.
         residual: of each row, (R,).
         keep: rows that count, (R,) bool.
-        spent: parameters that the fit identified.
+        effective_parameters: of the fit.
     """
     given = table.rows["weight"].to_numpy(dtype=float)
     noise = binomial(table)
@@ -72,9 +69,9 @@ def row_weights(table: Table, residual: Array, keep: Array, spent: int) -> Array
     elif np.isnan(noise).any():
         weights = given
     else:
-        freedom = max(int(keep.sum()) - spent, 1)
+        freedom = max(int(keep.sum()) - effective_parameters, 1)
         extra = max(float((residual[keep] ** 2).sum()) / freedom - float(noise[keep].mean()), 0.0)
-        # Trials share one test set, so its noise is at most part of their scatter.
+        # Trials share one test set, so its noise accounts for part of their scatter at most.
         weights = given / (noise + max(extra, 1e-3 * float(noise.mean())))
     weights = np.where(keep, weights, 0.0)
     return np.asarray(weights / weights[keep].mean())
@@ -83,8 +80,8 @@ def row_weights(table: Table, residual: Array, keep: Array, spent: int) -> Array
 def _by_size(table: Table, keep: Array) -> Array | None:
     """Return the variance of each row as a power of its real images, (R,), up to a factor.
 
-    Small training sets scatter more. The power is the likeliest one for the variances within cells (gamma
-    regression); None where there are too few repeated cells, or no power is clearly likelier than none.
+    Small training sets scatter more. The exponent maximises the likelihood of the within-cell variances
+    (gamma regression). None where there are too few replicates, or no significant dependence.
     """
     at = np.unique(table.cell[keep], return_inverse=True)[1]
     counts = np.bincount(at).astype(float)
@@ -98,15 +95,15 @@ def _by_size(table: Table, keep: Array) -> Array | None:
     if freedom.sum() < _REPEATS or len(np.unique(of_cell)) < _SIZES:
         return None
     scale = (squares * np.exp(-np.outer(_POWERS, of_cell))).sum(axis=1) / freedom.sum()
-    unlikely = freedom.sum() * np.log(scale) + _POWERS * (freedom * of_cell).sum()
-    best = int(np.argmin(unlikely))
-    if unlikely[np.argmin(np.abs(_POWERS))] - unlikely[best] < _CLEARLY:
+    deviance = freedom.sum() * np.log(scale) + _POWERS * (freedom * of_cell).sum()
+    best = int(np.argmin(deviance))
+    if deviance[np.argmin(np.abs(_POWERS))] - deviance[best] < _LEAST_RATIO:
         return None
     return np.asarray(np.exp(_POWERS[best] * size))
 
 
 def _clusters(table: Table) -> tuple[Array | None, Array | None]:
-    """Return each row's base set and base set with seed as numbers, (R,); None where no seeds are given."""
+    """Return indices of each row's base set, and of its base set and seed, (R,); None without seeds."""
     rows = table.rows
     subsets = rows["subset_seed"].fillna(-1).rename("subset")
     by_subset = [rows["n_base"], subsets]
@@ -120,7 +117,7 @@ def _clusters(table: Table) -> tuple[Array | None, Array | None]:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Residuals by group: means and sizes, variance within and between, and the freedom of the latter."""
+    """Residuals by group: means, sizes, variances within and between, degrees of freedom of the latter."""
 
     means: Array
     sizes: Array
@@ -130,25 +127,25 @@ class _Groups:
 
 
 def _grouped(values: Array, groups: Array, basis: Array) -> _Groups:
-    """Return the variance within and (by moments, not negative) between groups of residuals.
+    """Return the variances of residuals within and between groups (method of moments, not negative).
 
     Args:
         values: residuals, (R,).
-        groups: number of each one's group, (R,).
-        basis: directions that the fit follows, (spent, R): it takes up part of what groups share, so that
-            their means scatter less than what they share does.
+        groups: index of each one's group, (R,).
+        basis: of the fit's tangent space, (effective_parameters, R): the fit absorbs part of the shared
+            effects, so that group means scatter less than these.
     """
     sizes = np.bincount(groups).astype(float)
     means = np.bincount(groups, values) / sizes
     count, total = len(sizes), float(len(values))
     shared = np.zeros((len(basis), count))
     np.add.at(shared.T, groups, basis.T)
-    followed = float((shared**2 / sizes).sum())
-    left = total - count - (float((basis**2).sum()) - followed)
-    freedom = count - followed
-    if count < 2 or left < 1 or freedom < _LEAST_FREEDOM:
+    absorbed = float((shared**2 / sizes).sum())
+    within_freedom = total - count - (float((basis**2).sum()) - absorbed)
+    freedom = count - absorbed
+    if count < 2 or within_freedom < 1 or freedom < _LEAST_FREEDOM:
         return _Groups(means, sizes, 0.0, 0.0, 0.0)
-    within = float(((values - means[groups]) ** 2).sum()) / left
+    within = float(((values - means[groups]) ** 2).sum()) / within_freedom
     spread = float((sizes * means**2).sum()) / freedom
     typical = (total - float((sizes**2).sum()) / total) / (count - 1)
     return _Groups(means, sizes, within, max((spread - within) / typical, 0.0), freedom)
@@ -156,12 +153,12 @@ def _grouped(values: Array, groups: Array, basis: Array) -> _Groups:
 
 @dataclass(frozen=True)
 class Scatter:
-    """How residuals of one fit scatter.
+    """The error model of one fit.
 
     Attributes:
-        own: each row's own part, (R,).
-        clusters: effects shared within clusters: number of each row's cluster, (R,), the variance of the
-            effects, and the freedom that it was estimated with.
+        own: each row's own residual, (R,).
+        clusters: effects shared within clusters: index of each row's cluster, (R,), the variance of the
+            effects, and its degrees of freedom.
         components: the variances.
     """
 
@@ -170,10 +167,10 @@ class Scatter:
     components: Components
 
     def draws(self, fitted: Array, count: int, rng: np.random.Generator) -> Array:
-        """Return accuracies (count, R) as other trials might have given them.
+        """Return bootstrap accuracies, (count, R).
 
-        Each row's own part changes sign at random (wild bootstrap); shared effects are drawn anew, one a
-        cluster, their variance as uncertain as few clusters leave it.
+        Each row's own residual changes sign at random (wild bootstrap); cluster effects are drawn from a
+        t distribution, as their variance is estimated from few clusters.
         """
         drawn = fitted + self.own * (2.0 * rng.integers(0, 2, (count, len(fitted))) - 1.0)
         for groups, variance, freedom in self.clusters:
@@ -188,15 +185,15 @@ def scatter(table: Table, residual: Array, leverage: Array, basis: Array, keep: 
     Args:
         table: the rows.
         residual: of each row, (R,).
-        leverage: of each row, (R,): its own part is corrected for it.
-        basis: directions that the fit follows, (spent, R).
+        leverage: of each row, (R,), for which its own residual is corrected.
+        basis: of the fit's tangent space, (effective_parameters, R).
         keep: rows that count, (R,) bool.
     """
     subset, seed = _clusters(table)
     left = residual.copy()
     clusters = []
     found = {"seed": 0.0, "subset": 0.0}
-    # Base sets first; what seeds share beyond that is then looked for in what they leave.
+    # Base sets first; seed effects are then estimated from what these leave.
     for name, groups in (("subset", subset), ("seed", seed)):
         if groups is None or not keep.any():
             continue
@@ -206,13 +203,13 @@ def scatter(table: Table, residual: Array, leverage: Array, basis: Array, keep: 
         if between == 0.0:
             continue
         found[name] = between
-        clusters.append((groups, between, max(split.freedom, _UNCERTAIN)))
+        clusters.append((groups, between, max(split.freedom, _LEAST_CLUSTER_FREEDOM)))
         left[keep] -= (split.means * between / (between + split.within / split.sizes))[numbers]
     own = np.where(keep, left / (1.0 - np.minimum(leverage, _MOST_LEVERAGE)), 0.0)
     noise, freedom = binomial(table), float(keep.sum() - leverage[keep].sum())
     trial = float((left[keep] ** 2).sum()) / max(freedom, 1.0)
     if not np.isnan(noise).any():
-        # Where nearly all rows are spent no residuals are left; the test set's own noise is then the guide.
+        # A nearly saturated fit leaves no residuals; the test set's noise then stands in for them.
         expected = (freedom * trial + _PRIOR_FREEDOM * noise) / (freedom + _PRIOR_FREEDOM)
         lacking = np.maximum(expected - float((own[keep] ** 2).mean()), 0.0)
         own = np.where(keep, np.where(left < 0, -1.0, 1.0) * np.sqrt(own**2 + lacking), 0.0)

@@ -1,4 +1,4 @@
-"""The trials of a fit's arm in their store: what a fit itself does not keep."""
+"""The stored trials of a fit's arm: columns that the fit does not keep."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def arm_rows(fit: Fit, store: str) -> pd.DataFrame:
     """Return the finished trials of a fit's arm, one row each, as the store has them.
 
     Raises:
-        InputError: no store is named, it cannot be read, or it has no such arm.
+        InputError: no store is given, it cannot be read, or it has no such arm.
     """
     if not store:
         raise InputError("needs the store's trials", hint="name the store: --store FOLDER")
@@ -34,7 +34,7 @@ def arm_rows(fit: Fit, store: str) -> pd.DataFrame:
 
 
 def every_row(store: str) -> pd.DataFrame:
-    """Return all rows of a store; read again only when its files have changed."""
+    """Return all rows of a store, cached until its files change."""
     folder = Path(store)
     changed = tuple(
         part.stat().st_mtime_ns if (part := folder / name).is_dir() else 0 for name in ("trials", "compact")

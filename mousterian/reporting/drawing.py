@@ -1,4 +1,4 @@
-"""What every figure is: a drawing with its caption, its description and the numbers drawn."""
+"""A figure: a drawing with caption, alternative text and data."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _REFERENCE = re.compile(r'(url\(#|href="#)([^")]*)')
 _STYLE = re.compile(r' style="([^"]*)"')
 _LONG_NUMBER = re.compile(r"\d+\.\d{3,}")
 _DRAWINGS: ContextVar[list[Canvas] | None] = ContextVar("drawings", default=None)
-# Points: three quarters of the width of most drawings.
+# In points: three quarters of the usual width.
 _NARROW = 0.75 * 72 * WIDTH
 _COORDINATES = re.compile(r' (?:d|x|y|points)="[^"]*"')
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A place in a drawing that tells its numbers when it is pointed at: points from its top left corner."""
+    """A tooltip's place in a drawing, in points from its top left corner."""
 
     x: float
     y: float
@@ -48,9 +48,9 @@ class Figure:
         svg: a whole SVG document; the same input gives the same bytes.
         title: what it shows, in a few words.
         caption: how to read it, in sentences.
-        alt: what one would tell a person who cannot see it: its axes and its finding.
-        data: the numbers drawn, one row a point; accuracies as fractions.
-        spots: what tells its numbers when it is pointed at.
+        alt: alternative text: its axes and its finding.
+        data: the numbers drawn, one row per point; accuracies as fractions.
+        spots: tooltips.
     """
 
     svg: str
@@ -63,9 +63,9 @@ class Figure:
     def inline(self, prefix: str) -> str:
         """Return the drawing as an element of an HTML page.
 
-        Colours become the page's variables (`--ink`, `--series-1`, ...), identifiers that are referred to get
-        `prefix`, the rest go: so several figures share a page, in light and in dark. Styles become
-        attributes, so that a page need not allow inline styles.
+        Colours become CSS variables (`--ink`, `--series-1`, ...), so that a page has a dark mode. Referenced
+        identifiers get `prefix` and others are removed, so that several figures can share a page. Styles
+        become attributes, so that a page need not allow inline styles.
         """
         body = self.svg[self.svg.index("<svg") :]
         body = re.sub(
@@ -79,7 +79,7 @@ class Figure:
             body = body.replace(colour, f"var(--{role})")
         opening, _, rest = body.partition(">")
         view = re.search(r'viewBox="0 0 ([\d.]+) [^"]*"', opening)
-        # A drawing of less than the usual width would be blown up, its letters with it.
+        # A narrow drawing would be scaled up, text included.
         narrow = " narrow" if view and float(view[1]) < _NARROW else ""
         label = html.escape(self.alt, quote=True)
         start = f'<svg class="drawing{narrow}" role="img" aria-label="{label}" {view[0] if view else ""}>'
@@ -87,7 +87,7 @@ class Figure:
         return f"{start}{drawn}{self._spots()}</svg>{end}".strip()
 
     def _spots(self) -> str:
-        """Return invisible circles whose titles a browser shows by itself, with or without scripts."""
+        """Return invisible circles whose titles browsers show as tooltips, even without scripts."""
         circles = (
             f'<circle cx="{spot.x:.1f}" cy="{spot.y:.1f}" r="6">'
             f"<title>{html.escape(spot.text)}</title></circle>"
@@ -97,14 +97,14 @@ class Figure:
 
 
 def _attributes(found: re.Match[str]) -> str:
-    """Return a style's declarations as attributes, which SVG has of the same names."""
+    """Return a style's declarations as the SVG attributes of the same names."""
     pairs = (declaration.partition(":") for declaration in found[1].split(";") if declaration.strip())
     return "".join(f' {name.strip()}="{value.strip()}"' for name, _, value in pairs)
 
 
 @contextmanager
 def drawings() -> Iterator[list[Canvas]]:
-    """Collect what is drawn within this, for other sizes and formats than a page's SVG."""
+    """Collect the drawings made within this context, to save them in other sizes and formats."""
     found: list[Canvas] = []
     token = _DRAWINGS.set(found)
     try:
@@ -125,11 +125,11 @@ def to_svg(canvas: Canvas) -> str:
 
 
 def spots(canvas: Canvas, marks: Iterable[tuple[Axes, float, float, str]]) -> tuple[Spot, ...]:
-    """Return the places of marks in a drawing that has been saved; those outside their panel are left out.
+    """Return tooltips at marks of a drawing that has been saved; those outside their panel are left out.
 
     Args:
         canvas: the drawing, after `to_svg`.
-        marks: panel, x and y in its data's units, and what is told there.
+        marks: panel, x and y in data units, and text.
     """
     width, height = (72.0 * inches for inches in canvas.get_size_inches())
     found = []

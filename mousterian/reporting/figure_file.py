@@ -16,13 +16,13 @@ from mousterian.plugins import registry
 from mousterian.plugins.key_value import given_as_text
 from mousterian.plugins.spec import Plugin
 from mousterian.reporting.drawing import Figure, drawings
-from mousterian.reporting.style import asked_width, style
+from mousterian.reporting.style import fixed_width, style
 
-# Inches: a column and the whole width of the usual two-column styles (ICML's; others' are near).
+# In inches: one column and the full width of two-column styles (ICML; others are similar).
 WIDTHS = {"single": 3.25, "double": 6.75}
 _NARROWEST, _WIDEST = 2.0, 20.0
 _DPI = 300
-# What differs from run to run stays out of each format's metadata.
+# Metadata without what differs from run to run, for each format.
 _METADATA: dict[str, dict[str, Any]] = {
     "svg": dict.fromkeys(("Date", "Creator", "Format", "Type")),
     "pdf": dict.fromkeys(("Creator", "Producer", "CreationDate")),
@@ -31,10 +31,10 @@ _METADATA: dict[str, dict[str, Any]] = {
 
 
 def width_of(text: str) -> float:
-    """Return a width in inches: of `single` or `double`, or a number.
+    """Return a width in inches from `single`, `double` or a number.
 
     Raises:
-        InputError: it is neither, or no width that a page has.
+        InputError: it is none of these, or outside the sensible range.
     """
     if text in WIDTHS:
         return WIDTHS[text]
@@ -51,35 +51,35 @@ def print_figure(
     fit: Fit, name: str, path: Path, *, width: float, options: Sequence[str] = (), store: str = "",
     beside: Sequence[Fit] = (),
 ) -> Figure:  # fmt: skip
-    """Draw one figure of a fit into a file; the same input gives the same bytes.
+    """Draw one figure of a fit to a file; the same input gives the same bytes.
 
     Args:
         fit: of the arm.
         name: of the figure.
-        path: the file; its ending says the format.
+        path: the file; its suffix determines the format.
         width: in inches.
-        options: `KEY=VALUE`, the figure's own options.
+        options: `KEY=VALUE`, options of the figure.
         store: folder of the store, for figures of its trials and pools; "" for none.
-        beside: other arms' fits, for a figure that can show several: its file has a function `beside`.
+        beside: fits of other arms, for figures that can show several (those with a function `beside`).
 
     Returns:
-        The figure, for its caption, alternative text and numbers.
+        The figure, with its caption, alternative text and data.
 
     Raises:
-        InputError: an unknown figure, option or format, or the fit has nothing to draw.
+        InputError: the figure, option or format is unknown, or the fit has nothing to draw.
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind not in _METADATA:
         raise unknown_name("format", kind or path.name, _METADATA, where=f"--out {path}")
-    with asked_width(width), drawings() as drawn:
+    with fixed_width(width), drawings() as drawn:
         figure: Figure = _draw(registry.find("figures", name), [fit, *beside], options, store)
     if not drawn:
-        raise InputError(f"the figure {name!r} is not drawn here and cannot be printed")
+        raise InputError(f"the figure {name!r} is not drawn with matplotlib and cannot be printed")
     buffer = io.BytesIO()
     with style():
-        # An SVG's letters are outlines, as the reader may not have the font.
+        # Text as outlines, as the reader may not have the font.
         matplotlib.rcParams["svg.fonttype"] = "path"
-        drawn[-1].set_figwidth(width)  # also of a figure that does not ask for its width
+        drawn[-1].set_figwidth(width)  # for figures that ignore the fixed width
         drawn[-1].savefig(buffer, format=kind, dpi=_DPI, metadata=_METADATA[kind])
     write_atomically(path, buffer.getvalue())
     return figure

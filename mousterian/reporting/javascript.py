@@ -1,7 +1,7 @@
-"""Surfaces' formulas in JavaScript, translated from their Python, so that a page answers as Python does.
+"""Translate the surfaces' formulas from Python to JavaScript, so that a page gives the same answers.
 
-A formula is written once, in its surface's file. What is translated is the part of Python that formulas are
-made of: arithmetic, numpy's functions of numbers, assignments, and functions of the same kind.
+A formula is written once, in its surface's file. Only the subset of Python that formulas need is translated:
+arithmetic, numpy's scalar functions, assignments, and calls of functions restricted to the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from mousterian.plugins import registry
 
-# numpy's functions and the same in JavaScript; {0}, {1}, ... are the arguments.
+# numpy functions in JavaScript; {0}, {1}, ... are the arguments.
 _NUMPY = {
     **{name: f"Math.{name}({{0}})" for name in ("exp", "log", "log1p", "expm1", "tanh", "sqrt", "abs")},
     "maximum": "Math.max({0}, {1})",
@@ -34,7 +34,7 @@ _NUMPY = {
 _BINARY = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Pow: "**"}
 _COMPARED = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
-# Names that Python allows and JavaScript does not.
+# Valid names in Python that are reserved in JavaScript.
 _RESERVED = """
     arguments case catch const debugger default delete do enum eval export extends function implements
     instanceof interface let logaddexp new null package private protected public static super switch this
@@ -42,12 +42,12 @@ _RESERVED = """
 """
 
 
-class Untranslatable(Exception):  # noqa: N818 - not an error of the user's
-    """A formula uses something that is not translated."""
+class Untranslatable(Exception):  # noqa: N818 - not a user error
+    """A formula uses unsupported Python."""
 
 
 def surfaces(names: Sequence[str]) -> str | None:
-    """Return JavaScript that defines `SURFACES`: name -> {accuracy, equivalent}; None if it cannot be done.
+    """Return JavaScript that defines `SURFACES`: name -> {accuracy, equivalent}; None if untranslatable.
 
     `accuracy(n_base, n_real_plus, n_syn_plus, $)` and `equivalent(n_base, n_real_plus, $)` take numbers and
     an array of the parameters in their order; `equivalent` is null for a surface without a closed form.
@@ -74,7 +74,7 @@ def surfaces(names: Sequence[str]) -> str | None:
 
 
 def _entry(function: Any, module: ModuleType, written: dict[str, str]) -> str:
-    """Write a surface's function with its parameters as one array, and return its name."""
+    """Write a surface's function, with its parameters as one array; return its name."""
     definition = _definition(function)
     name = _name(function)
     counts = ", ".join(_COUNTS[: len(definition.args.args)])
@@ -87,7 +87,7 @@ def _entry(function: Any, module: ModuleType, written: dict[str, str]) -> str:
 
 
 def _helper(function: FunctionType, written: dict[str, str]) -> str:
-    """Write a function that a formula calls, unless it is there, and return its name."""
+    """Write a function that a formula calls, unless already written; return its name."""
     name = _name(function)
     if name not in written:
         definition = _definition(function)
@@ -118,7 +118,7 @@ def _definition(function: Any) -> ast.FunctionDef:
 
 
 class _Body:
-    """A function's body, statement by statement."""
+    """Translator of a function's body, statement by statement."""
 
     def __init__(self, definition: ast.FunctionDef, module: ModuleType, written: dict[str, str]) -> None:
         self.module = module
@@ -150,7 +150,7 @@ class _Body:
                 return f"[{', '.join(self._target(each) for each in elements)}]"
         raise Untranslatable(ast.unparse(node))
 
-    def _value(self, node: ast.expr) -> str:  # noqa: PLR0911 - one for each kind of expression
+    def _value(self, node: ast.expr) -> str:  # noqa: PLR0911 - one per kind of expression
         match node:
             case ast.Constant(value=int() | float() as value):
                 return repr(value)
@@ -174,7 +174,7 @@ class _Body:
         raise Untranslatable(ast.unparse(node))
 
     def _named(self, name: str) -> str:
-        """Return a name as it is, or the value of a number that the surface's file defines."""
+        """Return a name unchanged, or the value of a module constant."""
         value = getattr(self.module, name, None)
         if name in self.names or not isinstance(value, int | float):
             return name

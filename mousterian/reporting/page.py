@@ -1,4 +1,4 @@
-"""Fits -> one self-contained HTML file: answers, equation, figures, tables and where they come from."""
+"""Fits -> one self-contained HTML file: answers, formula, figures, tables and provenance."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _PACKAGES = ("mousterian", "numpy", "scipy", "pandas", "matplotlib")
 
 @dataclass(frozen=True)
 class About:
-    """What a report says beside its fits.
+    """What a report shows besides its fits.
 
     Attributes:
         title: what the study is called.
-        store: folder of the store that the fits are of: adds its trials' time, classes and failures.
-        against: the published equation to audit; "" for the one made from the same table, if any.
+        store: folder of the fits' store: adds device time, per-class accuracies and failures.
+        against: the published equation to audit; "" for the one derived from the same table, if any.
         provenance: further lines for "Provenance", such as the command that made the page.
         sheets: sample sheets of images, real and synthetic.
     """
@@ -60,7 +60,7 @@ def write_report(fits: Sequence[Fit], path: Path | str, about: About = About()) 
     Args:
         fits: the arms, in the order in which they are shown.
         path: the file to write; its folder is made.
-        about: what else it says.
+        about: what else it shows.
 
     Raises:
         InputError: there is no fit, or the file cannot be written.
@@ -69,7 +69,7 @@ def write_report(fits: Sequence[Fit], path: Path | str, about: About = About()) 
 
 
 def write_page(shown: Mapping[str, Any], path: Path | str) -> Path:
-    """Write what `contents` gave as HTML, whole or not at all, and return its path.
+    """Write the output of `contents` as HTML, atomically, and return the path.
 
     Raises:
         InputError: the file cannot be written.
@@ -84,7 +84,7 @@ def render(fits: Sequence[Fit], about: About = About()) -> str:
 
 
 def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
-    """Return all that the page shows, as its template names it; arguments are those of `write_report`.
+    """Return the template's context; arguments are those of `write_report`.
 
     Raises:
         InputError: there is no fit.
@@ -95,7 +95,7 @@ def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
     arms = [arm(fit, index, sources) for index, fit in enumerate(fits, start=1)]
     asked = {arm["anchor"]: fit for arm, fit in zip(arms, fits, strict=True) if arm["asks"]}
     return {
-        # No character of it can end the element that it stands in.
+        # Escaped: it cannot close its own element.
         "data": Markup(as_data(asked)) if asked else "",  # noqa: S704
         "formulas": formulas(tuple(asked.values())) or "",
         "question": QUESTION,
@@ -122,33 +122,33 @@ def _html(shown: Mapping[str, Any]) -> str:
 
 
 def _compared(arms: Sequence[Mapping[str, Any]], fits: Sequence[Fit]) -> dict[str, Any] | None:
-    """Return the arms of which something can be told side by side: a table and, where it can be, a figure."""
-    told = [(arm, fit) for arm, fit in zip(arms, fits, strict=True) if arm["told"]]
-    if len(told) < 2:
+    """Return the comparison of the arms that have answers: a table and, where possible, a figure."""
+    answered = [(arm, fit) for arm, fit in zip(arms, fits, strict=True) if arm["told"]]
+    if len(answered) < 2:
         return None
-    table = comparison([(arm["name"], arm["equivalences"]) for arm, _ in told])
+    table = comparison([(arm["name"], arm["equivalences"]) for arm, _ in answered])
     try:
-        figure = shown(_comparison.draw([(arm["name"], fit) for arm, fit in told]), "side-by-side")
+        figure = shown(_comparison.draw([(arm["name"], fit) for arm, fit in answered]), "side-by-side")
     except InputError:
         figure = None
     return {"table": table, "figure": figure}
 
 
 def _style(environment: jinja2.Environment) -> Markup:
-    """Return the style sheet; it is ours, with nothing from the fits in it."""
+    """Return the style sheet, which has nothing from the fits in it."""
     source = environment.get_template("report.css").render()
     return Markup(re.sub(r"\s*\n\s*", "\n", source))  # noqa: S704
 
 
 def _script(environment: jinja2.Environment, surfaces: str) -> Markup:
-    """Return the page's script; it is ours, and from the fits it has the names of surfaces alone."""
+    """Return the page's script; of the fits, it has only the names of surfaces."""
     parts = [surfaces, *(environment.get_template(name).render() for name in _SCRIPTS)]
     lines = (line.strip() for part in parts for line in part.splitlines())
     return Markup("\n".join(line for line in lines if line and not line.startswith("//")))  # noqa: S704
 
 
 def _policy(style: str, script: str) -> str:
-    """Return the Content-Security-Policy: ours alone runs, and nothing is fetched."""
+    """Return the Content-Security-Policy: only the page's own style and script, and no requests."""
     ours = [f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'" for text in (style, script)]
     return (
         f"default-src 'none'; style-src {ours[0]}; script-src {ours[1]}; img-src data:;"

@@ -1,4 +1,4 @@
-"""A report's arms: all that its templates show of one fit."""
+"""A report's arms: the templates' context for one fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from mousterian.answers.formula import LEAST_LOG_H, Formula, nearest_formula
 from mousterian.answers.improvement_ratio import improvement_ratio
-from mousterian.answers.measured import base_sizes, compares, real_added, typical_question
+from mousterian.answers.measured import base_sizes, has_synthetic, real_added, typical_question
 from mousterian.answers.numbers import number, percent, signed
 from mousterian.answers.wording import TRUST, Answer, answer, generator, limit, setting
 from mousterian.errors import InputError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from mousterian.reporting.drawing import Figure
 
 
-# What is shown of an arm's labels, in order, and under which words.
+# Labels shown, in order, and their headings.
 _FACTS = {
     "dataset": "Dataset",
     "model": "Classifier",
@@ -51,11 +51,11 @@ _FACTS = {
 
 @dataclass(frozen=True)
 class Sources:
-    """What a report's figures may draw from beside the fit: options of figures of the same names.
+    """Further sources of a report's figures, passed as the figures' options of the same names.
 
     Attributes:
         store: folder of the store with the arms' trials; "" for none.
-        against: the published equation to audit; "" for the one made from the same table, if any.
+        against: the published equation to audit; "" for the one derived from the same table, if any.
     """
 
     store: str = ""
@@ -63,34 +63,34 @@ class Sources:
 
 
 def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
-    """Return what the template shows of one fit, the report's arm number `index`."""
+    """Return the template's context for one fit, arm number `index` of the report."""
     anchor = f"arm-{index}"
     first = answer(fit, *typical_question(fit))
-    # Without synthetic images there is nothing to answer, however the surfaces go on.
-    synthetic = compares(fit.data)
-    # Nor where real images alone were measured at one size: what more of them do is made up by the surfaces.
-    told = synthetic and any(len(real_added(fit.data, base)) for base in base_sizes(fit))
-    answers = [answer(fit, *point) for point in points_of(fit)] if told else []
-    formula = nearest_formula(fit) if told else None
-    first = first if told or not synthetic else _of_one_size(fit, first)
+    # Without synthetic images there is no answer, whatever the surfaces predict.
+    synthetic = has_synthetic(fit.data)
+    # Nor with real images alone at one size only: the gain from more of them would be pure extrapolation.
+    answered = synthetic and any(len(real_added(fit.data, base)) for base in base_sizes(fit))
+    answers = [answer(fit, *point) for point in points_of(fit)] if answered else []
+    formula = nearest_formula(fit) if answered else None
+    first = first if answered or not synthetic else _of_one_size(fit, first)
     return {
         "anchor": anchor,
         "name": fit.name or generator(fit.labels) or f"Fit {index}",
-        # A surface of a third party may be written in ways that have no JavaScript: then the page only tells.
-        "asks": told and formulas((fit,)) is not None,
+        # A third party's surface may not be translatable to JavaScript: then there is no calculator.
+        "asks": answered and formulas((fit,)) is not None,
         "setting": setting(fit.labels),
         "generator": generator(fit.labels),
         "answer": first,
         "limit": _limit(fit, first) if synthetic else "",
         "measured": _measured(fit, sources),
         "trust": first.equivalence.trust,
-        "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if told else "",
-        "told": told,
+        "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if answered else "",
+        "told": answered,
         "facts": [*_facts(fit), *stored_facts(fit, sources.store)],
         "formula": _formula(formula) if formula else None,
         **_figures(fit, anchor, sources),
         "equivalences": answers,
-        "equivalence_table": equivalence_table(answers) if told else None,
+        "equivalence_table": equivalence_table(answers) if answered else None,
         "ratio_table": ratio_table(improvement_ratio(fit)),
         "surface_table": surface_table(fit.surfaces),
         "surfaces": [(surface, parameter_table(surface)) for surface in fit.surfaces],
@@ -102,7 +102,7 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
 
 
 def _of_one_size(fit: Fit, found: Answer) -> Answer:
-    """Return what synthetic images gained, where nothing says what more real ones would."""
+    """Return the measured gain from synthetic images where that from real ones is unknown."""
     data = fit.data[~fit.data["outlier"] & (fit.data["n_base"] == found.equivalence.n_base)]
     alone = data.loc[data["n_syn_plus"] == 0, "accuracy"].mean()
     means = data[data["n_syn_plus"] > 0].groupby("n_syn_plus")["accuracy"].mean()
@@ -118,13 +118,13 @@ def _of_one_size(fit: Fit, found: Answer) -> Answer:
 
 
 def _limit(fit: Fit, found: Answer) -> str:
-    """Return where synthetic images stop helping at an answer's base size; "" where the answer says it."""
+    """Return where synthetic images stop helping at an answer's base size; "" if the answer says so."""
     said = limit(fit, found.equivalence.n_base)
     return "" if said in found.tail else said
 
 
 def _measured(fit: Fit, sources: Sources) -> str:
-    """Return in one line what was measured."""
+    """Return a one-line summary of the measurements."""
     data = fit.data
     parts = [fit.labels[name] for name in ("dataset", "model") if fit.labels.get(name)]
     cells = len(data[["n_base", "n_real_plus", "n_syn_plus"]].drop_duplicates())
@@ -136,7 +136,7 @@ def _measured(fit: Fit, sources: Sources) -> str:
 
 
 def _doubt(found: Answer) -> str:
-    """Return what the draws that disagree about whether there is an answer say, if any."""
+    """Return the share of draws that disagree on whether there is an answer; "" if none does."""
     share = found.equivalence.share_reachable
     if share in (0.0, 1.0):
         return ""
@@ -166,7 +166,7 @@ def _facts(fit: Fit) -> list[tuple[str, str]]:
 
 
 def _formula(formula: Formula) -> dict[str, Any]:
-    """Return the papers' formula as the template shows it; its MathML is made of numbers alone."""
+    """Return the template's context for the papers' formula; only numbers enter its MathML."""
     domain = formula.domain
     spans = [
         f"{words} {number(low)} to {number(high)}" if words != "r_real" else f"r_real {low:.2g} to {high:.2g}"
@@ -185,7 +185,7 @@ def _formula(formula: Formula) -> dict[str, Any]:
 
 
 def _straight(formula: Formula) -> str:
-    """Return the straight line that the formula stands for where ln(h)/k is at its least; else ""."""
+    """Return the linear limit of the formula if ln(h)/k is at its lower bound; else ""."""
     printed = formula.printed
     if formula.log_h_per_r_real.estimate > 1.001 * LEAST_LOG_H:
         return ""
@@ -195,7 +195,7 @@ def _straight(formula: Formula) -> str:
 
 
 def _figures(fit: Fit, anchor: str, sources: Sources) -> dict[str, Any]:
-    """Draw every figure that there is, and say of those that cannot be drawn of this fit why."""
+    """Draw all figures; of those that cannot be drawn for this fit, return the reasons."""
     drawn: list[dict[str, Any]] = []
     missing: list[tuple[str, str]] = []
     given = {name: value for name, value in asdict(sources).items() if value}
@@ -211,12 +211,12 @@ def _figures(fit: Fit, anchor: str, sources: Sources) -> dict[str, Any]:
 
 
 def in_order(found: Mapping[str, Plugin]) -> list[tuple[str, Plugin]]:
-    """Return figures in the order of an argument: what was measured, what follows, and how sure it is."""
+    """Return figures in order of presentation: measurements, conclusions, uncertainty."""
     return sorted(found.items(), key=lambda item: (item[1].place, item[0]))
 
 
 def shown(figure: Figure, identifier: str) -> dict[str, Any]:
-    """Return a figure as the templates show it: drawing, caption, table, and a CSV inside the page."""
+    """Return the template's context for a figure: drawing, caption, table, and a CSV as a data URL."""
     return {
         "id": identifier,
         "title": figure.title,

@@ -1,4 +1,4 @@
-"""What a page answers from when it is asked: each fit's draws, and the surfaces' formulas."""
+"""Data of the page's calculator: each fit's draws, and the surfaces' formulas in JavaScript."""
 
 from __future__ import annotations
 
@@ -19,20 +19,25 @@ if TYPE_CHECKING:
 
 
 def formulas(fits: Sequence[Fit]) -> str | None:
-    """Return the JavaScript of all surfaces that answers rest on; None if one cannot be translated."""
+    """Return the JavaScript of all surfaces in the fits' averages; None if one cannot be translated."""
     names = {member.surface.name for fit in fits for member in fit.averaged.members}
-    names |= {surface.name for fit in fits if fit.averaged.beyond for surface in fit.averaged.beyond.surfaces}
+    names |= {
+        surface.name
+        for fit in fits
+        if fit.averaged.extrapolation
+        for surface in fit.averaged.extrapolation.surfaces
+    }
     return javascript.surfaces(sorted(names))
 
 
 def as_data(fits: Mapping[str, Fit]) -> str:
-    """Return fits as JSON that may stand inside a script element, each with its arm's place in the page.
+    """Return fits as JSON that is safe inside a script element, each with its arm's anchor in the page.
 
-    Every draw is there, so that the page answers with the same numbers as `mousterian equivalence`.
+    It has every draw, so that the page gives the same numbers as `mousterian equivalence`.
     """
-    told = [{"anchor": anchor, **_fit(fit)} for anchor, fit in fits.items()]
-    # A name may hold </script>; in JSON, any character may be written by its number.
-    return json.dumps(told, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace(
+    arms = [{"anchor": anchor, **_fit(fit)} for anchor, fit in fits.items()]
+    # A name may contain </script>; JSON can escape any character.
+    return json.dumps(arms, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace(
         "<", "\\u003c"
     )
 
@@ -59,7 +64,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
             "synthetic": fit.measured.synthetic.tolist(),
         },
         "members": _members(averaged),
-        "beyond": _beyond(averaged.beyond) if averaged.beyond else None,
+        "beyond": _extrapolation(averaged.extrapolation) if averaged.extrapolation else None,
     }
 
 
@@ -75,12 +80,12 @@ def _members(averaged: ModelAverage) -> list[dict[str, Any]]:
     ]
 
 
-def _beyond(beyond: Extrapolation) -> dict[str, Any]:
+def _extrapolation(found: Extrapolation) -> dict[str, Any]:
     return {
-        "surfaces": [surface.name for surface in beyond.surfaces],
-        "thetas": [np.asarray(theta).tolist() for theta in beyond.thetas],
-        "weights": beyond.weights.tolist(),
-        "slopes": beyond.slopes.tolist(),
-        "choice": beyond.choice.tolist(),
-        "shocks": beyond.shocks.tolist(),
+        "surfaces": [surface.name for surface in found.surfaces],
+        "thetas": [np.asarray(theta).tolist() for theta in found.thetas],
+        "weights": found.weights.tolist(),
+        "slopes": found.slopes.tolist(),
+        "choice": found.choice.tolist(),
+        "shocks": found.shocks.tolist(),
     }

@@ -1,4 +1,4 @@
-"""What a report tells from the store: device time, failures, where trials come from, sample sheets."""
+"""What a report takes from the store: device time, failures, provenance of the trials."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 DEVICE_TIME = "Device time"
-# Errors told one by one at most.
+# Most errors shown individually.
 _ERRORS = 5
 
 
 def stored_facts(fit: Fit, store: str) -> list[tuple[str, str]]:
-    """Return what an arm's trials took, as terms and texts; nothing where there is no store."""
+    """Return an arm's device time and pools, as terms and texts; empty without a store."""
     if not store:
         return []
     try:
@@ -39,7 +39,7 @@ def stored_facts(fit: Fit, store: str) -> list[tuple[str, str]]:
 
 
 def provenance_of(store: str) -> dict[str, str]:
-    """Return where a store's trials come from: grids, code, versions, failures; nothing without a store."""
+    """Return the provenance of a store's trials: grids, code, versions, failures; empty without a store."""
     if not store:
         return {}
     rows = every_row(store).drop_duplicates("trial")

@@ -1,4 +1,4 @@
-"""How every figure looks: colours, type, and the scale of added images."""
+"""Style of all figures: colours, fonts, layout, and the scale of added images."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mousterian.answers.numbers import number, times
 
 Array = NDArray[Any]
 INK, MUTED, RULE, PAPER = "#1b2330", "#5b6675", "#d5dae0", "#ffffff"
-# seaborn's "colorblind" palette, neighbours set apart; its two palest colours are left out.
+# seaborn's "colorblind" palette, reordered for contrast and without its two palest colours.
 SERIES = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#d55e00", "#56b4e9", "#ca9161", "#949494")
 REAL, SYNTHETIC = SERIES[0], SERIES[1]
-# Colours by role: a page may give each role another colour, for dark mode.
+# Colours by role, which a page can override for dark mode.
 ROLES = {
     "ink": INK,
     "muted": MUTED,
@@ -32,24 +32,24 @@ ROLES = {
     "paper": PAPER,
     **{f"series-{index}": colour for index, colour in enumerate(SERIES, start=1)},
 }
-# Inches; a page scales it, so that type is about as large as the page's own.
+# In inches; scaled by the page so that text is about as large as the page's own.
 WIDTH = 7.4
-_ASKED: ContextVar[float | None] = ContextVar("asked", default=None)
-# Inches: the least width of panels beside each other, and of two that show different things; how much less
-# wide the axis of a panel is, of one that is alone in a column's row, and of one of such two.
+_FIXED: ContextVar[float | None] = ContextVar("fixed", default=None)
+# In inches: least width of panels side by side, and of a pair with different axes; margins of a panel's axes,
+# of those of a single panel in a column, and of those of a pair.
 _PANEL, _UNLIKE = 2.0, 2.7
 _MARGIN, _ALONE, _APART = 0.55, 1.1, 0.7
-# A narrower drawing is this much taller than its width asks for: legend and labels take room.
+# A narrower drawing is this much taller than in proportion, to fit legend and labels.
 _TALLER = 1.7
 # Height of a legend's row in inches, and how much of a legend's width its invisible frame takes.
 _LEGEND_ROW, _FRAME = 0.18, 0.02
 # Size of a title in points, and the width of its characters over it.
 _TITLE, _BOLD = 9.0, 0.56
-# Text stays text (selectable, in the page's font); DejaVu Sans comes with matplotlib and is wider than
-# most fonts, so what fits in it fits in theirs.
+# Text stays text (selectable, in the page's font). DejaVu Sans comes with matplotlib and is wider than most
+# fonts, so that what fits in it fits in the page's.
 _RC = {
     "svg.fonttype": "none",
-    "pdf.fonttype": 42,  # as journals want it
+    "pdf.fonttype": 42,  # TrueType, as journals require
     "svg.hashsalt": "mousterian",
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -85,39 +85,39 @@ _RC = {
     "legend.fontsize": 8.5,
     "legend.handlelength": 2.2,
 }
-# Width of a character of tick label and the least gap between two, and of an axis's label, in points.
+# In points: width of a tick label's character, least gap between labels, width of an axis label's character.
 _CHARACTER, _GAP, _LETTER = 4.9, 7.0, 4.7
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw and save within this: our settings on top of matplotlib's defaults, whatever the user's are."""
+    """Context for drawing and saving: our settings on top of matplotlib's defaults, not the user's."""
     with matplotlib.style.context(["default", _RC]):
         yield
 
 
 @contextmanager
-def asked_width(inches: float) -> Iterator[None]:
-    """Draw within this in a width of one's own, as for a paper's column; type stays as large as it is."""
-    token = _ASKED.set(inches)
+def fixed_width(inches: float) -> Iterator[None]:
+    """Context for drawing in a given width, as for a paper's column, at unchanged font size."""
+    token = _FIXED.set(inches)
     try:
         yield
     finally:
-        _ASKED.reset(token)
+        _FIXED.reset(token)
 
 
 def width(usual: float = WIDTH) -> float:
-    """Return the width to draw in: the one asked for, else the usual one."""
-    return _ASKED.get() or usual
+    """Return the width to draw in: the fixed one, else the usual one."""
+    return _FIXED.get() or usual
 
 
 def columns(most: int, *, least: float = _PANEL) -> int:
-    """Return how many panels of at least so many inches have room beside each other, at most `most`."""
+    """Return how many panels of at least `least` inches fit side by side, up to `most`."""
     return max(1, min(most, int(width() / least)))
 
 
 def sheet(height: float, *, usual: float = WIDTH) -> Canvas:
-    """Return an empty drawing of the width to draw in: so many inches high, less where it is narrower."""
+    """Return an empty drawing of the current width, `height` inches high (less if narrower than usual)."""
     across = width(usual)
     return Canvas(figsize=(across, height * min(_TALLER * across / usual, 1.0)), layout="constrained")
 
@@ -128,7 +128,7 @@ class Panels(NamedTuple):
     Attributes:
         canvas: the drawing.
         axes: its panels.
-        inches: about how long their horizontal axes are.
+        inches: approximate length of their horizontal axes.
     """
 
     canvas: Canvas
@@ -160,16 +160,16 @@ def panels(
         axis.set_ylabel(wrapped(y, inches=row))
     if x:
         canvas.supxlabel(wrapped(x, inches=width()), fontsize=_RC["axes.labelsize"], color=INK)
-    margin = _ALONE if _ASKED.get() and across == 1 else _MARGIN
+    margin = _ALONE if _FIXED.get() and across == 1 else _MARGIN
     return Panels(canvas, axes[:count], width() / across - margin)
 
 
 def pair(height: float, *, shares: tuple[float, float] = (1, 1), sharey: bool = False) -> Panels:
-    """Return two panels: beside each other or, where that is too narrow, the second below the first.
+    """Return two panels, side by side or, if that is too narrow, one below the other.
 
     Args:
         height: of a panel, in inches.
-        shares: of the width that each has beside the other.
+        shares: of the width, when side by side.
         sharey: whether they share one vertical axis.
     """
     across = columns(2, least=_UNLIKE)
@@ -182,9 +182,9 @@ def pair(height: float, *, shares: tuple[float, float] = (1, 1), sharey: bool = 
 def legend(
     canvas: Canvas, handles: Sequence[Artist], *, most: int = 5, fontsize: float | None = None
 ) -> None:
-    """Put a legend above the panels, in as many columns as have room, at most `most`.
+    """Put a legend above the panels, in as many columns as fit, up to `most`.
 
-    Where a width was asked for, each row after the first makes the drawing higher.
+    With a fixed width, each row after the first adds to the drawing's height.
     """
     for across in range(min(most, len(handles)), 0, -1):
         found = canvas.legend(
@@ -193,20 +193,20 @@ def legend(
         if across == 1 or (1 - _FRAME) * found.get_window_extent().width <= canvas.bbox.width:
             break
         found.remove()
-    if _ASKED.get():
+    if _FIXED.get():
         rows = -(-len(handles) // across)
         canvas.set_figheight(canvas.get_figheight() + _LEGEND_ROW * (rows - 1))
 
 
 def wrapped(text: str, *, inches: float) -> str:
-    """Return an axis's label in lines of about one length that are no longer than so many inches."""
+    """Wrap an axis label to lines of similar length, at most `inches` long."""
     most = int(72 * inches / _LETTER)
     lines = -(-len(text) // most)
     return textwrap.fill(text, min(most, len(text) // lines + 8)) if lines > 1 else text
 
 
 def title(axis: Axes, text: str, *, inches: float) -> None:
-    """Set a panel's title, smaller where it is longer than the panel is wide."""
+    """Set a panel's title, in a smaller font if it is wider than the panel."""
     longest = max(map(len, text.split("\n")))
     axis.set_title(text, fontsize=min(_TITLE, 72 * inches / (_BOLD * longest)))
 
@@ -217,9 +217,9 @@ def accuracy_axis(axis: Axis) -> None:
 
 
 def stretch(measured: Iterable[float]) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return the scale that suits what was measured, and its inverse.
+    """Return a suitable scale for the measured values, and its inverse.
 
-    Linear where the values span less than a factor ten, else linear near zero and logarithmic beyond.
+    Linear if the values span less than a factor of ten, else linear near zero and logarithmic beyond.
     """
     positive = np.array([value for value in measured if value > 0])
     if not positive.size or positive.max() / positive.min() < 10:
@@ -229,7 +229,7 @@ def stretch(measured: Iterable[float]) -> tuple[Callable[[Array], Array], Callab
 
 
 def steps(measured: Sequence[float], count: int, *, beyond: float = 1.0) -> Array:
-    """Return `count` values from zero to `beyond` times the most measured, evenly spread on its scale."""
+    """Return `count` values from 0 to `beyond` times the largest measured, evenly spaced on its scale."""
     forward, inverse = stretch(measured)
     return np.asarray(inverse(np.linspace(0.0, beyond * float(forward(np.max(measured))), count)))
 
@@ -240,7 +240,7 @@ def count_axis(axis: Axis, measured: Sequence[float], *, inches: float, unit: fl
     Args:
         axis: of a panel: `panel.xaxis` or `panel.yaxis`.
         measured: what was measured, in images; or ratios, then `unit` is 0.
-        inches: about how long the axis is drawn, to keep labels apart.
+        inches: approximate length of the axis, to space the labels.
         unit: if above 0, a second line under each label gives the value over `unit`, as a ratio.
     """
     forward, inverse = stretch(measured)
@@ -258,7 +258,7 @@ def count_axis(axis: Axis, measured: Sequence[float], *, inches: float, unit: fl
 
 
 def _width(label: str) -> float:
-    """Return about how wide a tick label is, in points."""
+    """Return the approximate width of a tick label, in points."""
     return _CHARACTER * max(map(len, label.split("\n")))
 
 
@@ -275,7 +275,7 @@ def log_ticks(axis: Axis, values: Array, *, inches: float, unit: float = 0.0) ->
 
 
 def thinned(points: Sequence[float], widths: Sequence[float]) -> list[int]:
-    """Return which labels at `points` to keep so that none touch: the last, the first, then the rest."""
+    """Return which labels at `points` to keep so that none overlap, preferring the last, then the first."""
     kept: list[int] = []
     for index in [len(points) - 1, 0, *range(1, len(points) - 1)]:
         clear = (

@@ -1,4 +1,4 @@
-"""A report's tables: what a fit found, as rows of text."""
+"""A report's tables: the results of a fit as rows of text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mousterian.reporting.drawing import Figure
 
 
-# Real additions shown for each base size at most.
+# Most real additions shown per base size.
 _MOST_ADDED = 6
 _SOURCES = ("trials", "surface")
 _NOISE = {
@@ -46,7 +46,7 @@ _NOISE = {
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts: its caption, column heads, rows, and how many columns at the left are row heads."""
+    """A table of texts: caption, column headers, rows, and the number of columns that are row headers."""
 
     caption: str
     columns: tuple[str, ...]
@@ -55,7 +55,7 @@ class Table:
 
 
 def points_of(fit: Fit) -> list[tuple[float, float]]:
-    """Return the (n_base, n_real_plus) that a report answers: what was measured, or the base again."""
+    """Return the (n_base, n_real_plus) that a report answers: as measured, or the base doubled."""
     points = []
     for base in base_sizes(fit):
         added = np.unique(real_added(fit.data, base)["added"].to_numpy(dtype=float))
@@ -139,7 +139,7 @@ def ratio_table(ratio: pd.DataFrame) -> Table | None:
 
 
 def identified_table(formula: Formula) -> Table:
-    """Return the three numbers of the papers' formula that data can tell."""
+    """Return the three identifiable numbers of the papers' formula."""
     rows = [
         (name, meaning, scientific(value.estimate), _span(value))
         for name, meaning, value in (
@@ -160,7 +160,7 @@ def surface_table(surfaces: Sequence[SurfaceFit]) -> Table:
     rows = [
         (
             surface.name,
-            "referee" if load(surface.name).referee else percent(surface.weight),
+            "referee" if load(surface.name).nonparametric else percent(surface.weight),
             signed(surface.aicc, 1),
             _points(surface.cv_rmse),
             _points(surface.rmse),
@@ -183,7 +183,7 @@ def parameter_table(surface: SurfaceFit) -> Table:
 
 
 def noise_table(components: Mapping[str, float]) -> Table:
-    """Return how far one trial's accuracy strays, by cause."""
+    """Return the standard deviation of one trial's accuracy, by cause."""
     rows = [(_NOISE.get(name, name.replace("_", " ")), _points(value)) for name, value in components.items()]
     return Table(
         "How far the accuracy of one trial strays, by cause (standard deviation, percentage points).",
@@ -193,7 +193,7 @@ def noise_table(components: Mapping[str, float]) -> Table:
 
 
 def outlier_table(outliers: Sequence[tuple[dict[str, Any], float, str]]) -> Table | None:
-    """Return the rows set aside."""
+    """Return the outliers."""
     if not outliers:
         return None
     rows = [
@@ -214,7 +214,7 @@ def outlier_table(outliers: Sequence[tuple[dict[str, Any], float, str]]) -> Tabl
 
 
 def figure_table(figure: Figure) -> Table:
-    """Return the numbers that a figure draws."""
+    """Return the numbers drawn in a figure."""
     rows = [tuple(_shown(value) for value in row) for row in figure.data.itertuples(index=False, name=None)]
     return Table(f"Data of the figure “{figure.title}”.", tuple(map(str, figure.data.columns)), rows)
 

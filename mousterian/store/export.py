@@ -1,4 +1,4 @@
-"""What `mousterian store export` does: the rows of some grids as a store of their own, to be published."""
+"""Export the rows of some grids as a new store, for publication."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mousterian.store.rows import Store
 
 @dataclass(frozen=True)
 class Exported:
-    """What went into a new store: its folder, trials, how many asked for are not there, measurements."""
+    """A new store: its folder, trials, requested trials that are missing, and measurements."""
 
     store: Path
     trials: int
@@ -21,27 +21,27 @@ class Exported:
     measurements: int
 
 
-def export_trials(asked: Set[str], store: Path, out: Path) -> Exported:
-    """Write the rows of trials, and what was measured of their pools, to a new store.
+def export_trials(trials: Set[str], store: Path, out: Path) -> Exported:
+    """Write the rows of trials, and the measurements of their pools, to a new store.
 
     Rows are in one file, as after `compact`; the same rows give the same bytes. Pools are not copied.
 
     Args:
-        asked: the keys of the trials.
-        store: folder of the store that has them.
+        trials: keys of the trials.
+        store: folder of their store.
         out: folder of the new store.
 
     Raises:
-        InputError: the new store is not new, none of the trials is there, or a file cannot be read or
+        InputError: `out` is not empty, none of the trials is in the store, or a file cannot be read or
             written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError("there is something already", where=f"--out {out}", hint="name a new folder")
+        raise InputError("the folder is not empty", where=f"--out {out}", hint="name a new folder")
     rows = Store(store).read()
-    rows = rows[rows["trial"].isin(list(asked))]
+    rows = rows[rows["trial"].isin(list(trials))]
     if rows.empty:
-        raise InputError("none of the trials is in it", where=f"--store {store}", hint="run the grid first")
+        raise InputError("it has none of the trials", where=f"--store {store}", hint="run the grid first")
     Store(out).write_frame(rows)
     measurements = QualityTable(store).copy(set(rows["pool"]) - {""}, out)
-    trials = rows["trial"].nunique()
-    return Exported(out, trials, len(asked) - trials, measurements)
+    exported = rows["trial"].nunique()
+    return Exported(out, exported, len(trials) - exported, measurements)

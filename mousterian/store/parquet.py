@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 _RANK = {status: rank for rank, status in enumerate(STATUSES)}
 _VERSION = b"mousterian_schema_version"
 _KEYS = ["trial", "evaluation", "evaluation_options", "evaluation_set"]
-# In a file of one row, what makes large files small and tells what columns mean costs more than the row.
+# In a file of one row, compression and column metadata take more space than the row.
 _BARE = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
-_THREADS = 2  # that read small files: half of it is done outside Python's lock, so more are no gain
-_BATCH = 50  # small files joined at once, which keeps memory in use small: its pages cost more than the join
+_THREADS = 2  # for reading small files: about half of the time is spent outside the interpreter lock
+_BATCH = 50  # small files joined at once; more would use memory without being faster
 
 
 def rank(status: str) -> int:
-    """Return the place of a status among those of one trial; the lowest counts."""
+    """Return the rank of a status; of one trial's rows, those of the lowest rank count."""
     return _RANK.get(status, len(_RANK))
 
 
@@ -40,7 +40,7 @@ def content(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def frame_content(frame: pd.DataFrame) -> bytes:
-    """Return rows as a store reads them as the bytes of a parquet file."""
+    """Return the rows of a store's data frame as the bytes of a parquet file."""
     import pyarrow as pa
 
     return _table_content(pa.Table.from_pandas(frame, schema=arrow_schema(), preserve_index=False))
@@ -63,11 +63,11 @@ def _table_content(table: pa.Table) -> bytes:
 
 
 def read(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Return a file's table, with the columns of this version, or those asked for.
+    """Return a file's table, with the columns of this version, or the given ones.
 
     Raises:
         FileNotFoundError: there is none (it may have been compacted since it was listed).
-        InputError: it cannot be read, or a newer mousterian has written it.
+        InputError: it cannot be read, or was written by a newer mousterian.
     """
     with _named(path):
         table = _as_written(path, columns)
@@ -79,7 +79,7 @@ def read_all(paths: Sequence[Path]) -> pa.Table:
 
     Raises:
         FileNotFoundError: one is gone (it may have been compacted since it was listed).
-        InputError: one cannot be read, or a newer mousterian has written it.
+        InputError: one cannot be read, or was written by a newer mousterian.
     """
     import pyarrow as pa
 
@@ -89,7 +89,7 @@ def read_all(paths: Sequence[Path]) -> pa.Table:
 
 
 def _joined(paths: Sequence[Path]) -> pa.Table:
-    """Return the rows of a few files; those alike are brought to this version together, which is faster."""
+    """Return the rows of a few files; files of one schema are converted together, which is faster."""
     import pyarrow as pa
 
     tables = []
@@ -97,14 +97,14 @@ def _joined(paths: Sequence[Path]) -> pa.Table:
         with _named(path):
             tables.append(_as_written(path, None))
     if all(table.schema.equals(tables[0].schema, check_metadata=True) for table in tables):
-        with suppress(pa.ArrowException, ValueError):  # one is not sound: below, it is named
+        with suppress(pa.ArrowException, ValueError):  # one is corrupt; it is named below
             return _of_this_version(pa.concat_tables(tables)).combine_chunks()
     return pa.concat_tables([read(path) for path in paths])
 
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Name the file where something in it cannot be read."""
+    """Name the file in errors while reading it."""
     import pyarrow as pa
 
     try:
@@ -122,10 +122,10 @@ def _named(path: Path) -> Iterator[None]:
 def _as_written(path: Path, columns: list[str] | None) -> pa.Table:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, pre_buffer=False) as file:  # for small files on a disk, a loss
-        # Both say the version; the schema is costly to ask for a file of one row.
-        kept = file.metadata.metadata or {}
-        refuse_newer(_version(kept if _VERSION in kept else file.schema_arrow.metadata), path)
+    with pq.ParquetFile(path, pre_buffer=False) as file:  # pre-buffering slows down small files
+        # The version is in both; parsing the schema is slow for a file of one row.
+        metadata = file.metadata.metadata or {}
+        refuse_newer(_version(metadata if _VERSION in metadata else file.schema_arrow.metadata), path)
         return file.read(columns=columns, use_threads=file.metadata.num_rows > 1000)
 
 
@@ -134,14 +134,14 @@ def _version(metadata: Mapping[bytes, bytes] | None) -> int:
 
 
 def _of_this_version(table: pa.Table) -> pa.Table:
-    """Return a table with this version's columns and what they mean."""
+    """Return a table in this version's schema."""
     if _version(table.schema.metadata) < schema.SCHEMA_VERSION:
         table = _completed(table)
     return table.cast(arrow_schema())
 
 
 def _completed(table: pa.Table) -> pa.Table:
-    """Return an older version's table with the columns that it lacks, empty."""
+    """Return an older version's table with its missing columns added, empty."""
     import pyarrow as pa
 
     for field in arrow_schema():
@@ -151,21 +151,21 @@ def _completed(table: pa.Table) -> pa.Table:
 
 
 def refuse_newer(version: int, path: Path) -> None:
-    """Refuse what a newer mousterian has written.
+    """Refuse files of a newer mousterian.
 
     Raises:
         InputError: `version` is above this one's.
     """
     if version > schema.SCHEMA_VERSION:
         raise InputError(
-            f"written by a newer mousterian (schema {version}, this one knows {schema.SCHEMA_VERSION})",
+            f"written by a newer mousterian (schema {version}, this one reads up to {schema.SCHEMA_VERSION})",
             where=str(path),
             hint="update mousterian",
         )
 
 
 def in_order(table: pa.Table) -> pd.DataFrame:
-    """Return each trial's rows of its best status, each evaluation once, in the order of the hashes."""
+    """Return each trial's rows of its best status, each evaluation once, in the order of trial hashes."""
     import numpy as np
     import pyarrow.compute as pc
 

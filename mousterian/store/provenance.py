@@ -1,4 +1,4 @@
-"""Where a row comes from: versions of what matters, revision of the source, time."""
+"""Provenance of a row: package versions, revision of the source, time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _versions() -> str:
 
 @cache
 def _revision() -> str:
-    """Git revision of this source, with '+' where files differ from it; empty for an installed copy."""
+    """Return the git revision of this source, with '+' if modified; empty for an installed copy."""
     source = Path(__file__).parents[1]
     if not (source.parent / ".git").exists():
         return ""

@@ -1,8 +1,8 @@
-"""The store's quality table: what was measured of each pool, beside the trials. Needs no torch.
+"""The store's quality table: measurements of each pool. Needs no torch.
 
 `STORE/quality/HASH.parquet` holds the rows of one measurement: one measure of one pool, one row for each
-quantity; `STORE/quality/points/HASH.parquet` the points of its picture, where it has one. Files are written
-whole or not at all. HASH is that of all identity columns, so what was measured is never measured again.
+quantity; `STORE/quality/points/HASH.parquet` the points of its scatter plot, if any. Files are written
+atomically. HASH covers all identity columns, so that no measurement is repeated.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 
 QUALITY_VERSION = 1  # raised whenever the same identity would give another value
-# Name, arrow type, meaning; the first group decides the values.
+# Name, arrow type, meaning.
 COLUMNS = (
-    ("measurement", "string", "hash of all that decides the values; the file's name"),
+    ("measurement", "string", "hash of everything that determines the values; the file's name"),
     ("quality_version", "int32", "version of this table of columns and of the measures"),
     ("pool", "string", "hash of the pool, as in the trials' column `pool`"),
     ("images", "int64", "synthetic images measured: the pool's first"),
-    ("filters", "string", "filters whose kept images were measured, a JSON list; empty: all images"),
-    ("dataset", "string", "dataset whose real images the pool is held against"),
+    ("filters", "string", "filters whose accepted images were measured, a JSON list; empty: all images"),
+    ("dataset", "string", "dataset whose real images the pool is compared with"),
     ("dataset_options", "string", "its options, JSON"),
     ("measure", "string", "quality measure plug-in"),
     ("measure_options", "string", "its options, JSON"),
     ("features", "string", "feature space of the values; empty for a measure without one"),
-    ("features_stamp", "string", "what tells the weights of the feature space; empty if it reads no file"),
+    ("features_stamp", "string", "identifies the weights of the feature space; empty if it reads no file"),
     ("seed", "int64", "seed of the measure's random choices"),
-    ("quantity", "string", "what the value is of, e.g. fid"),
+    ("quantity", "string", "the quantity measured, e.g. fid"),
     ("value", "float64", "the value; values of different feature spaces must never be compared"),
     ("generator", "string", "generator plug-in of the pool"),
     ("trained_on", "string", "base (internal), upstream or elsewhere (external)"),
@@ -66,7 +66,7 @@ def arrow_schema() -> pa.Schema:
 
 
 class QualityTable:
-    """What was measured of the pools of a store.
+    """Measurements of the pools of a store.
 
     Args:
         store: the store's folder.
@@ -76,7 +76,7 @@ class QualityTable:
         self.folder = Path(store) / "quality"
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the rows of one measurement (one for each quantity).
+        """Save the rows of one measurement (one per quantity).
 
         Raises:
             InputError: the store cannot be written.
@@ -87,20 +87,20 @@ class QualityTable:
         write_atomically(self._file(rows[0]["measurement"]), _content(table))
 
     def write_points(self, measurement: str, columns: Mapping[str, Any]) -> None:
-        """Keep the points of a measurement's picture: `x`, `y`, `synthetic`, `label`, each (N,)."""
+        """Save the points of a measurement's scatter plot: `x`, `y`, `synthetic`, `label`, each (N,)."""
         import pyarrow as pa
 
         write_atomically(self.points_file(measurement), _content(pa.table(dict(columns))))
 
     def points_file(self, measurement: str) -> Path:
-        """Return the file that holds the points of a measurement, if it has any."""
+        """Return the file of a measurement's points, whether or not it exists."""
         return self.folder / "points" / f"{measurement}.parquet"
 
     def _file(self, measurement: str) -> Path:
         return self.folder / f"{measurement}.parquet"
 
     def rows(self, measurement: str) -> list[dict[str, Any]]:
-        """Return the rows of a measurement; none if it was not made, or its file is damaged."""
+        """Return the rows of a measurement; none if it is missing or its file is corrupt."""
         try:
             rows: list[dict[str, Any]] = _read(self._file(measurement)).to_pylist()
             return rows
@@ -108,10 +108,10 @@ class QualityTable:
             return []
 
     def read(self) -> pd.DataFrame:
-        """Return all rows, one for each measurement and quantity; none where nothing was measured.
+        """Return all rows, one per measurement and quantity.
 
         Raises:
-            InputError: a file cannot be read, or a newer mousterian has written it.
+            InputError: a file cannot be read, or was written by a newer mousterian.
         """
         import pyarrow as pa
 
@@ -120,7 +120,7 @@ class QualityTable:
         return frame
 
     def copy(self, pools: Collection[str], store: Path) -> int:
-        """Copy what was measured of some pools, whole or through filters, to another store's folder.
+        """Copy the measurements of some pools, whole or filtered, to another store's folder.
 
         Returns:
             How many measurements.
@@ -147,17 +147,17 @@ class QualityTable:
 
 
 def of_whole_pools(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that were measured on a pool's first images, not on those that filters keep."""
+    """Return the rows measured on a pool's first images, not on a filtered subset."""
     return frame[frame["filters"].fillna("") == ""]
 
 
 def wide(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each pool, to be joined with trials on `pool`; none of images that filters keep.
+    """Return one row per pool, to join with trials on `pool`; filtered subsets are left out.
 
-    Of values that were measured several times, those of the most images count, and of these the latest.
+    Of repeated measurements, those of the most images count, and of these the latest.
 
-    A column is named by quantity and feature space, e.g. "fid [classifier:digits]", so that values of
-    different spaces are never mixed up; only "fid [inception]" is the FID of the literature.
+    Columns are named by quantity and feature space, e.g. "fid [classifier:digits]", so that values of
+    different spaces are never mixed; only "fid [inception]" is the FID of the literature.
     """
     latest = of_whole_pools(frame).sort_values(["images", "finished_at"])
     labels = latest["quantity"].where(
@@ -187,7 +187,7 @@ def _read(path: Path) -> pa.Table:
             version = int((file.schema_arrow.metadata or {}).get(b"mousterian_quality_version", b"0"))
             if version > QUALITY_VERSION:
                 raise InputError(
-                    f"written by a newer mousterian (quality {version}, this one knows {QUALITY_VERSION})",
+                    f"written by a newer mousterian (quality {version}, this one reads {QUALITY_VERSION})",
                     where=str(path),
                     hint="update mousterian",
                 )

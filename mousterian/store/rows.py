@@ -1,9 +1,9 @@
-"""The store: every trial's row in parquet. The only code that reads or writes trial files.
+"""The store of trials, in parquet. The only code that reads or writes trial files.
 
 A store is a folder. `trials/` holds one file a trial, named `HASH.STATUS.parquet`, written under a
-temporary name, fsynced and renamed, so that a file is whole or absent; `compact/` holds many trials in
-one file. A failed trial that later succeeds is replaced. `store.json` says which version of the columns
-is in it, `lock` keeps two grids from running one trial at once. `pools/` beside them belongs to `pools.py`.
+temporary name, fsynced and renamed, so that a file is whole or absent; `compact/` holds many trials per file.
+A failed trial that later succeeds is replaced. `store.json` holds the schema version; `lock` keeps two grids
+from running one trial at once. `pools/` belongs to the room `synthesis`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # Locks of the file `lock` that belong to no trial (a trial's is at half its hash, which is far above).
 _IN_USE, _COMPACTION = 0, 1
-_ATTEMPTS = 20  # to read a store while its files are being joined
+_ATTEMPTS = 20  # to read a store that is being compacted
 
 
 class Store:
@@ -54,10 +54,10 @@ class Store:
         return self.folder / "compact"
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the rows (one for each evaluation) of one trial.
+        """Save the rows (one per evaluation) of one trial.
 
         Raises:
-            InputError: the store cannot be written, or is a newer mousterian's.
+            InputError: the store cannot be written, or was written by a newer mousterian.
         """
         self._check_version(writing=True)
         trial, status = rows[0]["trial"], rows[0]["status"]
@@ -66,12 +66,12 @@ class Store:
             self._single(trial, worse).unlink(missing_ok=True)
 
     def write_many(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the rows of many trials, in one file."""
+        """Save the rows of many trials, in one file."""
         self._check_version(writing=True)
         self._write_compacted(parquet.content(rows))
 
     def write_frame(self, frame: pd.DataFrame) -> None:
-        """Keep rows that another store has read, in one file."""
+        """Save the rows of another store's data frame, in one file."""
         self._check_version(writing=True)
         self._write_compacted(parquet.frame_content(frame))
 
@@ -86,34 +86,34 @@ class Store:
         return target
 
     def status(self) -> dict[str, str]:
-        """Return the status of every trial by its hash; of single files the names tell, unopened.
+        """Return the status of every trial by its hash; single files are not opened, as their names hold it.
 
         Raises:
-            InputError: a file cannot be read, or the store is a newer mousterian's.
+            InputError: a file cannot be read, or the store was written by a newer mousterian.
         """
         self._check_version()
         return self._unless_moved(self._status)
 
     def _status(self) -> dict[str, str]:
-        # Single files first: what a compaction moves meanwhile is then seen twice, not never.
-        told = [tuple(path.name.split(".")[:2]) for path in self._files(self.trials)]
+        # Single files first: files moved by a concurrent compaction are then seen twice, not never.
+        listed = [tuple(path.name.split(".")[:2]) for path in self._files(self.trials)]
         for path in self._files(self.compacted):
             table = parquet.read(path, columns=["trial", "status"])
-            told += zip(table["trial"].to_pylist(), table["status"].to_pylist(), strict=True)
+            listed += zip(table["trial"].to_pylist(), table["status"].to_pylist(), strict=True)
         found: dict[str, str] = {}
-        for trial, status in told:
+        for trial, status in listed:
             if trial not in found or rank(status) < rank(found[trial]):
                 found[trial] = status
         return found
 
     def read(self) -> pd.DataFrame:
-        """Return all rows as a data frame, one for each trial and evaluation, in the order of their hashes.
+        """Return all rows as a data frame, one per trial and evaluation, in the order of trial hashes.
 
-        Of a trial that is there twice, the rows of its best status count (done, diverged, failed).
+        Of a trial that is stored twice, the rows of the best status count (done, diverged, failed).
 
         Raises:
-            InputError: there is no store, it is empty, a file in it cannot be read, or it is a newer
-                mousterian's.
+            InputError: there is no store, it is empty, a file in it cannot be read, or it was written by a
+                newer mousterian.
         """
         self._check_version()
         return parquet.in_order(self._unless_moved(self._tables))
@@ -129,15 +129,15 @@ class Store:
             )
         return parquet.read_all(paths)
 
-    def _unless_moved(self, look: Callable[[], T]) -> T:
-        """Look again where a file was joined or replaced between being listed and being read."""
+    def _unless_moved(self, read: Callable[[], T]) -> T:
+        """Retry where a file was compacted or replaced between being listed and being read."""
         for _ in range(_ATTEMPTS):
             with suppress(FileNotFoundError):
-                return look()
+                return read()
         raise InputError("its files keep changing", where=str(self.folder), hint="run the command again")
 
     def compact(self) -> int:
-        """Join all files into one, losing nothing if cut off; return how many trial files went into it."""
+        """Join all files into one, safely if interrupted; return the number of single files joined."""
         self._check_version()
         if not self.folder.is_dir():
             return 0
@@ -153,44 +153,43 @@ class Store:
             return len(singles)
 
     def holds(self, trial: str) -> bool:
-        """Tell whether a trial has been finished and not been compacted since; one look at a file name."""
+        """Return whether a trial is done and not yet compacted; checks a file name only."""
         return self.outcome(trial) == DONE
 
     def outcome(self, trial: str) -> str:
-        """Return done or diverged if a trial has been kept as such and not compacted since, else nothing."""
-        kept = (status for status in (DONE, DIVERGED) if self._single(trial, status).exists())
-        return next(kept, "")
+        """Return the status, done or diverged, of a trial not yet compacted; else ""."""
+        found = (status for status in (DONE, DIVERGED) if self._single(trial, status).exists())
+        return next(found, "")
 
     @contextmanager
     def claimed(self, trial: str, *, wait: bool = True) -> Iterator[None]:
-        """Keep every other process from running a trial, also on machines that share the folder.
+        """Claim a trial, so that no other process runs it, also on machines that share the folder.
 
-        The kernel frees the claim when its holder dies. Where the file system has no locks (see
-        `can_lock`), nobody is kept from anything; two grids may then run a trial twice, and the store
-        keeps it once.
+        The kernel releases the claim when its holder dies. Without file locks (see `can_lock`), claims have
+        no effect: two grids may then run a trial twice, and the store keeps one.
 
         Args:
             trial: its hash.
-            wait: for the one who has it.
+            wait: until the other holder releases it.
 
         Raises:
-            TakenError: another process has it, and `wait` is off.
+            LockTakenError: another process holds it, and `wait` is off.
             InputError: the store cannot be written.
         """
         with self.in_use(), held(self._lock(), position(trial), wait=wait):
             yield
 
     def in_use(self) -> AbstractContextManager[bool]:
-        """Hold off `clean` in other processes while something is written."""
+        """Keep other processes from `clean` while something is being written."""
         return held(self._lock(), _IN_USE, shared=True)
 
     def can_lock(self) -> bool:
-        """Tell whether the store's file system has locks."""
+        """Return whether the store's file system supports locks."""
         with self.in_use() as locked:
             return locked
 
     def clean(self) -> None:
-        """Delete what writes that were cut off have left, unless something is being written now."""
+        """Delete temporary files of interrupted writes, unless something is being written now."""
         with suppress(LockTakenError), held(self._lock(), _IN_USE, wait=False) as locked:
             for path in self.folder.rglob("*.tmp") if locked else ():
                 path.unlink(missing_ok=True)
@@ -203,7 +202,7 @@ class Store:
         return self.folder / "lock"
 
     def verify(self) -> Iterator[tuple[Path, str]]:
-        """Yield each file that is not sound and what is wrong with it; leftovers of killed writes too.
+        """Yield each corrupt file, and leftovers of interrupted writes, with what is wrong.
 
         Raises:
             InputError: there is no store.
@@ -222,12 +221,12 @@ class Store:
                 trial, status = path.name.split(".")[:2]
                 inside = set(zip(table["trial"].to_pylist(), table["status"].to_pylist(), strict=True))
                 if inside != {(trial, status)}:
-                    yield path, f"holds {sorted(inside)}, not what its name says"
+                    yield path, f"holds {sorted(inside)}, unlike its name"
         for path in self.folder.rglob("*.tmp"):
-            yield path, "left by a write that was cut off; the next grid deletes it"
+            yield path, "left by an interrupted write; the next grid deletes it"
 
     def _check_version(self, *, writing: bool = False) -> None:
-        """Refuse a store of a newer version; before the first write, say which version this one is."""
+        """Refuse a store of a newer version; record the version before the first write."""
         if self._version_checked:
             return
         marker = self.folder / "store.json"
@@ -236,7 +235,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             version = 0
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise InputError(f"cannot tell the store's version ({error})", where=str(marker)) from error
+            raise InputError(f"cannot read the store's version ({error})", where=str(marker)) from error
         parquet.refuse_newer(version, marker)
         if writing and version < schema.SCHEMA_VERSION:
             write_atomically(marker, json.dumps({"schema_version": schema.SCHEMA_VERSION}).encode())

@@ -1,7 +1,6 @@
-"""Sample sheets as files beside a store's rows: PNGs that carry their own title, caption and description.
+"""Sample sheets as files beside a store's rows: PNGs with embedded title, caption and description.
 
-Pools are too large to travel with the rows; these are what a report shows where there are no pools. Needs
-no torch.
+Pools are too large to publish with the rows; a report shows these instead. Needs no torch.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from mousterian.errors import InputError
 from mousterian.files import write_atomically
 
 FOLDER = "samples"
-# Keywords that PNG itself knows (W3C, Portable Network Graphics, 11.3.4.2).
+# Keywords registered in the PNG specification (W3C, Portable Network Graphics, 11.3.4.2).
 _TITLE, _CAPTION, _ALT = "Title", "Comment", "Description"
 
 
 def save(sheets: Sequence[Sheet], folder: Path) -> list[Path]:
-    """Write sheets into a folder, in their order by name, and return their files.
+    """Write sheets to a folder, numbered in order, and return their files.
 
     Raises:
         InputError: the folder cannot be written.
@@ -38,10 +37,10 @@ def save(sheets: Sequence[Sheet], folder: Path) -> list[Path]:
 
 
 def load(folder: Path) -> tuple[Sheet, ...]:
-    """Return the sheets that `save` wrote, in the order of their names; none where there is no folder.
+    """Return the sheets that `save` wrote, in order; none if there is no folder.
 
     Raises:
-        InputError: a file is no PNG, or carries no title, caption or description.
+        InputError: a file is not a PNG, or lacks a title, caption or description.
     """
     return tuple(_sheet(path) for path in sorted(folder.glob("*.png")))
 
@@ -52,20 +51,20 @@ def _sheet(path: Path) -> Sheet:
     try:
         png = path.read_bytes()
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            image.load()  # texts may stand after the pixels
+            image.load()  # texts may follow the pixels
             texts, (width, height) = image.info, image.size
         return Sheet(texts[_TITLE], texts[_CAPTION], texts[_ALT], png, width, height)
     except (OSError, ValueError, LookupError, SyntaxError) as error:  # the last is Pillow's for a broken PNG
-        reason = "it is no PNG" if isinstance(error, UnidentifiedImageError) else error
+        reason = "not a PNG" if isinstance(error, UnidentifiedImageError) else error
         raise InputError(
-            f"this is no sample sheet ({reason})",
+            f"not a sample sheet ({reason})",
             where=str(path),
-            hint="`mousterian generate --samples FOLDER` makes them; take the file away",
+            hint="remove the file; `mousterian generate --samples FOLDER` writes sample sheets",
         ) from None
 
 
 def _with_texts(png: bytes, texts: Mapping[str, str]) -> bytes:
-    """Return a PNG with texts in it."""
+    """Return a PNG with embedded texts."""
     from PIL import Image, PngImagePlugin
 
     info = PngImagePlugin.PngInfo()
@@ -90,5 +89,5 @@ class Sheet:
 
     @property
     def source(self) -> str:
-        """The image inside the page."""
+        """The image as a data URL."""
         return f"data:image/png;base64,{b64encode(self.png).decode()}"

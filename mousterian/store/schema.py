@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# Raised when columns change; files of older versions are read with nothing in the columns that they lack.
+# Raised when columns change; columns missing from older files are read as null.
 SCHEMA_VERSION = 3
-# Diverged is a result: the training was sound and its loss was not. Fits leave it out, as they do failures.
+# Diverged is a result: training ran and its loss became non-finite. Fits exclude it, like failures.
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
-STATUSES = (DONE, DIVERGED, FAILED)  # of two files of one trial, the status that stands first counts
+STATUSES = (DONE, DIVERGED, FAILED)  # of two files of one trial, the first of these counts
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ COLUMNS = tuple(
     Column(*row)
     for row in (
         ("trial", "string", "identity", "hash of all identity columns; the trial's name everywhere"),
-        ("cell", "string", "identity", "hash of the identity columns but the seeds"),
+        ("cell", "string", "identity", "hash of the identity columns except the seeds"),
         ("schema_version", "int32", "identity", "version of this table of columns"),
-        ("dataset", "string", "identity", "dataset plug-in that gives training and test images"),
+        ("dataset", "string", "identity", "dataset plug-in: source of training and test images"),
         ("dataset_options", "string", "identity", "its options, JSON"),
         (
             "imbalance",
@@ -56,21 +56,21 @@ COLUMNS = tuple(
         ("n_upstream", "int64", "identity", "real images outside S_base that the generator was trained on"),
         ("generator_options", "string", "identity", "its options, JSON"),
         ("generator_seed", "int64", "identity", "seed of the generator's training and sampling"),
-        ("pool", "string", "identity", "hash of the pool that the synthetic images came from"),
+        ("pool", "string", "identity", "hash of the pool of the synthetic images"),
         ("model", "string", "identity", "classifier plug-in"),
         ("model_options", "string", "identity", "its options, JSON"),
-        ("strategy", "string", "identity", "how the mixture is trained on"),
+        ("strategy", "string", "identity", "training strategy plug-in: how the mixture is trained on"),
         ("strategy_options", "string", "identity", "its options, JSON"),
         ("recipe", "string", "identity", "name of the training recipe"),
         ("recipe_options", "string", "identity", "every value of the recipe, JSON"),
-        ("subset_seed", "int64", "identity", "which nested subsets S_base and the real additions are"),
-        ("training_seed", "int64", "identity", "initialisation and data order"),
-        ("evaluation", "string", "identity", "evaluation plug-in that this row is of"),
+        ("subset_seed", "int64", "identity", "seed of the nested subsets: S_base and the real additions"),
+        ("training_seed", "int64", "identity", "seed of initialisation and data order"),
+        ("evaluation", "string", "identity", "evaluation plug-in of this row"),
         ("evaluation_options", "string", "identity", "its options, JSON"),
-        ("evaluation_set", "string", "result", "images that it was evaluated on"),
-        ("top1", "float64", "result", "share of test images whose first answer is right (0 to 1)"),
-        ("top5", "float64", "result", "share with the right class among the first five answers (0 to 1)"),
-        ("correct", "int64", "result", "test images answered right"),
+        ("evaluation_set", "string", "result", "evaluated images"),
+        ("top1", "float64", "result", "top-1 accuracy on the test images (0 to 1)"),
+        ("top5", "float64", "result", "top-5 accuracy (0 to 1)"),
+        ("correct", "int64", "result", "test images classified correctly"),
         ("total", "int64", "result", "test images"),
         ("per_class", "list<float64>", "result", "top-1 accuracy of each class, in label order (0 to 1)"),
         ("loss", "float64", "result", "mean cross-entropy on the test images, nats"),
@@ -78,7 +78,7 @@ COLUMNS = tuple(
         ("many_shot", "float64", "result", "the same over classes with many images in S_base"),
         ("medium_shot", "float64", "result", "the same over classes with neither many nor few"),
         ("few_shot", "float64", "result", "the same over classes with few images in S_base"),
-        ("confidence", "float64", "result", "mean probability of the first answer (0 to 1)"),
+        ("confidence", "float64", "result", "mean probability of the predicted class (0 to 1)"),
         ("ece", "float64", "result", "expected calibration error, over bins of confidence (0 to 1)"),
         ("leep", "float64", "result", "log expected empirical prediction (transferability), nats; at most 0"),
         ("curve_steps", "list<float64>", "result", "optimiser steps after which curve_top1 was measured"),
@@ -88,8 +88,8 @@ COLUMNS = tuple(
         ("steps", "int64", "cost", "optimiser steps"),
         ("images_seen", "int64", "cost", "training images seen, with repeats"),
         ("device", "string", "cost", "cpu, or the accelerator's name"),
-        ("grid", "string", "provenance", "name of the grid that first asked for the trial"),
-        ("versions", "string", "provenance", "versions of Python and the packages that matter, JSON"),
+        ("grid", "string", "provenance", "name of the grid that first ran the trial"),
+        ("versions", "string", "provenance", "versions of Python and the main packages, JSON"),
         (
             "revision",
             "string",
@@ -98,7 +98,7 @@ COLUMNS = tuple(
         ),
         ("finished_at", "string", "provenance", "end of the trial, UTC, ISO 8601"),
         ("status", "string", "status", "done, diverged or failed"),
-        ("error", "string", "status", "what went wrong, for a diverged or failed trial"),
+        ("error", "string", "status", "error message of a diverged or failed trial"),
     )
 )
 

@@ -1,4 +1,4 @@
-"""docs/answers.md: its table of JSON keys holds for what the verbs print, and its Python runs."""
+"""docs/answers.md: its JSON keys are those that the commands print, and its Python code runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from mousterian.answers.plan import cheapest_mix
 from mousterian.cli.commands.report import ReportArguments, _described, _publish
 
 PAGE = (Path(__file__).parents[2] / "docs" / "answers.md").read_text(encoding="utf-8")
-# What a saved fit answers from; documented as not for reading by others.
-OWN = {"data", "reach", "draws", "beyond"}
+# Internal parts of a saved fit, documented as such.
+OWN = {"data", "search_limits", "draws", "extrapolation"}
 # Objects whose keys are names or terms.
 NAMED = ("labels", "parameters", "facts", "provenance", "not_drawn")
 INTERVAL = {"estimate", "low", "high"}
@@ -51,8 +51,8 @@ def fit() -> mousterian.Fit:
 def test_every_key_of_a_fit_is_documented_and_there(fit: mousterian.Fit) -> None:
     printed = {name: value for name, value in fit.to_json().items() if name not in OWN}
     assert set(fit.to_json()) - set(printed) == OWN
-    # `equivalence` itself is documented because it may be null.
-    assert set(paths(printed)) | {"equivalence"} == set(documented("fit"))
+    # `formula` itself is documented because it may be null.
+    assert set(paths(printed)) | {"formula"} == set(documented("fit"))
 
 
 def test_every_key_of_an_equivalence_is_documented_and_there(fit: mousterian.Fit) -> None:
@@ -80,7 +80,7 @@ def test_every_key_of_a_report_is_documented_and_there(fit: mousterian.Fit, tmp_
     assert arm["answer"] in html.unescape(
         " ".join(re.sub(r"<[^>]*>", "", request.out.read_text()).split(" "))
     )
-    # The equivalences are told by a table of their own.
+    # The keys of equivalences have a table of their own.
     arm |= {"equivalence": None, "equivalences": []}
     assert set(paths(printed)) == set(documented("report"))
 
@@ -88,8 +88,8 @@ def test_every_key_of_a_report_is_documented_and_there(fit: mousterian.Fit, tmp_
 def test_intervals_are_where_the_page_says(fit: mousterian.Fit) -> None:
     found = fit.to_json()
     for key, kind in documented("fit").items():
-        if kind == "interval" and key.startswith("equivalence."):
-            assert set(found["equivalence"][key.removeprefix("equivalence.")]) == INTERVAL
+        if kind == "interval" and key.startswith("formula."):
+            assert set(found["formula"][key.removeprefix("formula.")]) == INTERVAL
 
 
 def test_the_pages_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

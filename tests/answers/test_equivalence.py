@@ -1,4 +1,4 @@
-"""What users hold: fit -> equivalence, formula, ratio, and the saved fit."""
+"""The Python API: fit -> equivalence, formula, ratio, and the saved fit."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_both_directions_agree(noisy: mousterian.Fit) -> None:
     assert back.accuracy.estimate == pytest.approx(forward.accuracy.estimate, abs=1e-9)
 
 
-def test_out_of_reach_is_said_and_never_a_huge_number() -> None:
+def test_an_unreachable_equivalence_is_reported_as_such() -> None:
     useless = simulate("effective_data", {**EFFECTIVE, "kappa": 1e-9, "gamma": 0.5}, 0.002, 2)
     answer = mousterian.fit(useless, bootstrap=100).equivalence(n_base=200, n_real_plus=400)
     assert not answer.reachable
@@ -91,19 +91,19 @@ def test_out_of_reach_is_said_and_never_a_huge_number() -> None:
     assert answer.trust == "near"
 
 
-def test_an_answer_past_the_data_says_so(noisy: mousterian.Fit) -> None:
+def test_an_extrapolated_answer_is_marked(noisy: mousterian.Fit) -> None:
     assert noisy.equivalence(n_base=8000, n_real_plus=4000).trust == "extrapolated"
 
 
-def test_a_surface_that_rises_without_end_says_no_more_than_all_right() -> None:
+def test_an_unbounded_surface_is_clipped_to_full_accuracy() -> None:
     """Linear in r_real, the papers' formula is far above 1 at a hundred times the data."""
     fit = mousterian.fit(simulate("loglinear", LOGLINEAR, noise=0.002, seeds=2), bootstrap=100)
-    assert fit.averaged.beyond is not None
-    names = [surface.name for surface in fit.averaged.beyond.surfaces]
-    theta = fit.averaged.beyond.thetas[names.index("loglinear")]
+    assert fit.averaged.extrapolation is not None
+    names = [surface.name for surface in fit.averaged.extrapolation.surfaces]
+    theta = fit.averaged.extrapolation.thetas[names.index("loglinear")]
     far, near = Points.of([100.0], 80_000.0), Points.of([100.0], 700.0)
     assert surfaces.load("loglinear").accuracy(far, theta)[0] > 10
-    assert fit.averaged.beyond.added(far, near)[0] < 1
+    assert fit.averaged.extrapolation.gain(far, near)[0] < 1
 
 
 def test_closed_form_and_bracketing_agree() -> None:
@@ -143,7 +143,7 @@ def test_a_saved_fit_answers_as_the_fresh_one(noisy: mousterian.Fit, tmp_path: P
     json.loads((tmp_path / "fit.json").read_text())
 
 
-def test_a_file_that_is_no_fit_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_fit_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"format": "other"}')
     with pytest.raises(InputError, match="not a saved fit"):
         mousterian.Fit.load(tmp_path / "x.json")
@@ -211,10 +211,10 @@ LONG = "images/of/one/name/in/folders/that/part/far/up"
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "suffixes"),
     [
         ([{"steps": 1}, {"steps": 2}], ["-steps=1", "-steps=2"]),
-        # The first option tells all apart, so the second, which goes with it, need not be told.
+        # The first option distinguishes all arms, so the second, which varies with it, is left out.
         ([{"steps": s, "zoom": s // 3} for s in (1, 2, 3)], ["-steps=1", "-steps=2", "-steps=3"]),
         ([{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}], ["-a=1-b=1", "-a=1-b=2", "-a=2-b=2"]),
         ([{}, {"filter": [DUPLICATES]}], ["", "-filter=duplicates"]),
@@ -223,23 +223,25 @@ LONG = "images/of/one/name/in/folders/that/part/far/up"
             ["-duplicates.distance=3", "-duplicates.distance=5"],
         ),
         ([{"path": "my images/a"}, {"path": "my images/b"}], ["-path=my_images_a", "-path=my_images_b"]),
-        # Nothing short tells these apart.
+        # No short option distinguishes these.
         ([{"path": f"a/{LONG}"}, {"path": f"b/{LONG}"}], ["", "-#2"]),
     ],
 )
-def test_arms_that_differ_in_options_alone_are_named_by_these(options: list[dict], told: list[str]) -> None:
+def test_arms_that_differ_only_in_options_are_named_by_these(
+    options: list[dict], suffixes: list[str]
+) -> None:
     counts = {"n_base": 30, "n_real_plus": 0, "n_syn_plus": 30, "top1": 0.5}
     source = {"dataset": "digits", "generator": "edm", "trained_on": "base"}
     rows = [{**counts, **source, "generator_options": json.dumps({"flip": True, **each})} for each in options]
     found = arms(pd.DataFrame([*rows, {**rows[0], "generator": "ddpm"}]))
-    named = [f"digits-edm-base{each}" for each in told]
+    named = [f"digits-edm-base{each}" for each in suffixes]
     assert sorted(found) == sorted(["digits-ddpm-base", *named])
     for name, row in zip(named, rows, strict=True):
         labels, members = found[name]
         assert labels["generator_options"] == row["generator_options"] and len(members) == 1
 
 
-def test_a_column_of_options_that_somebody_else_wrote_tells_arms_apart_as_it_stands() -> None:
+def test_options_that_are_not_json_distinguish_arms_as_text() -> None:
     counts = {"n_base": 30, "n_real_plus": 0, "n_syn_plus": 0, "top1": 0.5}
     rows = [{**counts, "model_options": text} for text in ("wide net", "narrow net")]
     assert sorted(arms(pd.DataFrame(rows))) == ["all-options=narrow_net", "all-options=wide_net"]

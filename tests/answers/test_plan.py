@@ -1,4 +1,4 @@
-"""The cheapest mix for a target, and the trials that would tell most."""
+"""The cheapest mixture for a target, and the most informative trials."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def accuracy(n_base: float, real: float, syn: float) -> float:
     return 0.98 - 1.6 * (n_base + real + KAPPA * syn**GAMMA) ** -0.4
 
 
-def test_the_cheapest_mix_is_where_the_last_images_of_both_kinds_pay_alike(fit: mousterian.Fit) -> None:
+def test_the_cheapest_mix_has_equal_marginal_returns_per_cost(fit: mousterian.Fit) -> None:
     target, price = accuracy(200, 300, 0), 0.15
     found = cheapest_mix(fit, n_base=200, target_accuracy=target, real_cost=1, syn_cost=price)
     # One more synthetic image is worth κγS^(γ−1) real ones, and costs `price` of one.
@@ -43,18 +43,18 @@ def test_the_cheapest_mix_is_where_the_last_images_of_both_kinds_pay_alike(fit: 
     assert found.cost.estimate < min(found.cost_of_real_alone, found.cost_of_synthetic_alone)
     assert found.cost.low <= 300 - KAPPA * best**GAMMA + price * best <= found.cost.high
     assert found.accuracy.estimate == pytest.approx(target, abs=1e-6)
-    assert 0.2 < found.chance < 0.8
+    assert 0.2 < found.probability < 0.8
     assert found.frontier["cost"].min() == pytest.approx(found.cost.estimate)
 
 
-def test_dear_synthetic_images_are_not_bought_and_cheap_ones_are(fit: mousterian.Fit) -> None:
-    dear = cheapest_mix(fit, n_base=200, target_accuracy=0.85, real_cost=1, syn_cost=50)
-    assert dear.n_syn_plus.estimate < 1
+def test_expensive_synthetic_images_are_not_bought_and_cheap_ones_are(fit: mousterian.Fit) -> None:
+    expensive = cheapest_mix(fit, n_base=200, target_accuracy=0.85, real_cost=1, syn_cost=50)
+    assert expensive.n_syn_plus.estimate < 1
     cheap = cheapest_mix(fit, n_base=200, target_accuracy=0.85, real_cost=1, syn_cost=1e-6)
     assert cheap.n_real_plus.estimate == 0
 
 
-def test_limits_hold(fit: mousterian.Fit) -> None:
+def test_limits_are_respected(fit: mousterian.Fit) -> None:
     limited = cheapest_mix(fit, n_base=200, target_accuracy=85, real_cost=1, syn_cost=50, max_real=20)
     assert limited.n_real_plus.estimate <= 20
     none = cheapest_mix(fit, n_base=200, target_accuracy=0.85, real_cost=1, syn_cost=1, max_real=0)
@@ -62,7 +62,7 @@ def test_limits_hold(fit: mousterian.Fit) -> None:
     assert none.cost_of_real_alone is None
 
 
-def test_a_target_out_of_reach_is_said(fit: mousterian.Fit) -> None:
+def test_an_unreachable_target_is_reported(fit: mousterian.Fit) -> None:
     found = cheapest_mix(fit, n_base=200, target_accuracy=0.9999, real_cost=1, syn_cost=1)
     assert not found.reachable
     assert found.cost is None

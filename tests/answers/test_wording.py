@@ -22,7 +22,7 @@ from mousterian.fitting.interval import Interval
         (Interval(5.0, 5.0, 5.0), "5 (5–5)"),
     ],
 )
-def test_counts_are_as_short_as_tells_them_apart(interval: Interval, text: str) -> None:
+def test_counts_have_as_few_digits_as_distinguish_them(interval: Interval, text: str) -> None:
     assert numbers.counts(interval) == text
 
 
@@ -102,7 +102,7 @@ def test_what_synthetic_images_cannot_reach_is_said_with_where_they_stop() -> No
     assert found.text.startswith(
         "At 200 base images, no number of synthetic images from edm is worth 400 more"
     )
-    # What was tried and what is only foretold are told apart, in a table too.
+    # Measured and extrapolated numbers are distinguished, in a table too.
     tried = numbers.percents(_fit(gain=0.01).predict(200, 0, 3200))
     best = f"{numbers.percent(found.equivalence.saturation_accuracy)} at best"
     assert f" ones: the 3,200 that were tried bring accuracy to {tried}, any number of them," in found.tail

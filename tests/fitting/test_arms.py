@@ -1,4 +1,4 @@
-"""What `mousterian fit` takes, tables and stores of several arms, and the grid suggested for one of these."""
+"""`mousterian fit` of tables and of stores with several arms, and the grid suggested for an arm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GENERATED = '{"channels":16,"steps":0,"filter":[{"name":"duplicates","distance":
 
 
 def stored(folder: Path, kappas: dict[str, float]) -> Path:
-    """A store with one arm for each way a generator was trained."""
+    """A store with one arm per value of the generator's `trained_on`."""
     options = {
         "dataset": "{}",
         "model": '{"width":16}',
@@ -32,11 +32,15 @@ def stored(folder: Path, kappas: dict[str, float]) -> Path:
     }
     recipe = '{"name":"small","iterations":300,"epochs":null,"milestones":[0.5,0.75]}'
     number = 0
-    for way, kappa in kappas.items():
+    for trained_on, kappa in kappas.items():
         for row in table(kappa).to_dict("records"):
-            if not row["n_syn_plus"] and way != next(iter(kappas)):
+            if not row["n_syn_plus"] and trained_on != next(iter(kappas)):
                 continue
-            source = {"generator": "edm", "trained_on": way, "n_upstream": 500 * (way == "upstream")}
+            source = {
+                "generator": "edm",
+                "trained_on": trained_on,
+                "n_upstream": 500 * (trained_on == "upstream"),
+            }
             source = source if row["n_syn_plus"] else {"generator": "", "trained_on": "", "n_upstream": 0}
             named = {f"{name}_options": value for name, value in options.items()}
             generated = GENERATED if row["n_syn_plus"] else ""
@@ -94,7 +98,7 @@ def test_a_suggested_grid_is_one_that_the_grid_verb_reads(run, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--where", "n_bas=3"), "did you mean 'n_base'"),
         (("--where", "n_base=3"), "n_base is one of"),
@@ -103,12 +107,10 @@ def test_a_suggested_grid_is_one_that_the_grid_verb_reads(run, tmp_path: Path) -
         (("--surface", "loglinaer"), "did you mean 'loglinear'"),
     ],
 )
-def test_bad_questions_are_answered_with_what_to_do(
-    run, tmp_path: Path, arguments: tuple[str, ...], told: str
-) -> None:
+def test_invalid_arguments_get_a_hint(run, tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
     table(0.25).to_csv(tmp_path / "mine.csv", index=False)
     code, _, err = run("fit", "mine.csv", *arguments)
-    assert (code, told in err) == (2, True)
+    assert (code, message in err) == (2, True)
 
 
 def test_errors_count_rows_as_the_file_does_and_name_it(run, tmp_path: Path) -> None:
@@ -120,17 +122,17 @@ def test_errors_count_rows_as_the_file_does_and_name_it(run, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("n_base,n_real_plus,n_syn_plus,accuracy\n", "no rows"),
         ("n_base,n_real_plus,accuracy\n100,0,0.5\n", "no column n_syn_plus"),
         ("n_base;n_real_plus;n_syn_plus;accuracy\n100;0;0;0,5\n", "separated by semicolons"),
     ],
 )
-def test_tables_that_are_none_are_named(run, tmp_path: Path, text: str, told: str) -> None:
+def test_unreadable_tables_are_named(run, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.csv").write_text(text)
     code, _, err = run("fit", "mine.csv")
-    assert (code, err.startswith("mousterian: mine.csv: "), told in err) == (2, True, True)
+    assert (code, err.startswith("mousterian: mine.csv: "), message in err) == (2, True, True)
 
 
 def test_tables_of_one_name_in_two_folders_keep_their_fits_apart(run, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The engine's parts: outliers, weights, components of variance, selection, what lies beyond the data."""
+"""Estimation: outliers, weights, variance components, model selection, extrapolation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from mousterian.answers.formula import Formula
 from mousterian.answers.improvement_ratio import fieller
 from mousterian.fitting import engine, published, selection, variance
 from mousterian.fitting import surface as surfaces
+from mousterian.fitting.estimation import scatter
 from mousterian.fitting.measured_range import MeasuredRange
+from mousterian.fitting.problem import Problem
 from mousterian.fitting.profile_likelihood import profile
 from mousterian.fitting.surface import Array, Points
 from mousterian.fitting.table import Table, check
@@ -43,7 +45,7 @@ def simulate(noise: float = 0.004, seeds: int = 3, subsets: int = 1, **effects: 
     return pd.concat(frames, ignore_index=True)
 
 
-def test_gross_outliers_are_flagged_with_their_direction_and_bend_nothing() -> None:
+def test_gross_outliers_are_flagged_with_their_sign_and_do_not_bias_the_fit() -> None:
     table = simulate()
     clean = mousterian.fit(table, surface="effective_data", bootstrap=50)
     spoiled = table.copy()
@@ -51,7 +53,7 @@ def test_gross_outliers_are_flagged_with_their_direction_and_bend_nothing() -> N
     spoiled.loc[60, "accuracy"] -= 0.2
     fit = mousterian.fit(spoiled, surface="effective_data", bootstrap=50)
     assert sorted(round(z) > 0 for _, z, _ in fit.outliers) == [False, True]
-    assert all("where the other rows lead one to expect" in reason for _, _, reason in fit.outliers)
+    assert all("where the other rows predict" in reason for _, _, reason in fit.outliers)
     for name, value in clean.surfaces[0].parameters.items():
         assert value.low <= fit.surfaces[0].parameters[name].estimate <= value.high
     assert not clean.outliers
@@ -80,7 +82,7 @@ def test_weights_follow_the_test_set_and_the_given_ones() -> None:
     assert set(np.round(given, 6)) == {0.5, 1.5}
 
 
-def test_components_of_variance_are_told_apart() -> None:
+def test_variance_components_are_estimated() -> None:
     fit = mousterian.fit(simulate(0.003, seeds=4, subsets=6, seed=0.006, subset=0.012), bootstrap=50)
     found = fit.components
     assert found["trial"] == pytest.approx(0.003, rel=0.15)
@@ -92,7 +94,7 @@ def test_components_of_variance_are_told_apart() -> None:
 
 
 def test_shared_effects_widen_accuracy_more_than_differences() -> None:
-    """A lucky base set shifts all that is built on it: predictions suffer, equivalences hardly."""
+    """A lucky base set shifts all trials built on it: predictions suffer, equivalences hardly."""
     fits = [
         mousterian.fit(
             simulate(0.003, seeds=3, subsets=2, subset=subset), surface="effective_data", bootstrap=300
@@ -133,7 +135,7 @@ def test_the_surface_that_made_the_data_is_found() -> None:
         assert fits[0].weight > 0.9
 
 
-def test_surfaces_that_say_the_same_count_once() -> None:
+def test_equal_surfaces_count_once() -> None:
     """Without synthetic images the power laws in effective data are one curve."""
     table = pd.DataFrame({"n_base": 20 * 2 ** np.arange(8), "n_real_plus": 0, "n_syn_plus": 0})
     rng = np.random.default_rng(0)
@@ -143,7 +145,7 @@ def test_surfaces_that_say_the_same_count_once() -> None:
     assert sum(each.weight > 0 for each in fit.surfaces if each.name in same) == 1
 
 
-def test_surfaces_that_part_beyond_the_few_rows_they_all_go_through_all_count() -> None:
+def test_surfaces_that_agree_only_at_a_few_rows_all_count() -> None:
     cells = [(100, 0, 0), (100, 100, 0), (100, 0, 100), (100, 0, 400), (100, 0, 800)]
     rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"])
     fit = mousterian.fit(rows.assign(accuracy=[0.7, 0.78, 0.73, 0.76, 0.765]), bootstrap=50)
@@ -151,7 +153,7 @@ def test_surfaces_that_part_beyond_the_few_rows_they_all_go_through_all_count() 
     assert sum(each.weight > 0.05 for each in fit.surfaces) > 1
 
 
-def test_variance_that_goes_with_size_is_found_and_weighed() -> None:
+def test_variance_that_depends_on_size_is_estimated() -> None:
     rng, sizes = np.random.default_rng(0), (50, 100, 200, 400, 800, 1600)
     rows = pd.DataFrame([(n, 0, 0, seed) for n in sizes for seed in range(8)],
                         columns=["n_base", "n_real_plus", "n_syn_plus", "training_seed"])  # fmt: skip
@@ -165,23 +167,23 @@ def test_variance_that_goes_with_size_is_found_and_weighed() -> None:
     assert np.ptp(variance.row_weights(even, np.zeros(len(rows)), keep, 3)) == 0
 
 
-def test_left_out_cells_are_foretold_from_the_rest_alone() -> None:
+def test_held_out_cells_are_predicted_from_the_rest_alone() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
     out = problem.each_cell()
     weights, targets = problem.without(out)
     assert ((weights == 0).sum(axis=1) == 1).all()
-    # Spoiling a cell changes nothing of the problem without it.
+    # Spoiling a cell does not change the problem without it.
     spoiled = dataclasses.replace(table, rows=table.rows.assign(accuracy=table.accuracy + 0.3 * out[4]))
-    spoiled_problem = problem.Problem.of(spoiled, problem.row_weights, problem.keep)
+    spoiled_problem = Problem.of(spoiled, problem.row_weights, problem.keep)
     np.testing.assert_allclose(spoiled_problem.without(out)[1][4], targets[4], atol=1e-12)
     assert fits[0].cv_rmse == pytest.approx(0.004 / np.sqrt(3), rel=0.3)
 
 
-def test_the_largest_sizes_are_those_left_out() -> None:
+def test_the_back_test_holds_out_the_largest_sizes() -> None:
     table = check(simulate(seeds=1))
     _, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    out, distances = problem.largest
+    out, distances = problem.backtest
     rows = table.rows
     real = rows["n_base"] + rows["n_real_plus"]
     assert real[out[0]].min() > real.max() / 2 >= real[~out[0]].max()
@@ -189,14 +191,12 @@ def test_the_largest_sizes_are_those_left_out() -> None:
     np.testing.assert_allclose(distances, np.log(2))
 
 
-def test_the_referee_speaks_up_where_formulas_fail() -> None:
+def test_the_nonparametric_baseline_reveals_misspecification() -> None:
     table = simulate(0.001)
     step = 0.12 / (1 + np.exp(-8 * (np.log(table["n_base"] + table["n_real_plus"]) - np.log(420))))
     fit = mousterian.fit(table.assign(accuracy=table["accuracy"] - 0.1 + step), bootstrap=50)
-    assert any("formulas miss something" in warning for warning in fit.warnings)
-    assert not any(
-        "formulas miss" in warning for warning in mousterian.fit(simulate(), bootstrap=50).warnings
-    )
+    assert any("surfaces are misspecified" in warning for warning in fit.warnings)
+    assert not any("misspecified" in warning for warning in mousterian.fit(simulate(), bootstrap=50).warnings)
     assert next(each for each in fit.surfaces if each.name == "monotone").weight == 0
 
 
@@ -211,7 +211,7 @@ def test_intervals_widen_past_the_data_and_hold_the_spread_over_surfaces() -> No
     assert one.predict(40000).high - one.predict(40000).low < widths[-1]
 
 
-def test_the_measured_range_knows_inside_from_outside() -> None:
+def test_the_measured_range_distinguishes_inside_from_outside() -> None:
     range_ = MeasuredRange.of(simulate().assign(outlier=False))
     assert range_.trust(400, 400, 3200) == "inside"
     assert range_.trust(283, 0, 2200) == "inside"
@@ -221,30 +221,30 @@ def test_the_measured_range_knows_inside_from_outside() -> None:
     assert range_.trust(60, 10, 50) == "near"
     assert range_.trust(400, 400, np.inf) == "extrapolated"
     points = Points.of([5000.0, 10.0, 400.0], [0.0, 0.0, 9999.0], [1e6, 0.0, 10.0])
-    inner = range_.inside(points)
-    assert all((part < 1e-9).all() for part in range_.past(inner))
+    inner = range_.nearest(points)
+    assert all((part < 1e-9).all() for part in range_.distance(inner))
 
 
-def test_profiles_tell_what_the_table_tells() -> None:
+def test_profiles_show_which_parameters_are_identified() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    found = profile(fits[0].surface, problem, fits[0].unknowns, fits[0].loss, fits[0].told.spent)
+    found = profile(fits[0], problem)
     for name, true in zip(fits[0].surface.parameters, TRUTH, strict=True):
-        assert found[name].told
+        assert found[name].identified
         assert found[name].low <= true <= found[name].high
-    # Synthetic images at one amount only: their worth and how it bends cannot be told apart.
+    # With synthetic images at one amount only, kappa and gamma are confounded.
     rows = simulate()
     few = check(rows[rows["n_syn_plus"].isin([0, 400])])
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, few)
-    found = profile(fits[0].surface, problem, fits[0].unknowns, fits[0].loss, fits[0].told.spent)
-    assert not (found["kappa"].told and found["gamma"].told)
+    found = profile(fits[0], problem)
+    assert not (found["kappa"].identified and found["gamma"].identified)
 
 
-def test_what_is_not_told_is_said() -> None:
+def test_unidentified_parameters_are_reported() -> None:
     rows = simulate()
     fit = mousterian.fit(rows[rows["n_syn_plus"].isin([0, 400])], surface="effective_data", bootstrap=50)
     assert not fit.identified
-    assert any("does not tell" in warning and "can make up for" in warning for warning in fit.warnings)
+    assert any("not identifiable" in warning and "confounded" in warning for warning in fit.warnings)
     assert mousterian.fit(rows, surface="effective_data", bootstrap=50).identified
 
 
@@ -252,7 +252,7 @@ def test_fieller_is_exact_where_it_can_be_checked() -> None:
     # A denominator known exactly: the interval is the numerator's, divided.
     low, high = fieller(np.array([2.0, 4.0]), np.array([[0.04, 0.0], [0.0, 0.0]]), 1.96)
     assert (low, high) == (pytest.approx((2 - 0.392) / 4), pytest.approx((2 + 0.392) / 4))
-    # A denominator that may be zero: nothing can be said.
+    # A denominator that may be zero: unbounded.
     assert fieller(np.array([2.0, 0.1]), np.eye(2), 1.96) == (-np.inf, np.inf)
 
 
@@ -268,11 +268,10 @@ def test_the_formula_projects_other_surfaces_with_its_error() -> None:
     assert formula.mathml.startswith("<math")
 
 
-def test_draws_do_not_depend_on_what_else_is_fitted() -> None:
+def test_draws_are_reproducible() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    told = fits[0].told
-    spread = variance.scatter(table, table.accuracy - fits[0].values, told.leverage, told.basis, problem.keep)
+    spread = scatter(problem, fits[0])
     first, second = (engine.draw(fits[0], problem, spread, 20, 7) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert isinstance(table, Table)

@@ -1,4 +1,4 @@
-"""The papers' tables: whole, loadable, fitted with their misprints flagged, and audited."""
+"""The papers' tables: complete, loadable, fitted with their misprints flagged, and audited."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STUDY = Path(__file__).parents[2] / "fits" / "study-fashion" / "fashion_mnist-ed
 
 
 @pytest.mark.parametrize("name", published.names())
-def test_every_table_is_whole(name: str) -> None:
+def test_every_table_is_complete(name: str) -> None:
     found = published.load(name)
     assert found.paper and found.title and found.table
     rows = found.rows
@@ -61,7 +61,7 @@ def table_3() -> mousterian.Fit:
     return mousterian.fit("published:mousterian/table-3", bootstrap=200)
 
 
-def test_the_misprint_of_table_3_is_flagged_and_bends_nothing(table_3: mousterian.Fit) -> None:
+def test_the_misprint_of_table_3_is_flagged_and_does_not_bias_the_fit(table_3: mousterian.Fit) -> None:
     [(row, z, reason)] = table_3.outliers
     assert (row["n_base"], row["accuracy"]) == (20000, 0.9765)
     assert z > 5

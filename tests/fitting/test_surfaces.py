@@ -1,7 +1,8 @@
-"""Every surface: zero counts, derivatives, closed forms, and recovery of what simulated it."""
+"""Every surface: zero counts, derivatives, closed forms, and recovery of simulated parameters."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from pathlib import Path
 
@@ -44,7 +45,7 @@ TRUTH: dict[str, dict[str, float]] = {
 
 
 def theta(surface: Surface) -> Array:
-    # A surface that somebody adds has no truth here yet: the middle of what it would start from.
+    # A surface without true values here: its first starting values.
     truth = TRUTH.get(surface.name)
     if truth is None:
         points = grid()
@@ -82,7 +83,7 @@ def test_gradient_is_the_derivative(surface: Surface) -> None:
         )
 
 
-def test_starts_lead_to_what_simulated_the_data(surface: Surface) -> None:
+def test_starts_lead_to_the_simulated_parameters(surface: Surface) -> None:
     points, at = grid(), theta(surface)
     accuracy = surface.accuracy(points, at)
     weights = np.ones(accuracy.size)
@@ -90,7 +91,7 @@ def test_starts_lead_to_what_simulated_the_data(surface: Surface) -> None:
     found = minimise(surface.model(points), accuracy, weights, starts, iterations=400, tolerance=1e-15)
     best = surface.bounded(found.unknowns[np.argmin(found.loss)])
     assert found.loss.min() < 1e-16
-    if not surface.referee:
+    if not surface.nonparametric:
         np.testing.assert_allclose(best, at, rtol=1e-5)
 
 
@@ -141,7 +142,7 @@ def test_synthetic_images_can_harm() -> None:
     assert accuracy[1] > accuracy[0] > accuracy[2]
 
 
-def test_harm_that_goes_with_the_share_of_synthetic_images_levels_off() -> None:
+def test_harm_proportional_to_the_synthetic_share_is_bounded() -> None:
     surface = surfaces.load("harmful_bounded")
     worse = TRUTH["harmful_bounded"] | {"kappa": 0.5, "gamma": 0.5, "b": 0.0, "d": 0.1}
     at = np.array([worse[name] for name in surface.parameters])
@@ -150,7 +151,7 @@ def test_harm_that_goes_with_the_share_of_synthetic_images_levels_off() -> None:
     assert without - all_but == pytest.approx(0.1, abs=1e-6)
 
 
-def test_a_ceiling_is_never_passed() -> None:
+def test_a_ceiling_is_never_exceeded() -> None:
     surface = surfaces.load("effective_data_ceiling")
     assert np.isinf(surface.equivalent(np.array([100.0]), np.array([301.0]), theta(surface)))[0]
     assert np.isfinite(surface.equivalent(np.array([100.0]), np.array([299.0]), theta(surface)))[0]
@@ -165,7 +166,7 @@ def test_bounds_hold_whatever_the_unknowns(surface: Surface) -> None:
 
 
 def test_parameters_are_the_keyword_only_arguments(surface: Surface) -> None:
-    module = __import__(f"mousterian.surfaces.{surface.name}", fromlist=["accuracy"])
+    module = importlib.import_module(f"mousterian.fitting.surfaces.{surface.name}")
     signature = inspect.signature(module.accuracy)
     keywords = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     assert tuple(keywords) == surface.parameters

@@ -1,4 +1,4 @@
-"""Anybody's table: read, checked, and bad input named with its rows."""
+"""Tables are read and checked; errors name the rows."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from mousterian.errors import InputError
 from mousterian.plugins import registry
 from mousterian.reporting import figure_file
 from mousterian.reporting.drawing import Figure, drawings
-from mousterian.reporting.style import asked_width, style
+from mousterian.reporting.style import fixed_width, style
 
 TABLE_3 = ROOT / "fits" / "mousterian-table-3.json"
 STUDY = ROOT / "fits" / "study-fashion"
@@ -38,7 +38,7 @@ def printed(name: str, path: Path, width: str) -> Figure:
 
 
 def canvas_of(name: str, width: float) -> Canvas:
-    with asked_width(width), drawings() as drawn:
+    with fixed_width(width), drawings() as drawn:
         if name == "beside":
             fits = map(Fit.load, sorted(STUDY.glob("*.json")))
             registry.find("figures", "equivalence_curve").beside([(each.name, each) for each in fits])

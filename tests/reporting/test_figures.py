@@ -150,8 +150,12 @@ def test_surfaces_are_shown_with_their_weights_and_back_tests() -> None:
     data = drawn("surface_weights").data.set_index("surface")
     heaviest = weighed().surfaces[0]
     assert data.index[0] == heaviest.name
-    assert data.loc[heaviest.name].to_list() == [heaviest.weight, heaviest.cv_rmse, *heaviest.foretold]
-    with pytest.raises(InputError, match="nothing to weigh"):
+    assert data.loc[heaviest.name].to_list() == [
+        heaviest.weight,
+        heaviest.cv_rmse,
+        *heaviest.extrapolation_error,
+    ]
+    with pytest.raises(InputError, match="no weights to show"):
         surface_weights.draw(fitted())
 
 

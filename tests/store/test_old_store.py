@@ -79,7 +79,7 @@ def test_the_rows_are_listed(old: Path, ask: Callable[..., Any]) -> None:
     assert listed["upstream", 30, 0, 120] == pytest.approx(0.6591667)
 
 
-def test_the_files_are_sound_and_a_damaged_one_is_named(old: Path, ask: Callable[..., Any], run: Run) -> None:
+def test_files_are_intact_and_a_corrupt_one_is_named(old: Path, ask: Callable[..., Any], run: Run) -> None:
     assert ask("store", "verify", "--store", old / "store") == []
     trial = min((old / "store" / "trials").iterdir())
     trial.write_bytes(trial.read_bytes()[:-100])
@@ -137,7 +137,7 @@ def test_the_old_fits_predict_as_they_did(
 @pytest.mark.parametrize(
     ("name", "best", "share"), [(ARMS[0], 0.9322091, 0.009), (ARMS[1], 0.9363475, 0.023)]
 )
-def test_the_old_fits_tell_the_equivalence_as_they_did(
+def test_the_old_fits_give_the_same_equivalence(
     ask: Callable[..., Any], name: str, best: float, share: float
 ) -> None:
     fit = OLD / "fits" / f"{name}.json"

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from mousterian.answers.equivalence import Equivalence, equivalence
-from mousterian.answers.measured import compares, typical_question
+from mousterian.answers.measured import has_synthetic, typical_question
 from mousterian.errors import InputError
 from mousterian.fitting.arms import arms
 from mousterian.fitting.estimation import fit
@@ -113,7 +113,7 @@ def answers_so_far(seen: Watched) -> Iterator[tuple[str, Fit | str, list[tuple[i
     for name, (labels, rows) in arms(seen.rows).items():
         earlier = sorted(size for arm, size in seen.fits if arm == name and size < len(rows))
         current = _fitted(seen, name, labels, rows)
-        if isinstance(current, str) or not compares(current.data):
+        if isinstance(current, str) or not has_synthetic(current.data):
             yield name, current if isinstance(current, str) else "no synthetic images so far", []
             continue
         point = typical_question(current)
@@ -123,7 +123,7 @@ def answers_so_far(seen: Watched) -> Iterator[tuple[str, Fit | str, list[tuple[i
         history = []
         for size in sizes:
             then = _fitted(seen, name, labels, in_order.head(size))
-            if isinstance(then, Fit) and compares(then.data):
+            if isinstance(then, Fit) and has_synthetic(then.data):
                 history.append((size, equivalence(then, n_base=point[0], n_real_plus=point[1])))
         yield name, current, history
 

@@ -46,13 +46,13 @@ def figure(
     json
         Print title, caption, alternative text and the numbers drawn as JSON.
     """
-    from mousterian.answers.fit_file import read_all
+    from mousterian.answers.fit_file import read_fits
     from mousterian.cli.console import print_json
     from mousterian.reporting import figure_file
 
     path = out or FIGURES / f"{name}.pdf"
     inches = figure_file.width_of(width)
-    first, *others = read_all([fit, *beside])
+    first, *others = read_fits([fit, *beside])
     drawn = figure_file.print_figure(
         first,
         name,

@@ -114,10 +114,12 @@ def _show_fits(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
 
 
 def _no_equation(made: Fit) -> str:
-    from mousterian.answers.measured import compares
+    from mousterian.answers.measured import has_synthetic
     from mousterian.answers.wording import NO_SYNTHETIC
 
-    why = "synthetic images reach too little of what real ones do" if compares(made.data) else NO_SYNTHETIC
+    why = (
+        "synthetic images reach too little of what real ones do" if has_synthetic(made.data) else NO_SYNTHETIC
+    )
     return f"no equation: {why}"
 
 

@@ -68,7 +68,7 @@ def _show(made: Plan, as_json: bool) -> int:
     goal = percent(made.target_accuracy, 2)
     if made.n_real_plus is None or made.n_syn_plus is None or made.cost is None:
         best = f"the best is {percents(made.accuracy, 2)}"
-        told = f"some mixture reaches it in {percent(made.chance, 0)} of the draws"
+        told = f"some mixture reaches it in {percent(made.probability, 0)} of the draws"
         short = made.accuracy.estimate < made.target_accuracy
         print(f"{goal} is not reachable within the limits; {best if short else told}")
         return 0
@@ -80,7 +80,7 @@ def _show(made: Plan, as_json: bool) -> int:
             f"  {kind} images alone: " + ("not enough" if c is None else f"cost {number(c)}")
             for kind, c in alone
         ),
-        f"  this mixture reaches it in {percent(made.chance, 0)} of the draws",
+        f"  this mixture reaches it in {percent(made.probability, 0)} of the draws",
     ]
     print("\n".join(lines))
     return 0

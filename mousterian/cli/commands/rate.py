@@ -42,11 +42,11 @@ def rate(
 def _show(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, as_json: bool) -> int:
     """Print what one more real image is worth at a mixture, in synthetic images."""
     from mousterian.answers.equivalence import marginal_rate
-    from mousterian.answers.measured import compares
+    from mousterian.answers.measured import has_synthetic
     from mousterian.answers.numbers import number, rates
     from mousterian.answers.wording import NO_SYNTHETIC, RANGE
 
-    if not compares(made.data):
+    if not has_synthetic(made.data):
         raise InputError(NO_SYNTHETIC, where=made.name)
     mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
     rate, trust = marginal_rate(made, **mixture), made.measured.trust(**mixture)

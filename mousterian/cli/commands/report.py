@@ -100,13 +100,13 @@ def _arm(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 def _fits(request: ReportArguments) -> tuple[tuple[Path, ...], list[Fit]]:
     """Return the saved fits and their files; or those of a store's arms, made now, and no file."""
-    from mousterian.answers.fit_file import found, read_all
+    from mousterian.answers.fit_file import fit_paths, read_fits
     from mousterian.fitting import estimation
     from mousterian.fitting.arms import read_arms
 
     if not request.store or request.fits:
-        paths = tuple(found(request.fits, request.folder))
-        return paths, read_all(paths)
+        paths = tuple(fit_paths(request.fits, request.folder))
+        return paths, read_fits(paths)
     arms, _ = read_arms((), request.store, ())
     made: list[Fit] = []
     refused: list[InputError] = []

@@ -10,5 +10,6 @@ A surface's file has
   dictionaries; those left out enter linearly, and the engine solves for them;
 - optionally `gradient(...)`, called like `accuracy`: the derivative by each parameter, in order (without it
   the engine differentiates by complex step, so `accuracy` must then take complex parameters);
-- optionally `equivalent(n_base, n_real_plus, *, ...)`: n_syn_plus in closed form, inf where none is enough.
+- optionally `equivalent(n_base, n_real_plus, *, ...)`: n_syn_plus in closed form, inf where none is enough;
+- optionally `NONPARAMETRIC = True`: a baseline that the others are compared with, without weight in answers.
 """

@@ -1,4 +1,4 @@
-"""A smooth surface that only ever rises, without a formula anyone believes in: the referee of the others."""
+"""A smooth monotone surface without a scaling law: the nonparametric baseline for the others."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from mousterian.fitting.surfaces._sizes import Array, Values, log_count, logistic
 
-# It answers nothing itself; where it predicts cells left out better than the formulas, they miss something.
-REFEREE = True
+# It has no weight in answers; where it predicts held-out cells better, the others are misspecified.
+NONPARAMETRIC = True
 _WEIGHT, _RATE, _SIZE, _PLACE = (0.0, 2.0), (0.0, 10.0), (0.0, math.inf), (-math.inf, math.inf)
 BOUNDS = {
     "a": (-math.inf, math.inf),

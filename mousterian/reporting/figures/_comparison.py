@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from mousterian.answers import measured
-from mousterian.answers.measured import base_sizes, compares, equivalents
+from mousterian.answers.measured import base_sizes, equivalents, has_synthetic
 from mousterian.answers.numbers import counts, number
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
@@ -37,7 +37,7 @@ _PALE = 0.45
 def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
     """Draw the synthetic images that real ones are worth in each arm, one panel for each base size.
 
-    An arm is drawn at the base sizes that it was measured at, and paler where its answers lie beyond.
+    An arm is drawn at its measured base sizes, and paler where its answers are extrapolated.
 
     Args:
         arms: names and fits.
@@ -45,7 +45,7 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
     Raises:
         InputError: fewer than two arms have synthetic images.
     """
-    arms = [(name, fit) for name, fit in arms if compares(fit.data)]
+    arms = [(name, fit) for name, fit in arms if has_synthetic(fit.data)]
     if len(arms) < 2:
         raise InputError("fewer than two arms have synthetic images")
     measured = {name: base_sizes(fit, most=100) for name, fit in arms}
@@ -75,7 +75,7 @@ def draw(arms: Sequence[tuple[str, Fit]]) -> Figure:
 
 
 def _bases(each: Sequence[Sequence[float]]) -> list[float]:
-    """Return base sizes that several arms have; all of them, at most six, where none is shared."""
+    """Return the base sizes shared by several arms, or all if none is shared; at most six."""
     every = sorted(set(chain.from_iterable(each)))
     shared = [base for base in every if sum(base in bases for bases in each) > 1] or every
     kept = np.unique(
@@ -108,11 +108,11 @@ def _draw_arm(axis: Axes, part: pd.DataFrame, index: int) -> None:
     low, high = found["low"].clip(bottom / 10), found["high"].clip(upper=10 * top)
     axis.fill_between(found["n_real_plus"], low, high, color=colour, alpha=0.15, linewidth=0)
     x, y = found["n_real_plus"], found["n_syn_plus"]
-    beyond = found["trust"] != "inside"
-    # Each of its points joined to its neighbours, which may lie inside.
-    joined = beyond | beyond.shift(1, fill_value=False) | beyond.shift(-1, fill_value=False)
+    outside = found["trust"] != "inside"
+    # Connect outside points to their neighbours, which may lie inside.
+    joined = outside | outside.shift(1, fill_value=False) | outside.shift(-1, fill_value=False)
     axis.plot(x, y.where(joined), color=colour, linestyle=line, linewidth=1.2, alpha=_PALE)
-    axis.plot(x, y.where(~beyond), color=colour, linestyle=line)
+    axis.plot(x, y.where(~outside), color=colour, linestyle=line)
     lost = part.loc[part["n_syn_plus"].isna(), "n_real_plus"]
     axis.plot(
         lost, [top / 1.3 ** (1.2 + index)] * len(lost), linestyle="", marker="x", markersize=5, color=colour
@@ -120,7 +120,7 @@ def _draw_arm(axis: Axes, part: pd.DataFrame, index: int) -> None:
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
-    """Return where an equivalence lies and what it says."""
+    """Return the place and the tooltip of an equivalence."""
     worth = counts(Interval(row["n_syn_plus"], row["low"], row["high"]))
     at = f"{row['arm']}, {number(row['n_base'])} base images: {number(row['n_real_plus'])} more real"
     return row["n_real_plus"], row["n_syn_plus"], f"{at} are worth {worth} synthetic ({row['trust']})"

@@ -76,7 +76,7 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
 
 
 def _marks(axis: Axes, part: pd.DataFrame) -> Iterator[tuple[Axes, float, float, str]]:
-    """Yield what each measured point says."""
+    """Yield the place and the tooltip of each measured point."""
     for row in part[part["source"] != "surface"].to_dict("records"):
         what = "base alone" if row["added"] == "nothing" else f"{number(row['images'])} {row['added']} added"
         several = f", mean of {row['trials']} trials" if row["trials"] > 1 else ""

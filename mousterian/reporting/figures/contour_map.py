@@ -44,9 +44,9 @@ _DOTS: dict[str, Any] = {
     "markeredgewidth": 0.8, "clip_on": False, "zorder": 5,
 }  # fmt: skip
 _GRID, _CURVE_POINTS, _LEVELS = 41, 14, 9
-# How far past the measurements the map goes, on its axes' scales.
+# Extent of the map relative to the measurements, on its axes' scales.
 _BEYOND = 1.15
-# Inches that the note on what is not reachable takes.
+# Width in inches of the note on unreachable additions.
 _NOTE = 1.5
 
 
@@ -55,7 +55,7 @@ def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
 
     Args:
         fit: the fit.
-        n_base: base size; by default the middle one that was given images of both kinds.
+        n_base: base size; by default the middle one with images of both kinds added.
 
     Raises:
         InputError: no trial has base images, or none synthetic ones.
@@ -95,7 +95,7 @@ def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
-    """Return where a cell or a point of the curve lies and what it says."""
+    """Return the place and the tooltip of a cell or a point of the curve."""
     added = f"{times(row['r_real'])} real, {times(row['r_syn'])} synthetic"
     found = f"{added}: {percent(row['accuracy'], 2)}"
     said = (
@@ -107,7 +107,7 @@ def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
 
 
 def _measured_ratios(fit: Fit, base: float) -> tuple[list[float], list[float]]:
-    """Return the r_real and the r_syn measured at this base; where there are none, those of all bases."""
+    """Return the r_real and the r_syn measured at this base; if none, those of all bases."""
     data = fit.data[fit.data["n_base"] > 0]
     here = data[data["n_base"] == base]
     real = real_added(data, base)["added"].to_numpy() / base
@@ -132,7 +132,7 @@ def _trials(fit: Fit, base: float) -> pd.DataFrame:
 
 def _draw_surface(axes: Axes, x: Array, y: Array, accuracy: Array, curve: pd.DataFrame) -> None:
     levels = MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(accuracy.min(), accuracy.max())
-    # One see-through layer for each level: no seams, and the ramp suits a light and a dark page alike.
+    # One transparent layer per level: no seams, and suitable for light and dark pages.
     for level in levels[levels > accuracy.min()]:
         axes.contourf(x, y, accuracy, levels=[level, 2.0], colors=[SERIES[0]], alpha=0.085)
     lines = axes.contour(x, y, accuracy, levels=levels, colors=[MUTED], linewidths=0.8)
@@ -158,7 +158,7 @@ def _label_spots(axes: Axes, lines: ContourSet, curve: pd.DataFrame) -> list[tup
 
 
 def _hatch_beyond(axes: Axes, right: float, top: float, most_real: float, most_synthetic: float) -> None:
-    """Hatch the map beyond the most images of either kind that were measured at this base."""
+    """Hatch the map beyond the most images of either kind measured at this base."""
     for corner, across, up in (
         ((most_real, 0.0), right - most_real, top),
         ((0.0, most_synthetic), most_real, top - most_synthetic),
@@ -179,7 +179,7 @@ def _draw_curve(axes: Axes, curve: pd.DataFrame, base: float, top: float, *, inc
     if len(found) < len(curve):
         lost = curve.loc[curve["n_syn_plus"].isna(), "n_real_plus"].iloc[0] / base
         axes.axvline(lost, color=_CURVE, linewidth=1.0, linestyle=":", zorder=4)
-        # To the left of the line where a column has no room to its right; on a page the map makes room.
+        # Left of the line if a narrow column has no room on the right; on a page there is always room.
         across = (axes.transScale + axes.transLimits).transform((lost, 0.0))[0]
         left = width() < WIDTH and inches * (1 - across) < _NOTE
         offset, side = (-4, "right") if left else (4, "left")
@@ -197,7 +197,7 @@ def _legend() -> list[Line2D | Patch]:
 
 
 def _at_measured(fit: Fit, base: float, real: list[float], synthetic: list[float]) -> pd.DataFrame:
-    """Return the surface at every pair of measured ratios: the map's numbers, as few as can be read."""
+    """Return the surface at every pair of measured ratios, as the map's table."""
     x, y = (mesh.ravel() for mesh in np.meshgrid([0.0, *real], [0.0, *synthetic]))
     found = fit.predict(base, x * base, y * base)
     values = {"accuracy": found.estimate, "low": found.low, "high": found.high}

@@ -1,4 +1,4 @@
-"""What the study took: device time over the images that a classifier was trained on."""
+"""Device time per trial against the number of training images."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _LOOKS = {"nothing": (INK, "D"), "real": (REAL, "o"), "synthetic": (SYNTHETIC, "
 
 
 def draw(fit: Fit, *, store: str = "") -> Figure:
-    """Draw the mean seconds of a cell's trials over the images in its mixture.
+    """Draw the mean seconds of a cell's trials against the number of images in its mixture.
 
     Args:
         fit: of an arm of the store.
-        store: folder of the store; its trials know what they took.
+        store: folder of the store, which records device time.
 
     Raises:
-        InputError: there is no store, or its trials do not say what they took.
+        InputError: there is no store, or it has no device time.
     """
     rows = arm_rows(fit, store).drop_duplicates("trial")
     rows = rows[rows["seconds"] > 0]
     if rows.empty:
-        raise InputError("the trials do not say what they took")
+        raise InputError("the trials have no recorded device time")
     cells = rows.groupby(CELL, as_index=False).agg(seconds=("seconds", "mean"), trials=("seconds", "size"))
     data = cells.assign(images=cells[CELL].sum(axis=1), added=_added(cells))
     with style():
@@ -70,7 +70,7 @@ def _added(cells: pd.DataFrame) -> list[str]:
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
-    """Return where a cell lies and what it says."""
+    """Return the place and the tooltip of a cell."""
     added = f"{number(row['n_real_plus'])} real, {number(row['n_syn_plus'])} synthetic"
     took = f"{row['seconds']:.1f} s, mean of {row['trials']}"
     return row["images"], row["seconds"], f"{number(row['n_base'])} base, {added}: {took}"

@@ -1,4 +1,4 @@
-"""A published equation beside what was measured."""
+"""A published equation compared with measurements."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PLACE = 5  # in a report
 _MARKERS = "osD^vPX*<>"
-# The factor's axis goes no further than this either way: beyond, an equation is plainly wrong.
+# Limit of the factor's axis in both directions.
 _FARTHEST = 1e3
 
 
@@ -35,20 +35,22 @@ def draw(fit: Fit, *, against: str = "") -> Figure:
 
     Args:
         fit: the fit.
-        against: eq1 or eq2 of the mousterian paper; by default the one that was made from this very table.
+        against: eq1 or eq2 of the mousterian paper; by default the one derived from this table.
 
     Raises:
-        InputError: no equation was made from this table and none is named, or nothing can be set beside it.
+        InputError: no equation was derived from this table and none is named, or no mixture is comparable.
     """
     require_synthetic(fit)
     name = against or _own(fit)
     if not name:
-        raise InputError("no published equation was made from this table", hint="name one with against=eq1")
+        raise InputError(
+            "no published equation was derived from this table", hint="name one with against=eq1"
+        )
     source = equation(name).source
     data = audit_equation(fit, name)
     drawn = comparable(data)
     if drawn.empty:
-        raise InputError("no mixture of this fit can be set beside an equation")
+        raise InputError("no mixture of this fit can be compared with an equation")
     with style():
         canvas = sheet(3.4)
         axes = canvas.subplots()
@@ -64,14 +66,14 @@ def draw(fit: Fit, *, against: str = "") -> Figure:
 
 
 def _own(fit: Fit) -> str:
-    """Return the equation made from the table that this is a fit of; "" if none was."""
+    """Return the equation derived from the table of this fit; "" if there is none."""
     name = fit.name.replace("/", "-")
     return next((key for key, each in EQUATIONS.items() if each.table.replace("/", "-") == name), "")
 
 
 def _draw_base(axes: Axes, part: pd.DataFrame, index: int) -> None:
     colour, marker = SERIES[index % len(SERIES)], _MARKERS[index % len(_MARKERS)]
-    # Bases side by side where they share a ratio.
+    # Offset the bases where they share a ratio.
     x = part["r_syn"] * 1.07 ** (index % 5 - 2)
     low, high = (part[name].clip(1 / _FARTHEST, _FARTHEST) for name in ("factor_low", "factor_high"))
     axes.vlines(x, low, high, color=colour, linewidth=1.2)

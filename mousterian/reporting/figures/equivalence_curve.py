@@ -73,7 +73,7 @@ def beside(arms: Sequence[tuple[str, Fit]]) -> Figure:
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
-    """Return where an equivalence lies and what it says."""
+    """Return the place and the tooltip of an equivalence."""
     real = f"{number(row['n_base'])} base images: {number(row['n_real_plus'])} more real"
     syn = Interval(row["n_syn_plus"], row["low"], row["high"])
     trust = "" if row["trust"] == "inside" else f", {row['trust']}"
@@ -81,7 +81,7 @@ def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
 
 
 def _measured(fit: Fit, base: float) -> Array:
-    """Return the real additions measured at a base; where there are none, parts of it."""
+    """Return the real additions measured at a base; if none, fractions of the base."""
     added = np.unique(real_added(fit.data, base)["added"].to_numpy(dtype=float))
     if not added.size:
         return base * np.array([0.25, 0.5, 1.0])
@@ -89,7 +89,7 @@ def _measured(fit: Fit, base: float) -> Array:
 
 
 def _limits(data: pd.DataFrame) -> tuple[float, float]:
-    """Return the range of synthetic images shown; a band that goes on is cut off."""
+    """Return the range of synthetic images shown; wider bands are cut off."""
     synthetic = data["n_syn_plus"].dropna()
     least, most = data["n_real_plus"].min(), data["n_real_plus"].max()
     if len(synthetic):

@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
 
 PLACE = 10  # in a report
-_SPREAD = 2.0  # standard deviations that an ellipse reaches to
+_SPREAD = 2.0  # radius of an ellipse, in standard deviations
 # Colour, marker and the line of the ellipse.
 _LOOKS = {"real": (REAL, "o", "-"), "synthetic": (SYNTHETIC, "s", "--")}
 
 
 def draw(fit: Fit, *, store: str = "", n_base: float | None = None, points: int = 250) -> Figure:
-    """Draw real and synthetic images on the first two principal components of their features together.
+    """Draw real and synthetic images on the first two principal components of their joint features.
 
     Args:
         fit: of an arm of the store.
-        store: folder of the store, with what `mousterian quality --measure subspace` measured.
+        store: folder of the store, with measurements of `mousterian quality --measure subspace`.
         n_base: base size whose pool is drawn; by default the one that a report answers first.
-        points: images of each kind drawn, at most; the ellipses are of all that were kept.
+        points: most images of each kind drawn; the ellipses are of all saved ones.
 
     Raises:
         InputError: there is no store, or the pool's subspace has not been measured.
@@ -53,19 +53,19 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None, points: int 
         )
     latest = found.sort_values(["images", "finished_at"]).iloc[-1]
     measured = found[found["measurement"] == latest["measurement"]].set_index("quantity")["value"]
-    kept = _points(store, str(latest["measurement"]))
-    data = kept.groupby("kind", sort=True).head(points).reset_index(drop=True)
+    saved = _points(store, str(latest["measurement"]))
+    data = saved.groupby("kind", sort=True).head(points).reset_index(drop=True)
     with style():
         canvas = sheet(4.2, usual=4.6)
         axes = canvas.subplots()
         for kind in _LOOKS:
-            _draw(axes, data[data["kind"] == kind], kept[kept["kind"] == kind], kind)
+            _draw(axes, data[data["kind"] == kind], saved[saved["kind"] == kind], kind)
         axes.set(xlabel="First principal component", ylabel="Second principal component")
         axes.set_aspect("equal", adjustable="datalim")
         legend(canvas, axes.get_legend_handles_labels()[0], most=2)
         svg = to_svg(canvas)
     title = f"Real and synthetic images in the features of {latest['features']}"
-    return Figure(svg, title, _caption(latest, measured), _alt(kept, measured), data)
+    return Figure(svg, title, _caption(latest, measured), _alt(saved, measured), data)
 
 
 def _points(store: str, measurement: str) -> pd.DataFrame:
@@ -81,16 +81,16 @@ def _points(store: str, measurement: str) -> pd.DataFrame:
         ) from error
 
 
-def _draw(axes: Axes, part: pd.DataFrame, kept: pd.DataFrame, kind: str) -> None:
+def _draw(axes: Axes, part: pd.DataFrame, saved: pd.DataFrame, kind: str) -> None:
     colour, marker, line = _LOOKS[kind]
     axes.plot(
         part["x"], part["y"], linestyle="", marker=marker, markersize=2.6, markeredgewidth=0,
         color=colour, alpha=0.55, label=kind,
     )  # fmt: skip
-    lengths, directions = np.linalg.eigh(np.cov(kept[["x", "y"]].to_numpy(dtype=float), rowvar=False))
+    lengths, directions = np.linalg.eigh(np.cov(saved[["x", "y"]].to_numpy(dtype=float), rowvar=False))
     width, height = 2 * _SPREAD * np.sqrt(np.maximum(lengths[::-1], 0))
     turned = float(np.degrees(np.arctan2(directions[1, 1], directions[0, 1])))
-    centre = (float(kept["x"].mean()), float(kept["y"].mean()))
+    centre = (float(saved["x"].mean()), float(saved["y"].mean()))
     outline = Ellipse(
         centre, width, height, angle=turned, fill=False, edgecolor=colour, linewidth=1.6, linestyle=line
     )
@@ -109,9 +109,9 @@ def _caption(latest: pd.Series[Any], measured: pd.Series[float]) -> str:
     )
 
 
-def _alt(kept: pd.DataFrame, measured: pd.Series[float]) -> str:
-    centres = kept.groupby("kind")[["x", "y"]].mean()
-    spread = float(np.sqrt(kept.loc[kept["kind"] == "real", ["x", "y"]].var().sum()))
+def _alt(saved: pd.DataFrame, measured: pd.Series[float]) -> str:
+    centres = saved.groupby("kind")[["x", "y"]].mean()
+    spread = float(np.sqrt(saved.loc[saved["kind"] == "real", ["x", "y"]].var().sum()))
     apart = float(np.linalg.norm(centres.loc["real"] - centres.loc["synthetic"])) / spread
     return (
         f"Dots of real and synthetic images in a plane of features: their centres are {apart:.2f} of the real"

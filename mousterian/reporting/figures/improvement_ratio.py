@@ -1,4 +1,4 @@
-"""The improvement ratio over the ratio of added images, for each base size."""
+"""The improvement ratio against the ratio of added images, for each base size."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PLACE = 4  # in a report
 _COLOUR = SERIES[2]
-# The ratio's axis goes no further than this: beyond, an interval says only that it is wide.
+# Limits of the ratio's axis.
 _LOWEST, _HIGHEST = -1.0, 2.5
 
 
@@ -44,7 +44,7 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
     ratio = improvement_ratio(fit)
     data = ratio[ratio["n_base"].isin(bases) & np.isfinite(ratio["ratio"])].reset_index(drop=True)
     if data.empty:
-        raise InputError("the fit gives no improvement ratio: nowhere do real images change accuracy")
+        raise InputError("the fit has no improvement ratio: real images do not change accuracy")
     with style():
         canvas, axes, inches = panels(
             len(bases), height=2.5, x="r: images added, for each base image", y="Improvement ratio"
@@ -60,7 +60,7 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
-    """Return where a ratio lies and what it says."""
+    """Return the place and the tooltip of a ratio."""
     ratio = ratios(Interval(row["ratio"], row["low"], row["high"]))
     said = f"{number(row['n_base'])} base images, {times(row['r'])} added: {ratio} by the {row['source']}"
     return row["r"], row["ratio"], said

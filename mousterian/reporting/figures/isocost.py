@@ -1,4 +1,4 @@
-"""The mixtures that just reach a target accuracy, and what each costs."""
+"""The mixtures that just reach a target accuracy, and their costs."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def draw(
     real_cost: float = 1.0,
     syn_cost: float = 0.05,
 ) -> Figure:
-    """Draw real against synthetic images that reach a target together, with the cheapest mix.
+    """Draw the mixtures of real and synthetic images that reach a target, with the cheapest.
 
     Args:
         fit: the fit.
         n_base: base size; by default the one that a report answers first.
-        target_accuracy: a fraction, or percent if above 1; by default what the first answer's real images do.
+        target_accuracy: a fraction, or percent if above 1; by default that of the first answer.
         real_cost: price of one real image.
         syn_cost: price of one synthetic image, in the same unit.
 
@@ -80,7 +80,7 @@ def _draw_mixtures(axes: Axes, made: Plan, prices: tuple[float, float]) -> None:
     right, top = 1.08 * float(frontier["n_real_plus"].max()), 1.12 * float(frontier["n_syn_plus"].max())
     axes.plot(frontier["n_real_plus"], frontier["n_syn_plus"], color=_COLOUR, zorder=3)
     if prices[1] > 0:
-        # On this line mixtures cost what the cheapest one does; it touches the curve there.
+        # The isocost line through the cheapest mixture, where it touches the curve.
         x = np.array([0.0, right])
         axes.plot(
             x, (best["cost"] - prices[0] * x) / prices[1], color=INK, linewidth=1.0, linestyle=(0, (5, 3))
@@ -112,7 +112,7 @@ def _ticks(frontier: pd.DataFrame) -> list[float]:
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
-    """Return where a mixture lies and what it says."""
+    """Return the place and the tooltip of a mixture."""
     mixture = f"{number(row['n_real_plus'])} real and {number(row['n_syn_plus'])} synthetic"
     return row["n_real_plus"], row["cost"], f"{mixture}: cost {number(row['cost'])}"
 

@@ -1,4 +1,4 @@
-"""What each class gains from synthetic images, beside what it gains from real ones."""
+"""The gain of each class from synthetic and from real images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 PLACE = 11  # in a report
-# Classes shown at most: those that gain most and those that lose most.
+# Most classes shown: those that gain most and those that lose most.
 _MOST = 24
 _LOOKS = {"real": (REAL, "o"), "synthetic": (SYNTHETIC, "s")}
 
@@ -32,7 +32,7 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None) -> Figure:
 
     Args:
         fit: of an arm of the store.
-        store: folder of the store; its trials know the accuracy of each class.
+        store: folder of the store, which has the accuracy of each class.
         n_base: base size; by default the one that a report answers first.
 
     Raises:
@@ -46,7 +46,7 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None) -> Figure:
         "synthetic": _most(rows[rows["n_real_plus"] == 0], "n_syn_plus"),
     }
     if base.empty or all(part.empty for part in added.values()):
-        raise InputError("no accuracies of classes at a base size alone and with images added")
+        raise InputError("no per-class accuracies at this base size alone and with images added")
     data = pd.concat(
         [_gains(base, part, kind) for kind, part in added.items() if len(part)], ignore_index=True
     )
@@ -64,7 +64,7 @@ def draw(fit: Fit, *, store: str = "", n_base: float | None = None) -> Figure:
 
 
 def _mark(row: dict[Hashable, Any], shown: list[int]) -> tuple[float, float, str]:
-    """Return where a class's gain lies and what it says."""
+    """Return the place and the tooltip of a class's gain."""
     gain = 100 * row["gain"]
     said = f"class {row['label']}: {signed(gain, 1)} points from {number(row['images'])} {row['added']}"
     return gain, float(shown.index(row["label"])), said
@@ -83,7 +83,7 @@ def _gains(base: pd.DataFrame, added: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def _chosen(data: pd.DataFrame) -> list[int]:
-    """Return the classes shown, those that synthetic images help most first."""
+    """Return the classes shown, by falling gain from synthetic images."""
     kind = "synthetic" if (data["added"] == "synthetic").any() else "real"
     order = (
         data[data["added"] == kind].sort_values(["gain", "label"], ascending=[False, True])["label"].to_list()

@@ -1,4 +1,4 @@
-"""How good an arm's synthetic images are, as `mousterian quality` measured them."""
+"""Quality of an arm's synthetic images, as measured by `mousterian quality`."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ _SHOWN = ["pool", "quantity", "features", "trained_on", "n_base", "n_upstream", 
 
 
 def draw(fit: Fit, *, store: str = "", quantity: str = "") -> Figure:
-    """Draw each measured quantity of the arm's pools, a panel for each (mousterian paper, Fig. 4).
+    """Draw each measured quantity of the arm's pools in its own panel (mousterian paper, Fig. 4).
 
     Args:
         fit: of an arm of the store.
         store: folder of the store, with the measurements of `mousterian quality`.
-
         quantity: draw this one alone, e.g. fid; by default up to nine.
 
     Raises:
@@ -41,7 +40,7 @@ def draw(fit: Fit, *, store: str = "", quantity: str = "") -> Figure:
     found = of_whole_pools(QualityTable(store).read())
     found = found[found["pool"].isin(pools)].sort_values(["images", "finished_at"])
     if found.empty:
-        raise InputError("the pools of this arm have not been measured; `mousterian quality` does")
+        raise InputError("the pools of this arm have not been measured", hint="run `mousterian quality`")
     if quantity and quantity not in set(found["quantity"]):
         raise unknown_name("measured quantity", quantity, set(found["quantity"]), where=store)
     found = found[found["quantity"] == quantity] if quantity else found
@@ -75,7 +74,7 @@ def _draw_panel(axis: Axes, part: pd.DataFrame) -> list[tuple[Axes, float, float
 
 
 def _shown(data: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the quantities shown, the best known first, each in its feature space."""
+    """Return the quantities shown with their feature spaces, the best known first."""
     every = set(zip(data["quantity"], data["features"], strict=True))
     rank = {name: index for index, name in enumerate(_FIRST)}
     return sorted(every, key=lambda each: (rank.get(each[0], len(rank)), each))[:_MOST]

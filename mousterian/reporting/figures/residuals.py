@@ -1,4 +1,4 @@
-"""What the surfaces leave unexplained: residuals against fitted accuracy, and their calibration."""
+"""Residuals against fitted accuracy, and their normal quantile plot."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ _LOOKS = {"nothing": (INK, "D"), "real": (REAL, "o"), "synthetic": (SYNTHETIC, "
 
 
 def draw(fit: Fit) -> Figure:
-    """Draw the rows' residuals against the fitted accuracy, and against what normal ones would be.
+    """Draw the residuals against the fitted accuracy, and against theoretical normal quantiles.
 
     Args:
         fit: the fit.
 
     Raises:
-        InputError: there are fewer than three rows, which say nothing of a spread.
+        InputError: there are fewer than three rows.
     """
     data = _data(fit)
     kept = data[~data["outlier"]]
     if len(kept) < 3:
-        raise InputError("fewer than three rows: residuals say nothing of a spread")
+        raise InputError("fewer than three rows: too few for a residual plot")
     with style():
         canvas, (left, right), _ = pair(3.2, shares=(3, 2))
         _draw_residuals(left, data)

@@ -1,4 +1,4 @@
-"""Which surfaces the answers rest on, and how far off each was where it was put to the test."""
+"""The surfaces' weights, and their cross-validation and back-test errors."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ _TESTS = (
 
 
 def draw(fit: Fit) -> Figure:
-    """Draw each surface's weight and its errors at rows that it was not fitted to (back-test).
+    """Draw each surface's weight and its errors at held-out rows (cross-validation and back-test).
 
     Args:
         fit: the fit.
 
     Raises:
-        InputError: only one surface was fitted, so there is nothing to weigh.
+        InputError: only one surface was fitted.
     """
     if len(fit.surfaces) < 2:
-        raise InputError("only one surface was fitted, so there is nothing to weigh")
+        raise InputError("only one surface was fitted, so there are no weights to show")
     data = pd.DataFrame([_row(each) for each in fit.surfaces], columns=_COLUMNS)
     with style():
         canvas, (left, right), inches = pair(0.95 + 0.27 * len(data), shares=(2, 3), sharey=True)
@@ -65,7 +65,7 @@ def draw(fit: Fit) -> Figure:
 
 
 def _row(surface: SurfaceFit) -> tuple[str, float, float, float, float]:
-    return surface.name, surface.weight, surface.cv_rmse, *surface.foretold
+    return surface.name, surface.weight, surface.cv_rmse, *surface.extrapolation_error
 
 
 def _draw_weights(axes: Axes, data: pd.DataFrame) -> None:
