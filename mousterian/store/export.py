@@ -36,7 +36,9 @@ def export_trials(trials: Set[str], store: Path, out: Path) -> Exported:
             written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError("the folder is not empty", where=f"--out {out}", hint="name a new folder")
+        raise InputError(
+            "it exists and is not an empty folder", where=f"--out {out}", hint="name a new folder"
+        )
     rows = Store(store).read()
     rows = rows[rows["trial"].isin(list(trials))]
     if rows.empty:

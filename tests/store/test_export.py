@@ -65,7 +65,7 @@ def test_the_command_says_what_is_missing(tmp_path: Path, capsys: pytest.Capture
 def test_nothing_is_written_over_and_nothing_empty_is_made(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "mine.txt").write_text("mine")
-    with pytest.raises(InputError, match="something already"):
+    with pytest.raises(InputError, match="not an empty folder"):
         export_trials(keys(GRID), ROWS, tmp_path / "there")
     with pytest.raises(InputError, match="run the grid first"):
         export_trials(keys(ROOT / "grids" / "quickstart.toml"), ROWS, tmp_path / "new")

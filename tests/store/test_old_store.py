@@ -23,6 +23,8 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
+from mousterian.api import Fit
+
 OLD = ROOT / "tests" / "data" / "694d743"
 ARMS = ["digits-edm-base", "digits-edm-upstream"]
 POOLS = ["b81a46d0dbcf0e66", "c31912d09709636d", "d53dd644051cc866"]
@@ -148,6 +150,18 @@ def test_the_old_fits_give_the_same_equivalence(
     harm = ask("equivalence", fit, "--n-base", 60, "--n-syn-plus", 60)
     assert harm["n_real_plus"] == {"estimate": 0.0, "low": 0.0, "high": 0.0}
     assert harm["accuracy"]["estimate"] < best
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_the_old_fits_are_saved_under_todays_keys_with_the_same_numbers(name: str, tmp_path: Path) -> None:
+    old = json.loads((OLD / "fits" / f"{name}.json").read_text())
+    Fit.load(OLD / "fits" / f"{name}.json").save(tmp_path / "new.json")
+    new = json.loads((tmp_path / "new.json").read_text())
+    assert (old["version"], new["version"]) == (1, 2)
+    renamed = {"reach": "search_limits", "beyond": "extrapolation", "draws": "draws", "data": "data"}
+    assert {key: new[key] for key in renamed.values()} == {renamed[key]: old[key] for key in renamed}
+    before = [each["foretold"] for each in old["surfaces"]]
+    assert [each["extrapolation_error"] for each in new["surfaces"]] == before
 
 
 def test_the_rows_are_fitted_as_they_were(old: Path, ask: Callable[..., Any], run: Run) -> None:
