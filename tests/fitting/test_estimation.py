@@ -169,13 +169,13 @@ def test_variance_that_depends_on_size_is_estimated() -> None:
 
 def test_held_out_cells_are_predicted_from_the_rest_alone() -> None:
     table = check(simulate())
-    fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    out = problem.each_cell()
-    weights, targets = problem.without(out)
+    fits, whole, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
+    out = whole.each_cell()
+    weights, targets = whole.without(out)
     assert ((weights == 0).sum(axis=1) == 1).all()
     # Spoiling a cell does not change the problem without it.
     spoiled = dataclasses.replace(table, rows=table.rows.assign(accuracy=table.accuracy + 0.3 * out[4]))
-    spoiled_problem = Problem.of(spoiled, problem.row_weights, problem.keep)
+    spoiled_problem = Problem.of(spoiled, whole.row_weights, whole.keep)
     np.testing.assert_allclose(spoiled_problem.without(out)[1][4], targets[4], atol=1e-12)
     assert fits[0].cv_rmse == pytest.approx(0.004 / np.sqrt(3), rel=0.3)
 
