@@ -69,12 +69,12 @@ def fitted(gain: float = 1.0, *, spoilt: bool = False, without_synthetic: bool =
 
 
 @cache
-def weighed() -> Fit:
+def weighted() -> Fit:
     return fit(table(1.0), bootstrap=40)
 
 
 def draw(name: str) -> Figure:
-    made = weighed() if name == "surface_weights" else fitted()
+    made = weighted() if name == "surface_weights" else fitted()
     return registry.find("figures", name).load()(made, **OPTIONS.get(name, {}))
 
 
@@ -148,7 +148,7 @@ def test_a_spot_lies_on_the_mark_that_it_tells_of() -> None:
 
 def test_surfaces_are_shown_with_their_weights_and_back_tests() -> None:
     data = drawn("surface_weights").data.set_index("surface")
-    heaviest = weighed().surfaces[0]
+    heaviest = weighted().surfaces[0]
     assert data.index[0] == heaviest.name
     assert data.loc[heaviest.name].to_list() == [
         heaviest.weight,
