@@ -98,7 +98,7 @@ def test_plan_prefers_the_cheaper_kind(run, fitted: Path) -> None:
 
 def test_a_table_that_does_not_say_how_it_was_made_gets_cells_but_no_grid(run, fitted: Path) -> None:
     code, _, err = run("suggest", fitted, "--trials", 3)
-    assert (code, "does not say how its trials were run" in err) == (2, True)
+    assert (code, "does not record how its trials were run" in err) == (2, True)
     cells = json.loads(run("suggest", fitted, "--trials", 3, "--json")[1])
     assert sum(cell["trials"] for cell in cells) == 3
 

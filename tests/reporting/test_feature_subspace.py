@@ -1,4 +1,4 @@
-"""Figure 1 b: the picture of real and synthetic features that `mousterian quality` keeps."""
+"""Figure 1 b: the scatter plot of real and synthetic features that `mousterian quality` saves."""
 
 from __future__ import annotations
 
@@ -22,10 +22,16 @@ QUANTITIES = {
 
 @pytest.fixture(scope="module")
 def measured() -> QualityTable:
-    """The store of the other figures, with the picture of one pool: synthetic images 4 to the right."""
+    """The store of the other figures, with the points of one pool: synthetic images 4 to the right."""
     table = QualityTable(store())
-    told = {"pool": "pool-50", "measure": "subspace", "features": "pixels", "images": 300, "finished_at": "1"}
-    rows = [{**told, "quality_version": 1, "measurement": "s", "quantity": name, "value": value}
+    base = {
+        "pool": "pool-50",
+        "measure": "subspace",
+        "features": "pixels",
+        "images": 300,
+        "finished_at": "1",
+    }
+    rows = [{**base, "quality_version": 1, "measurement": "s", "quantity": name, "value": value}
             for name, value in QUANTITIES.items()]  # fmt: skip
     table.write(rows)
     synthetic = np.arange(600) % 2 == 1
@@ -36,7 +42,7 @@ def measured() -> QualityTable:
     return table
 
 
-def test_the_picture_is_of_the_pool_at_the_base_size_and_tells_what_was_measured(
+def test_the_figure_shows_the_pool_at_the_base_size_and_its_overlap(
     measured: QualityTable,
 ) -> None:
     figure = feature_subspace.draw(fitted(), store=store(), n_base=50)
@@ -49,13 +55,13 @@ def test_the_picture_is_of_the_pool_at_the_base_size_and_tells_what_was_measured
     assert len(feature_subspace.draw(fitted(), store=store(), n_base=50, points=20).data) == 40
 
 
-def test_what_was_not_measured_or_kept_is_named(measured: QualityTable) -> None:
+def test_missing_measurements_are_named(measured: QualityTable) -> None:
     with pytest.raises(InputError, match="no pool of this arm at 200 base images"):
         feature_subspace.draw(fitted(), store=store(), n_base=200)
     path: Path = measured.points_file("s")
-    kept = path.read_bytes()
+    content = path.read_bytes()
     path.unlink()
     with pytest.raises(InputError, match="cannot be read") as caught:
         feature_subspace.draw(fitted(), store=store(), n_base=50)
     assert "--again" in caught.value.hint
-    path.write_bytes(kept)
+    path.write_bytes(content)

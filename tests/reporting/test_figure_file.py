@@ -1,4 +1,4 @@
-"""Figures for papers: the width asked for, nothing cut off, nothing that touches."""
+"""Figures for papers: the given width, nothing cut off, no overlaps."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def touching(boxes: list[Bbox]) -> list[tuple[Bbox, Bbox]]:
 
 
 @pytest.mark.parametrize(("width", "points"), [("single", 234), ("double", 486), ("5.5", 396)])
-def test_a_figure_has_the_width_asked_for(tmp_path: Path, width: str, points: float) -> None:
+def test_a_figure_has_the_given_width(tmp_path: Path, width: str, points: float) -> None:
     printed("improvement_ratio", tmp_path / "f.svg", width)
     assert re.search(rf'<svg [^>]*width="{points}pt"', (tmp_path / "f.svg").read_text())
 
@@ -70,7 +70,7 @@ def test_each_format_is_itself_and_the_same_bytes_again(tmp_path: Path, kind: st
     assert content.startswith({"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}[kind])
 
 
-def test_a_pdf_holds_its_fonts_as_journals_want_them(tmp_path: Path) -> None:
+def test_a_pdf_embeds_truetype_fonts(tmp_path: Path) -> None:
     printed("improvement_ratio", tmp_path / "f.pdf", "single")
     content = (tmp_path / "f.pdf").read_bytes()
     assert b"/Type3" not in content and b"/FontFile2" in content
@@ -78,7 +78,7 @@ def test_a_pdf_holds_its_fonts_as_journals_want_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", [*registry.working("figures"), "beside"])
 @pytest.mark.parametrize("width", [3.25, 5.0, 6.75])
-def test_nothing_is_cut_off_and_no_words_touch(name: str, width: float) -> None:
+def test_nothing_is_cut_off_and_no_texts_overlap(name: str, width: float) -> None:
     canvas = canvas_of(name, width)
     assert canvas.get_figwidth() == width
     with style():
@@ -117,7 +117,7 @@ def test_below_each_other_every_panel_says_what_it_shows() -> None:
         assert {panel.get_ylabel() for panel in canvas_of(name, 3.25).axes} == labels
 
 
-def test_a_figure_that_does_not_ask_for_its_width_has_the_one_asked_for(
+def test_a_figure_that_ignores_the_fixed_width_is_resized(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mousterian.reporting.style.width", lambda usual=7.4: usual)
@@ -134,20 +134,20 @@ def test_panels_that_would_be_too_narrow_go_below_each_other(tmp_path: Path) -> 
     assert heights["double"] < 0.6 < 1.5 < heights["single"]
 
 
-def test_the_command_takes_the_figures_options_and_tells_caption_and_numbers(
+def test_the_command_takes_the_figures_options_and_prints_caption_and_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "map.pdf"
     with pytest.raises(SystemExit) as ended:
         main(["figure", str(TABLE_3), "contour_map", "-o", str(path), "--option", "n_base=50000", "--json"])
     assert ended.value.code == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["path"] == str(path) and path.exists()
-    assert "50,000 base images" in told["title"] and told["caption"].endswith(".")
-    assert {row["n_base"] for row in told["data"]} == {50_000}
+    figure = json.loads(capsys.readouterr().out)
+    assert figure["path"] == str(path) and path.exists()
+    assert "50,000 base images" in figure["title"] and figure["caption"].endswith(".")
+    assert {row["n_base"] for row in figure["data"]} == {50_000}
 
 
-def test_several_arms_are_printed_beside_each_other_each_by_a_name_of_its_own(
+def test_several_arms_are_printed_side_by_side_under_distinct_names(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     arms = [ROOT / "fits" / f"mousterian-table-4-{name}.json" for name in ("sd2", "sd3")]
@@ -198,7 +198,7 @@ def test_figures_of_a_store_are_printed_from_it(
         (["equivalence_curve", "--beside", str(TABLE_3)], "two of the fits have one name"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(
+def test_what_cannot_be_drawn_is_reported(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -225,7 +225,7 @@ def test_a_figure_that_draws_nothing_here_says_so(tmp_path: Path, monkeypatch: p
         ("quickstart", "quickstart-external", "equivalence_curve"),
     ],
 )
-def test_the_pictures_of_the_documentation_are_drawn_from_the_committed_fits(
+def test_the_figures_of_the_documentation_are_drawn_from_the_committed_fits(
     tmp_path: Path, picture: str, fit: str, figure: str
 ) -> None:
     pinned = re.search(r"^matplotlib==(.*)$", (ROOT / ".ci" / "constraints.txt").read_text(), re.M)

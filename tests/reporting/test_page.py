@@ -24,7 +24,7 @@ from mousterian.reporting import javascript
 from mousterian.reporting.page import About, render, write_report
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
-# Elements and attributes by which a page asks for something or runs something.
+# Elements that send requests or run code.
 ACTIVE = {"img", "iframe", "object", "embed", "form", "base", "video", "audio"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 ABOUT = About(provenance={"Grid": "grids/x.toml"})
@@ -104,7 +104,7 @@ def digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def test_the_page_asks_for_nothing_and_runs_its_own_script_alone() -> None:
+def test_the_page_sends_no_requests_and_runs_only_its_own_script() -> None:
     policy = next(
         m["content"] for m in page().named("meta") if m.get("http-equiv") == "Content-Security-Policy"
     )
@@ -131,7 +131,7 @@ def test_a_hostile_name_stays_text() -> None:
     assert not page().path, "every element is closed"
 
 
-def test_the_page_is_built_for_every_reader() -> None:
+def test_the_page_is_accessible() -> None:
     assert page().named("html") == [{"lang": "en"}]
     assert len(page().named("h1")) == len(page().named("main")) == 1
     head, _, body = html().partition("</head>")
@@ -148,7 +148,7 @@ def test_the_page_is_built_for_every_reader() -> None:
     assert all(drawing["role"] == "img" and drawing["aria-label"] for drawing in drawings)
 
 
-def test_links_lead_somewhere_and_identifiers_are_unique() -> None:
+def test_links_resolve_and_identifiers_are_unique() -> None:
     identifiers = [attributes["id"] for _, attributes in page().elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))
     links = {str(a["href"]) for a in page().named("a")}
@@ -165,7 +165,7 @@ def test_every_figure_carries_its_numbers_as_csv() -> None:
     pd.testing.assert_frame_equal(found, fitted(1.0, "external").ratio(), rtol=1e-6, check_dtype=False)
 
 
-def test_where_synthetic_images_stop_helping_is_said() -> None:
+def test_where_synthetic_images_stop_helping_is_shown() -> None:
     assert "Synthetic images alone still helped at the most that were tried, 200" in Page(alone()).text
 
 
@@ -181,24 +181,24 @@ def test_answers_come_first_and_are_the_fits_own() -> None:
     assert formula.text in text
 
 
-def test_what_is_not_reachable_is_said_and_nothing_is_made_up() -> None:
+def test_unreachable_answers_have_the_saturation_accuracy() -> None:
     found = fitted(0.01, HOSTILE, "base").equivalence(n_base=200, n_real_plus=200)
     assert not found.reachable
     saturation = numbers.percent(found.saturation_accuracy).replace("\N{NO-BREAK SPACE}", " ")
     assert f"not reachable; {saturation} at best" in page().text
 
 
-def test_what_the_page_answers_from_is_the_fits_and_cannot_end_its_element() -> None:
+def test_embedded_data_are_the_fits_and_cannot_close_their_element() -> None:
     hostile = fitted(0.01, "</script>" + HOSTILE, "base")
     [data] = re.findall(r'<script type="application/json" id="fits">(.*?)</script>', render((hostile,)), re.S)
-    [told] = json.loads(data)
-    assert told["generator"].startswith("</script>")
-    [member] = told["members"]
+    [arm] = json.loads(data)
+    assert arm["generator"].startswith("</script>")
+    [member] = arm["members"]
     assert np.asarray(member["draws"]).shape == (20, 6)
     assert member["theta"] == hostile.averaged.members[0].theta.tolist()
 
 
-def test_a_formula_that_has_no_javascript_leaves_the_page_without_questions(
+def test_a_formula_without_javascript_leaves_the_page_without_calculator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(javascript._NUMPY, "logaddexp")
@@ -207,7 +207,7 @@ def test_a_formula_that_has_no_javascript_leaves_the_page_without_questions(
     assert wording.answer(fitted(1.0, "external"), 50, 50).text in found.text
 
 
-def test_every_surface_of_ours_has_its_javascript() -> None:
+def test_every_surface_of_ours_can_be_translated() -> None:
     written = javascript.surfaces(surface.names())
     assert written
     assert all(f'"{name}": {{accuracy: {name}_accuracy' in written for name in surface.names())

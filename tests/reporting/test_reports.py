@@ -49,7 +49,7 @@ def test_its_command_makes_the_page_again(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_is_light_and_names_no_place_of_the_machine_that_made_it(page: Path) -> None:
+def test_a_page_is_small_and_has_no_paths_of_the_machine_that_made_it(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert len(re.sub(r'"data:image/png;base64,[^"]*"', '""', text).encode()) < 2_000_000
     assert page.stat().st_size < 3_000_000
@@ -62,7 +62,7 @@ def test_pages_are_made_of_committed_fits_alone() -> None:
     assert named <= {str(path.relative_to(ROOT)) for path in (ROOT / "fits").rglob("*.json")}
 
 
-def test_arms_of_one_name_are_told_apart_by_all_that_differs() -> None:
+def test_arms_of_one_name_are_distinguished_by_all_that_differs() -> None:
     page = (ROOT / "reports" / "study-fashion-compared.html").read_text(encoding="utf-8")
     for name in ("edm-upstream-width=16-steps=4000", "edm-upstream-width=8-steps=1000", "ddpm-upstream"):
         assert f">fashion_mnist-{name}</a>" in page

@@ -1,4 +1,4 @@
-"""What a report takes from the store: figures of its trials, device time, failures, sample sheets."""
+"""What a report takes from the store: figures of its trials, device time, failures, provenance."""
 
 from __future__ import annotations
 
@@ -80,10 +80,10 @@ def store() -> str:
     measured = {"quality_version": 1, "dataset": "digits", "measure": "fid", "features": "classifier:digits"}
     quality = QualityTable(folder)
     for base, value in ((50, 9.0), (200, 4.0)):
-        told = {"pool": f"pool-{base}", "trained_on": "base", "n_base": base, "n_upstream": 0}
+        of_pool = {"pool": f"pool-{base}", "trained_on": "base", "n_base": base, "n_upstream": 0}
         entry = {
             **measured,
-            **told,
+            **of_pool,
             "measurement": f"m{base}",
             "images": 100,
             "quantity": "fid",
@@ -110,12 +110,12 @@ def test_every_figure_of_a_store_has_what_a_reader_needs(name: str) -> None:
         registry.find("figures", name).load()(fitted())
 
 
-def test_classes_are_in_the_order_of_what_synthetic_images_bring_them() -> None:
+def test_classes_are_ordered_by_their_gain_from_synthetic_images() -> None:
     data = per_class_gains.draw(fitted(), store=store(), n_base=200).data
     gained = data[data["added"] == "synthetic"].set_index("label")["gain"]
     assert gained.to_numpy() == pytest.approx(GAINS * np.log1p(4), abs=0.005)
     assert "(class 3) to" in per_class_gains.draw(fitted(), store=store(), n_base=200).alt
-    with pytest.raises(InputError, match="no accuracies of classes"):
+    with pytest.raises(InputError, match="no per-class accuracies"):
         per_class_gains.draw(fitted(), store=store(), n_base=77)
 
 
@@ -144,7 +144,7 @@ def test_another_stores_arm_is_refused() -> None:
         device_time.draw(other, store=store())
 
 
-def test_a_report_tells_device_time_failures_and_where_trials_come_from() -> None:
+def test_a_report_shows_device_time_failures_and_provenance() -> None:
     text = render((fitted(),), About(store=store()))
     assert "1 min 38 s on cpu" in text
     assert "20 done, 1 failed" in text
@@ -154,7 +154,7 @@ def test_a_report_tells_device_time_failures_and_where_trials_come_from() -> Non
     assert "Quality of the synthetic images" in text
 
 
-def test_the_verb_fits_a_stores_arms_itself(tmp_path: Path) -> None:
+def test_the_command_fits_a_stores_arms_itself(tmp_path: Path) -> None:
     page = tmp_path / "report.html"
     with pytest.raises(SystemExit) as ended:
         main(["report", "--store", store(), "--out", str(page), "--title", "Of a store"])

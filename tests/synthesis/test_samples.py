@@ -72,11 +72,11 @@ def test_a_store_with_pools_shows_them_larger_than_what_is_kept(store: Path, tmp
 
 def test_what_is_no_sheet_is_refused_by_name(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "plain.png")
-    with pytest.raises(InputError, match="no sample sheet") as refused:
+    with pytest.raises(InputError, match="not a sample sheet") as refused:
         kept_samples.load(tmp_path)
     assert refused.value.where.endswith("plain.png")
     (tmp_path / "plain.png").write_bytes(b"no PNG")
-    with pytest.raises(InputError, match="it is no PNG"):
+    with pytest.raises(InputError, match="not a PNG"):
         kept_samples.load(tmp_path)
     with pytest.raises(InputError, match="no pools"):
         samples.keep(tmp_path, tmp_path / "kept")
