@@ -101,12 +101,9 @@ def cheapest_mix(
     limits = {"max_real": max_real or 0.0, "max_syn": max_syn or 0.0}
     refuse_impossible(n_base=n_base, real_cost=real_cost, syn_cost=syn_cost, **limits)
     averaged, base, prices = fit.averaged, float(n_base), (float(real_cost), float(syn_cost))
-    most = (
-        averaged.most_real if max_real is None else float(max_real),
-        # Without measured synthetic images, plans have none.
-        averaged.most_synthetic if max_syn is None or not averaged.most_synthetic else float(max_syn),
-    )
-    enough = min(_real_alone(averaged, base, target, most[0]), most[0])
+    most = _limits(averaged, max_real, max_syn)
+    real_alone = _real_alone(averaged, base, target, most[0])
+    enough = min(real_alone, most[0])
     n_real = _steps(base, enough, most[0])
     needed, draws = _needed(averaged, base, n_real, target, most[1])
     just = n_real <= enough
@@ -118,7 +115,7 @@ def cheapest_mix(
         Plan,
         n_base=base,
         target_accuracy=target,
-        cost_of_real_alone=_finite(_real_alone(averaged, base, target, most[0]) * prices[0]),
+        cost_of_real_alone=_finite(real_alone * prices[0]),
         cost_of_synthetic_alone=_finite(float(_costs(prices, np.zeros(1), estimate[:1])[0])),
         frontier=frontier[np.isfinite(estimate)].reset_index(drop=True),
     )
@@ -128,6 +125,12 @@ def cheapest_mix(
         reachable=False, n_real_plus=None, n_syn_plus=None, cost=None, accuracy=_best(fit, base, most),
         probability=share, trust="extrapolated",
     )  # fmt: skip
+
+
+def _limits(averaged: ModelAverage, max_real: float | None, max_syn: float | None) -> tuple[float, float]:
+    """Return the most real and synthetic images of a plan; no synthetic ones if none were measured."""
+    real = averaged.most_real if max_real is None else float(max_real)
+    return real, averaged.most_synthetic if max_syn is None or not averaged.most_synthetic else float(max_syn)
 
 
 def _costs(prices: tuple[float, float], n_real: Array, n_syn: Array) -> Array:

@@ -182,21 +182,7 @@ def fit(
     name: str = "",
     labels: Mapping[str, str] | None = None,
 ) -> Fit:
-    """Fit accuracy surfaces to a table of trials.
-
-    Args:
-        table: columns n_base, n_real_plus, n_syn_plus and accuracy (or top1; fraction or percent), and where
-            known total (test images), weight, training_seed (or seed), subset_seed; or a file of one; or
-            "published:NAME" for a table of a paper.
-        surface: a surface's name, or "auto" for all of them, weighted.
-        bootstrap: number of bootstrap draws.
-        seed: of those draws.
-        name: of the fit; a file's name by default.
-        labels: what describes the arm (dataset, generator, trained_on, model, ...).
-
-    Raises:
-        InputError: the table cannot be used; the message names the rows.
-    """
+    """Fit accuracy surfaces to a table of trials; arguments and errors are those of `mousterian.fit`."""
     if bootstrap < 20 or seed < 0:
         raise InputError(
             f"bootstrap is {bootstrap} and seed {seed}; at least 20 draws, and a seed of 0 or more"

@@ -61,8 +61,8 @@ class MeasuredRange:
             return in_real, np.where(with_syn, _FAR, 0.0)
         base = _log(points.n_base)
         aside = np.maximum(np.maximum(base - self.bases[-1], self.bases[0] - base), 0.0)
-        beyond = _log(points.n_syn_plus) - np.interp(base, self.bases, self.synthetic)
-        in_syn = np.where(with_syn, np.maximum(np.maximum(aside, beyond), 0.0), 0.0)
+        above = _log(points.n_syn_plus) - np.interp(base, self.bases, self.synthetic)
+        in_syn = np.where(with_syn, np.maximum(np.maximum(aside, above), 0.0), 0.0)
         return in_real, np.minimum(in_syn, _FAR)
 
     def nearest(self, points: Points) -> Points:

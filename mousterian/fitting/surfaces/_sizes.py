@@ -1,4 +1,4 @@
-"""What the surfaces' formulas share: their types, and sizes that are safe at zero images."""
+"""Shared parts of the surfaces: types, and sizes that are safe at zero images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two power laws that add: what real images leave wrong, what synthetic ones do, and a floor."""
+"""Two additive power laws: one error term falls with real images, one with synthetic ones, above a floor."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def accuracy(
 ) -> Array:  # fmt: skip
     """Accuracy a − b·(n_base + n_real_plus)^(−δ) − d·(1 + n_syn_plus/s)^(−η).
 
-    Synthetic images mend errors of their own (at most d), whatever the real images do.
+    Synthetic images correct errors of their own (at most d), whatever the number of real images.
     """
     real = np.exp(-delta * np.log(at_least_one(n_base + n_real_plus)))
     return np.asarray(a - b * real - d * np.exp(-eta * np.log1p(n_syn_plus / s)))
@@ -46,7 +46,7 @@ def gradient(
 
 
 def starts(n_base: Array, n_real_plus: Array, n_syn_plus: Array) -> list[dict[str, float]]:
-    """Guess how steep the power laws are and from how many synthetic images on theirs holds."""
+    """Guess the exponents and the scale of synthetic images."""
     most = max(float(np.max(n_syn_plus)), 1.0)
     return [
         {"delta": delta, "s": share * most, "eta": eta}
@@ -60,7 +60,7 @@ def equivalent(
     n_base: Values, n_real_plus: Values,
     *, a: Values, b: Values, delta: Values, d: Values, s: Values, eta: Values,
 ) -> Array:  # fmt: skip
-    """Return the n_syn_plus worth n_real_plus; inf where real images mend more than d."""
+    """Return the n_syn_plus worth n_real_plus; inf where real images correct more than d."""
     before, after = (np.exp(-delta * np.log(at_least_one(n))) for n in (n_base, n_base + n_real_plus))
     share = np.divide(b * (before - after), d)
     with np.errstate(over="ignore"):

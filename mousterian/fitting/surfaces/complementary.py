@@ -1,4 +1,4 @@
-"""Effective data in which real and synthetic images complement each other, between nothing and a ceiling."""
+"""Effective data in which real and synthetic images complement each other, between 0 and a ceiling."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def accuracy(
 ) -> Array:  # fmt: skip
     """Accuracy a/(1 + (n_half/n)^δ) with n = ((n_base + n_real_plus)^p + (κ·n_syn_plus^γ)^p)^(1/p).
 
-    At p = 1 effective data add up; below it the two kinds together are worth more than their sum.
+    At p = 1 effective data are additive; below it the two kinds together are worth more than their sum.
     """
     size, _ = _size(np.log(at_least_one(n_base + n_real_plus)), n_syn_plus, (kappa, gamma, p))
     return np.asarray(a * logistic(delta * (size - np.log(n_half))))

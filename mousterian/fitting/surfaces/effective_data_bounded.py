@@ -1,4 +1,4 @@
-"""A power law in effective data that stays between nothing and a ceiling: straight in log odds."""
+"""A power law in effective data between 0 and a ceiling: linear in log odds."""
 
 from __future__ import annotations
 

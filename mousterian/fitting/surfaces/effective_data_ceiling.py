@@ -1,4 +1,4 @@
-"""A power law in effective data to which synthetic images can add only so much."""
+"""A power law in effective data with a bounded contribution of synthetic images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def gradient(
 
 
 def starts(n_base: Array, n_real_plus: Array, n_syn_plus: Array) -> list[dict[str, float]]:
-    """Guess the ceiling, the amount at which it is neared, and how steep the power law is."""
+    """Guess the ceiling, the number of images that approaches it, and the exponent."""
     typical, most = float(np.median(n_base + n_real_plus)), max(float(np.max(n_syn_plus)), 1.0)
     return [
         {"kappa": worth * typical, "s": share * most, "delta": delta}

@@ -1,4 +1,4 @@
-"""Effective data between a floor and a ceiling: what a classifier gets by chance, and what it can reach."""
+"""A sigmoid in the logarithm of effective data, from a floor (chance level) to a ceiling."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def accuracy(
 ) -> Array:  # fmt: skip
     """Accuracy a·(φ + (1 − φ)/(1 + (n_half/(n_base + n_real_plus + κ·n_syn_plus^γ))^δ)).
 
-    The floor is a share φ of the ceiling a: a curve that could fall from one to the other would foretell
-    collapse from a little noise at the largest sizes.
+    The floor is a share φ of the ceiling a, so that the curve cannot fall: else a little noise at the largest
+    sizes would extrapolate to a collapse.
     """
     size = at_least_one(n_base + n_real_plus + kappa * power(n_syn_plus, gamma))
     return np.asarray(a * (phi + (1.0 - phi) * logistic(delta * (np.log(size) - np.log(n_half)))))

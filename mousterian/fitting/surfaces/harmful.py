@@ -1,4 +1,4 @@
-"""A power law in effective data, less what a training set pays for being mostly synthetic."""
+"""A power law in effective data, minus a penalty that grows with the ratio of synthetic to real images."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def accuracy(
 ) -> Array:  # fmt: skip
     """Accuracy a − b·(N + κ·n_syn_plus^γ)^(−δ) − d·ln(1 + n_syn_plus/N) with N = n_base + n_real_plus.
 
-    Past some ratio of synthetic to real images, more of them do harm (as Azizi et al. 2023 saw).
+    Beyond some ratio of synthetic to real images, more of them harm (as observed by Azizi et al. 2023).
     """
     real = at_least_one(n_base + n_real_plus)
     size = real + kappa * power(n_syn_plus, gamma)

@@ -1,4 +1,4 @@
-"""A power law in effective data, less what a training set pays for its share of synthetic images."""
+"""A power law in effective data, minus a penalty proportional to the share of synthetic images."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def accuracy(
 ) -> Array:  # fmt: skip
     """Accuracy a − b·(N + κ·n_syn_plus^γ)^(−δ) − d·n_syn_plus/(n_syn_plus + N) with N = n_base + n_real_plus.
 
-    Harm goes with the share of the training set that is synthetic: unlike that of `harmful` it levels off, at
-    d, where next to nothing else is left. No synthetic image is worth more than the one before it (γ ≤ 1).
+    Harm is proportional to the synthetic share of the training set and, unlike that of `harmful`, bounded by
+    d. Synthetic images have diminishing returns (γ ≤ 1).
     """
     real = at_least_one(n_base + n_real_plus)
     size = real + kappa * power(n_syn_plus, gamma)

@@ -1,4 +1,4 @@
-"""The papers' formula on a base curve that saturates: every gain shrinks as the base fills it."""
+"""The papers' formula on a saturating base curve: every gain shrinks as the base grows."""
 
 from __future__ import annotations
 

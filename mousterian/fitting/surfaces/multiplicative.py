@@ -1,4 +1,4 @@
-"""Two power laws that multiply over a floor: each kind of image shrinks what the other leaves wrong."""
+"""A product of two power laws above a floor: each kind of image reduces the error that the other leaves."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def gradient(
 
 
 def starts(n_base: Array, n_real_plus: Array, n_syn_plus: Array) -> list[dict[str, float]]:
-    """Guess how steep the power laws are and from how many synthetic images on theirs holds."""
+    """Guess the exponents and the scale of synthetic images."""
     most = max(float(np.max(n_syn_plus)), 1.0)
     return [
         {"delta": delta, "s": share * most, "eta": eta}

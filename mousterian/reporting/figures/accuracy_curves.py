@@ -35,13 +35,13 @@ PLACE = 1  # in a report
 _COLUMNS = ["n_base", "added", "images", "source", "accuracy", "low", "high", "trials"]
 
 
-class _Look(NamedTuple):
+class _Style(NamedTuple):
     colour: str
     line: Literal["-", ""] | tuple[float, tuple[float, ...]]
     marker: str
 
 
-_LOOK = {"real": _Look(REAL, "-", "o"), "synthetic": _Look(SYNTHETIC, (0, (4, 1.6)), "s")}
+_LOOK = {"real": _Style(REAL, "-", "o"), "synthetic": _Style(SYNTHETIC, (0, (4, 1.6)), "s")}
 _POINTS = 60
 
 
@@ -127,7 +127,7 @@ def _draw_panel(axis: Axes, n_base: float, part: pd.DataFrame, *, inches: float)
             line["images"], line["low"], line["high"], color=look.colour, alpha=0.18, linewidth=0
         )
         axis.plot(line["images"], line["accuracy"], color=look.colour, linestyle=look.line)
-    for added, look in {**_LOOK, "nothing": _Look(INK, "", "D")}.items():
+    for added, look in {**_LOOK, "nothing": _Style(INK, "", "D")}.items():
         points = part[(part["added"] == added) & (part["source"] == "trials")]
         axis.vlines(points["images"], points["low"], points["high"], color=look.colour, linewidth=1.1)
         axis.plot(points["images"], points["accuracy"], linestyle="", marker=look.marker, markersize=4.6,
