@@ -62,14 +62,15 @@ def differences(named: Sequence[tuple[str, str]]) -> list[str]:
     return [told[each] for each in named]
 
 
-def told_apart(options: Sequence[Sequence[str]], *, whole: bool = False) -> list[str]:
+def distinguishing_options(options: Sequence[Sequence[str]], *, whole: bool = False) -> list[str]:
     """Return for each of several what tells it from the others, by as few options as do, for a file's name.
 
     Args:
         options: of each, those of each of its plug-ins, as JSON text.
         whole: tell every option in which they differ.
 
-    >>> told_apart([('{"width": 4}', "{}"), ('{"width": 8}', "{}"), ('{"width": 8}', '{"path": "a/b"}')])
+    >>> narrow, wide = '{"width": 4}', '{"width": 8}'
+    >>> distinguishing_options([(narrow, "{}"), (wide, "{}"), (wide, '{"path": "a/b"}')])
     ['width=4', 'width=8', 'width=8-path=a_b']
     """
     columns = []

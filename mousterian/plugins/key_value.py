@@ -10,7 +10,7 @@ from mousterian.errors import InputError
 from mousterian.plugins.spec import Plugin
 
 
-def pair(text: str, *, flag: str, form: str = "KEY=VALUE") -> tuple[str, str]:
+def key_and_value(text: str, *, flag: str, form: str = "KEY=VALUE") -> tuple[str, str]:
     """Return what stands before and after the first `=`.
 
     Raises:
@@ -22,7 +22,7 @@ def pair(text: str, *, flag: str, form: str = "KEY=VALUE") -> tuple[str, str]:
     return key, value
 
 
-def given_as_text(plugin: Plugin, texts: Sequence[str], *, flag: str) -> dict[str, Any]:
+def parsed_options(plugin: Plugin, texts: Sequence[str], *, flag: str) -> dict[str, Any]:
     """Return the values of `KEY=VALUE` texts; a value is read as TOML where the option is no text.
 
     Raises:
@@ -30,7 +30,7 @@ def given_as_text(plugin: Plugin, texts: Sequence[str], *, flag: str) -> dict[st
     """
     values = {}
     for text in texts:
-        key, value = pair(text, flag=flag)
+        key, value = key_and_value(text, flag=flag)
         option = plugin.options.get(key)
         values[key] = value if option and option.annotation == "str" else _read(value)
     return values

@@ -140,7 +140,7 @@ def _made_elsewhere(
 ) -> tuple[PoolIdentity, ImageSet]:
     """Read images that someone else made, as the generator `precomputed` does, under the same identity."""
     from mousterian.synthesis.generators import precomputed
-    from mousterian.synthesis.kinds import GeneratorContext, asked
+    from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 
     options = {"path": str(path), "synthetic_folder": ""}
     origin = ("precomputed", options, file_stamp(path), 0, ELSEWHERE)
@@ -153,6 +153,6 @@ def _made_elsewhere(
             f"{sampler.limit} images are here with the classes taking turns, not {count or 'any'}",
             where=str(path),
         )
-    labels, indices, seeds = asked(np.arange(there), len(train.class_names), 0)
+    labels, indices, seeds = sampler_inputs(np.arange(there), len(train.class_names), 0)
     images = sampler.sample(labels, indices, seeds)
     return identity, ImageSet(images, labels, train.class_names, np.ones(there, dtype=bool))

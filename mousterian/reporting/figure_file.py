@@ -13,7 +13,7 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.files import write_atomically
 from mousterian.fitting.result import Fit
 from mousterian.plugins import registry
-from mousterian.plugins.key_value import given_as_text
+from mousterian.plugins.key_value import parsed_options
 from mousterian.plugins.spec import Plugin
 from mousterian.reporting.drawing import Figure, drawings
 from mousterian.reporting.style import asked_width, style
@@ -86,7 +86,7 @@ def print_figure(
 
 
 def _draw(plugin: Plugin, fits: Sequence[Fit], options: Sequence[str], store: str) -> Any:
-    given = given_as_text(plugin, options, flag="--option")
+    given = parsed_options(plugin, options, flag="--option")
     if store and "store" not in plugin.options:
         raise InputError(f"the figure {plugin.name!r} takes nothing from a store", where=f"--store {store}")
     chosen = plugin.resolve(given | {"store": store} if store else given)

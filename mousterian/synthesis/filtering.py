@@ -22,7 +22,7 @@ from mousterian.files import held
 from mousterian.plugins import registry
 from mousterian.synthesis import filter_scores
 from mousterian.synthesis.filter_scores import FilterSpec, Keep
-from mousterian.synthesis.kinds import Progress, silent
+from mousterian.synthesis.kinds import Progress, no_progress
 from mousterian.synthesis.pools import Pool
 
 MOST = 20  # times as many images as are asked for are made at most, before a filter is told to be too strict
@@ -63,7 +63,7 @@ class Filtered:
     _kept: Keep = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     def ensure(
-        self, count: int, make: Callable[[int], None], sight: FilterInputs, progress: Progress = silent
+        self, count: int, make: Callable[[int], None], sight: FilterInputs, progress: Progress = no_progress
     ) -> None:
         """Make and score so many images of the pool that `count` of them are kept, every class in its turn.
 

@@ -54,7 +54,7 @@ class FilterContext:
 Progress = Callable[[str, int, int, str], None]
 
 
-def silent(what: str, done: int, total: int, note: str) -> None:
+def no_progress(what: str, done: int, total: int, note: str) -> None:
     """Progress that nobody watches."""
 
 
@@ -77,11 +77,11 @@ class GeneratorContext:
     seed: int
     device: str
     folder: Path
-    progress: Progress = silent
+    progress: Progress = no_progress
     test: Callable[[], ImageSet] | None = None
 
 
-class Asked(NamedTuple):
+class SamplerInputs(NamedTuple):
     """What a sampler is asked for: labels, indices and seeds, each (N,) int64; see `Sampler.sample`."""
 
     labels: NDArray[np.int64]
@@ -89,10 +89,10 @@ class Asked(NamedTuple):
     seeds: NDArray[np.int64]
 
 
-def asked(positions: NDArray[np.int64], classes: int, seed: int) -> Asked:
+def sampler_inputs(positions: NDArray[np.int64], classes: int, seed: int) -> SamplerInputs:
     """Return what a sampler is asked for at positions (N,) of a pool of this seed: classes take turns."""
     seeds = np.array([seed_for("image", seed, int(position)) for position in positions], dtype=np.int64)
-    return Asked(positions % classes, positions // classes, seeds)
+    return SamplerInputs(positions % classes, positions // classes, seeds)
 
 
 def portions() -> Portions:

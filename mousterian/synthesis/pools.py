@@ -24,7 +24,7 @@ from mousterian.files import held, write_atomically
 from mousterian.plugins import registry
 from mousterian.seeds import canonical, digest
 from mousterian.synthesis import shards
-from mousterian.synthesis.kinds import GeneratorContext, Progress, asked, portions, silent
+from mousterian.synthesis.kinds import GeneratorContext, Progress, no_progress, portions, sampler_inputs
 from mousterian.synthesis.shards import DAMAGE, Arrays
 
 POOL_VERSION = 1  # raised whenever the same identity would give other images
@@ -123,7 +123,7 @@ class Pool:
         real: Callable[[], ImageSet],
         device: str,
         *,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         test: Callable[[], ImageSet] | None = None,
         wait: bool = True,
     ) -> None:
@@ -185,7 +185,9 @@ class Pool:
         shards.forget(self.folder)
 
     def _batch(self, first: int, end: int, sampler: Any, shape: tuple[int, int, int]) -> Arrays:
-        labels, indices, seeds = asked(np.arange(first, end), len(self.class_names), self.identity.seed)
+        labels, indices, seeds = sampler_inputs(
+            np.arange(first, end), len(self.class_names), self.identity.seed
+        )
         parts = self._portions.made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(parts)
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:

@@ -17,7 +17,7 @@ from mousterian.synthesis.generators import ddpm, edm
 from mousterian.synthesis.generators._diffusion_training import CHECKPOINT, LOSSES, Training
 from mousterian.synthesis.generators._edm_augmentation import augmented
 from mousterian.synthesis.generators._training_preview import SHEET, Preview
-from mousterian.synthesis.kinds import GeneratorContext, asked
+from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 from mousterian.training import checkpoint
 
 NAMES = ("left", "right")
@@ -95,7 +95,7 @@ def test_the_sample_sheet_of_a_training_is_the_pool_if_it_ended_now(
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     monkeypatch.setattr(Preview, "due", lambda self: True)
     made = generator.fit(real(), context(tmp_path), steps=STEPS, sampling_steps=3, **TINY)
-    first = asked(np.arange(24), len(NAMES), 0)
+    first = sampler_inputs(np.arange(24), len(NAMES), 0)
     images = ImageSet(made.sample(*first), first.labels, NAMES)
     assert (tmp_path / SHEET).read_bytes() == sheet(images)
 

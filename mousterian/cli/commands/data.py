@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mousterian.cli.console import console, print_json
 from mousterian.plugins import registry
-from mousterian.plugins.key_value import given_as_text
+from mousterian.plugins.key_value import parsed_options
 
 if TYPE_CHECKING:
     from mousterian.data.image_set import ImageSet
@@ -95,7 +95,7 @@ def _show(name: str, options: Sequence[str], data_dir: Path | None, as_json: boo
     from mousterian.data.cache import data_directory
 
     plugin = registry.find("datasets", name)
-    chosen = plugin.resolve(given_as_text(plugin, options, flag="--option"))
+    chosen = plugin.resolve(parsed_options(plugin, options, flag="--option"))
     found = _describe(name, chosen, data_directory(data_dir))
     if as_json:
         return print_json(found)

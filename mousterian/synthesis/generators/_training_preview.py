@@ -13,7 +13,7 @@ from mousterian.data.image_set import ImageSet
 from mousterian.data.sample_sheet import CLASSES, COLUMNS, sheet
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
-from mousterian.synthesis.kinds import GeneratorContext, Sampler, asked, portions
+from mousterian.synthesis.kinds import GeneratorContext, Sampler, portions, sampler_inputs
 
 SHEET = "training.png"
 _IMAGES = 64  # about so many on a sheet
@@ -57,7 +57,9 @@ class Preview:
         context, classes = self._context, len(self._context.class_names)
         columns = min(COLUMNS, max(1, _IMAGES // classes))
         positions = np.arange(columns * classes)
-        labels, indices, seeds = asked(positions[positions % classes < CLASSES], classes, context.seed)
+        labels, indices, seeds = sampler_inputs(
+            positions[positions % classes < CLASSES], classes, context.seed
+        )
         sampler = self._sampler_of(network)
         made = portions().made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(made)
