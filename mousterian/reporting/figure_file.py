@@ -92,12 +92,13 @@ def _draw(plugin: Plugin, fits: Sequence[Fit], options: Sequence[str], store: st
     chosen = plugin.resolve(given | {"store": store} if store else given)
     if len(fits) == 1:
         return plugin.load()(fits[0], **chosen)
-    if not plugin.has_beside:
-        able = sorted(name for name, each in registry.working("figures").items() if each.has_beside)
+    draw_beside = plugin.part("beside")
+    if draw_beside is None:
+        able = sorted(name for name, each in registry.working("figures").items() if "beside" in each.parts)
         hint = f"several: {', '.join(able)}"
         raise InputError(f"the figure {plugin.name!r} shows one arm", where="--beside", hint=hint)
     if given:
         raise InputError(f"of several arms the figure {plugin.name!r} takes no options", where="--option")
     if len({each.name for each in fits}) < len(fits):
         raise InputError("two of the fits have one name and the same options", where="--beside")
-    return plugin.beside([(each.name, each) for each in fits])
+    return draw_beside([(each.name, each) for each in fits])

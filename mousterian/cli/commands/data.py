@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,10 +40,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
     load = plugin.load()
     sets = {split: load(split, folder, **values) for split in SPLITS}
     found = {split: sums(images) for split, images in sets.items()}
-    # A plug-in's file may have SUMS and origin(data_dir, *, its options); neither is a must.
-    module = importlib.import_module(plugin.module)
-    known = getattr(module, "SUMS", None)
-    where = getattr(module, "origin", None)
+    known, where = plugin.part("SUMS"), plugin.part("origin")
     lies = where(folder, **values) if where else Origin(f"the plug-in {plugin.module}", Path())
     return {
         "name": name,

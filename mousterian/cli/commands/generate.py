@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mousterian.cli.commands import STORE
 from mousterian.cli.console import console, print_json, table
-from mousterian.errors import InputError, one
+from mousterian.errors import InputError
 from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 
@@ -148,9 +148,10 @@ def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data
         ("datasets", dataset.name, dataset.options, dataset.stamp),
         ("generators", identity.generator, identity.options, identity.stamp),
     ):
-        if registry.find(kind, name).stamp(place, options) != stamp:
+        plugin = registry.find(kind, name)
+        if plugin.stamp(place, options) != stamp:
             raise InputError(
-                f"files that the {one(kind)} {name} reads have changed since this pool was made, or are gone",
+                f"files that the {plugin.label} reads have changed since this pool was made, or are gone",
                 where=str(folder),
                 hint="put them back; or run the pool's grid file: with other files it makes another pool",
             )
