@@ -15,6 +15,7 @@ from mousterian.fitting import surface as surfaces
 from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.model_average import bracket
 from mousterian.fitting.surface import Array, Points, Surface
+from mousterian.plugins import registry
 from mousterian.plugins import source as plugin_source
 
 NAMES = surfaces.names()
@@ -164,8 +165,7 @@ def test_bounds_hold_whatever_the_unknowns(surface: Surface) -> None:
 
 
 def test_parameters_are_the_keyword_only_arguments(surface: Surface) -> None:
-    module = __import__(f"mousterian.surfaces.{surface.name}", fromlist=["accuracy"])
-    signature = inspect.signature(module.accuracy)
+    signature = inspect.signature(registry.find("surfaces", surface.name).load())
     keywords = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     assert tuple(keywords) == surface.parameters
     assert surface.latex
