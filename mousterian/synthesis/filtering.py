@@ -46,7 +46,7 @@ class FilterInputs:
 
 
 @dataclass(frozen=True)
-class Share:
+class ClassRetention:
     """How many images of one class were looked at, and how many of them all filters keep."""
 
     class_name: str
@@ -176,7 +176,10 @@ class Filtered:
         chosen = self.positions(count)
         return self.pool.read(int(chosen.max(initial=0)) + 1).take(chosen)
 
-    def shares(self) -> list[Share]:
+    def shares(self) -> list[ClassRetention]:
         """Return, for each class, how many of the images looked at are kept."""
         seen, kept = self._by_class(np.ones(len(self._kept), dtype=bool)), self._by_class(self._kept)
-        return [Share(*row) for row in zip(self.pool.class_names, seen.tolist(), kept.tolist(), strict=True)]
+        return [
+            ClassRetention(*row)
+            for row in zip(self.pool.class_names, seen.tolist(), kept.tolist(), strict=True)
+        ]

@@ -41,7 +41,7 @@ def sheets_of(store: Path, data_dir: Path | None = None) -> tuple[Sheet, ...]:
     return _drawn(store, data_dir, COLUMNS) or samples.load(store / samples.FOLDER)
 
 
-def keep(store: Path, folder: Path, data_dir: Path | None = None) -> list[Path]:
+def save_sheets(store: Path, folder: Path, data_dir: Path | None = None) -> list[Path]:
     """Write the sheets of a store's pools into a folder, smaller than a report of the store shows them.
 
     Raises:

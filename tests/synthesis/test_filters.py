@@ -167,7 +167,7 @@ def test_a_filtered_pool_is_nested_in_turns_of_the_classes_and_topped_up(pool: C
     assert images.synthetic.all()
     assert np.array_equal(images.images[:9], small.images)
     assert real_features.score(images, REAL, context()).keep.all()
-    shares = large.shares()
+    shares = large.retention()
     assert [share.class_name for share in shares] == list(NAMES)
     assert all(100 <= share.kept < share.images for share in shares)
 

@@ -64,7 +64,7 @@ def test_kept_sheets_are_those_of_the_pools_and_are_shown_where_there_are_none(
 
 
 def test_a_store_with_pools_shows_them_larger_than_what_is_kept(store: Path, tmp_path: Path) -> None:
-    small = kept_samples.load(samples.keep(store, tmp_path)[0].parent)
+    small = kept_samples.load(samples.save_sheets(store, tmp_path)[0].parent)
     large = samples.sheets_of(store)
     assert [sheet.title for sheet in small] == [sheet.title for sheet in large]
     assert small[0].width < large[0].width
@@ -79,7 +79,7 @@ def test_what_is_no_sheet_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it is no PNG"):
         kept_samples.load(tmp_path)
     with pytest.raises(InputError, match="no pools"):
-        samples.keep(tmp_path, tmp_path / "kept")
+        samples.save_sheets(tmp_path, tmp_path / "kept")
 
 
 def test_without_pools_or_kept_sheets_there_are_none(tmp_path: Path) -> None:
