@@ -202,11 +202,9 @@ def test_what_filters_keep_of_a_pool_is_a_measurement_of_its_own(
 ) -> None:
     pool = Pool(tmp_path / "own" / "pools", identity(), train.class_names)
     shutil.copytree(copy / "pools" / identity().key, pool.folder)
-    sieve = FilterSpec(
-        "real_features", {"features": "pixels", "margin": 0.0, "drop": 0.2}, "", {"n_base": 30}
-    )
-    sight = FilterInputs(lambda: train.take(np.arange(100)), lambda: train, "cpu", None)
-    Filtered(pool, [sieve]).ensure(100, lambda images: None, sight)
+    spec = FilterSpec("real_features", {"features": "pixels", "margin": 0.0, "drop": 0.2}, "", {"n_base": 30})
+    inputs = FilterInputs(lambda: train.take(np.arange(100)), lambda: train, "cpu", None)
+    Filtered(pool, [spec]).ensure(100, lambda images: None, inputs)
     asked = (identity().key, "--store", str(tmp_path / "own"), "--features", "pixels", "--measure", "kid")
     code, out, _ = run(capsys, *asked, "--json")
     whole = json.loads(out)["measured"][0]
@@ -215,7 +213,7 @@ def test_what_filters_keep_of_a_pool_is_a_measurement_of_its_own(
     part = json.loads(out)["measured"][0]
     assert json.loads(part["filters"])[0]["name"] == "real_features" and whole["filters"] == ""
     assert part["images"] < whole["images"] and part["measurement"] != whole["measurement"]
-    seen = measure_inputs(pool.folder, "", 0, None, [sieve.key[:6]])
+    seen = measure_inputs(pool.folder, "", 0, None, [spec.key[:6]])
     kept = pool.read(260).take(
         np.flatnonzero(pq.read_table(next(pool.folder.glob("filters/*.parquet")))["keep"])
     )
@@ -287,7 +285,7 @@ def test_no_pools_an_ambiguous_name_and_a_damaged_description(store: Path, tmp_p
     with pytest.raises(InputError, match="begins the hash of 2 pools"):
         pool_folders(("",), store)
     (tmp_path / "pool.json").write_text("{}")
-    with pytest.raises(InputError, match="cannot tell what this pool is of"):
+    with pytest.raises(InputError, match="cannot read this pool's identity"):
         measure_inputs(tmp_path, "", 0, None)
 
 

@@ -119,7 +119,7 @@ def test_a_shard_of_another_pool_is_named(tmp_path: Path) -> None:
     pool, other = ensured(tmp_path, 10), ensured(tmp_path, 10, seed=1)
     (pool.folder / "shard-00000.npz").write_bytes((other.folder / "shard-00000.npz").read_bytes())
     assert [(path.parent, fault) for path, fault in pools.verify(tmp_path)] == [
-        (pool.folder, "not a shard of this pool: another generator made it")
+        (pool.folder, "not a shard of this pool: it comes from another generator")
     ]
 
 
