@@ -122,7 +122,7 @@ def test_inception_score_of_sure_and_even_answers_is_the_number_of_classes() -> 
 
 def test_inception_score_needs_a_space_with_classes() -> None:
     pool, real, test, context = given(*(np.ones((4, 2)),) * 3)
-    with pytest.raises(InputError, match="tells no classes apart"):
+    with pytest.raises(InputError, match="classes"):
         inception_score.measure(pool, real, test, context)
 
 

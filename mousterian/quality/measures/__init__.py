@@ -1,1 +1,1 @@
-"""Quality measures: `measure(pool, real, test, context, ...)` returns named values of a pool."""
+"""Quality measures: each file's `measure(pool, real, test, context, ...)` gives named numbers of a pool."""

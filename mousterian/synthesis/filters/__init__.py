@@ -1,1 +1,1 @@
-"""Filters: `score` returns a score of each image of a pool, and whether to keep it."""
+"""Filters: `score` says which images of a pool to keep, and how sure it is."""

@@ -1,1 +1,1 @@
-"""Prompt makers: `write` turns class names into prompts for text-to-image generators."""
+"""Prompt makers: class names to prompts for text-to-image generators; each file has one `write`."""
