@@ -68,7 +68,7 @@ def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") ->
     """
     where = Path(path).expanduser() / synthetic_folder
     if not where.exists():
-        raise InputError("no such file or folder", where=str(where), hint="correct the option `path`")
+        raise InputError("no such pool", where=str(where), hint="correct the option `path`")
     sources: Any
     if where.is_dir():
         sources, labels = _from_folder(where, context.class_names)
