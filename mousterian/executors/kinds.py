@@ -48,7 +48,7 @@ class ExecutorPlugin(Protocol):
         Args:
             jobs: what to run, in order of preference.
             settings: store, data folder and device.
-            listener: to be told of each job's start and end.
+            listener: is called at each job's start and end.
             options: the plug-in's own. It must have `workers: int`, the number of jobs that run at a time;
                 0 for as many as suit.
 

@@ -1,4 +1,4 @@
-"""The kinds of plug-ins and what each asks of a plug-in's module, read from the rooms' `kinds.py` as text."""
+"""The kinds of plug-ins and what their modules must and may have, read from the rooms' `kinds.py` as text."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def available(kind: str) -> Mapping[str, Plugin]:
     for point in entry_points(group=f"mousterian.{kind}"):
         if point.name in found:
             _log.warning(
-                "%s %r of %s is left out: there is one of that name already; give it another",
+                "%s %r of %s is left out: there is one of that name already; give it another name",
                 *(kind, point.name, _package(point)),
             )
             continue

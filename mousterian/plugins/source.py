@@ -22,33 +22,33 @@ def read(kind: str, name: str, module: str, path: Path, function: str = "") -> P
         name: of the plug-in.
         module: that its file is imported as.
         path: of the file.
-        function: its entry; empty: that which its kind asks for.
+        function: its entry function; empty: the one of its kind.
 
     Raises:
-        InputError: the file cannot be read, or lacks or misspells what its kind asks for.
+        InputError: the file cannot be read, or lacks or misspells a part of its kind.
     """
     tree = _tree(name, path)
-    contract = kind_named(kind)
+    known = kind_named(kind)
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    wanted = [function] if function else list(contract.entries)
+    wanted = [function] if function else list(known.entries)
     entry = next((functions[each] for each in wanted if each in functions), None)
     if entry is None:
         raise InputError(f"plug-in {name!r} has no function {' or '.join(wanted)}", where=str(path))
     options = _options(entry, name, path)
     bound = dict(_bound(tree.body))
-    form = contract.entries.get(entry.name, contract.forms[0])
-    others = contract.parts - contract.entries.keys()
+    form = known.entries.get(entry.name, known.forms[0])
+    others = known.parts - known.entries.keys()
     try:
         if lacking := sorted(form.parts & others - bound.keys()):
             raise ValueError(f"it lacks {', '.join(lacking)}")
         defined = {*functions, *(each for each, value in bound.items() if value is not None)}
         _check_spelling(defined, others - bound.keys())
         _check_options([functions[each] for each in sorted(others & functions.keys())], options)
-        constants = _constants(bound, contract.constants)
+        constants = _constants(bound, known.constants)
     except ValueError as error:
         raise InputError(f"plug-in {name!r}: {error}", where=str(path)) from None
     text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
-    parts = contract.parts & bound.keys()
+    parts = known.parts & bound.keys()
     return Plugin(kind, name, module, entry.name, text, options, parts=parts, constants=constants)
 
 
@@ -91,11 +91,11 @@ def _check_spelling(defined: AbstractSet[str], missing: AbstractSet[str]) -> Non
 
 
 def _check_options(functions: Iterable[ast.FunctionDef], options: Mapping[str, Option]) -> None:
-    """Raise ValueError for a function that asks for what is no option of the plug-in."""
+    """Raise ValueError for a function with a keyword-only argument that is no option of the plug-in."""
     for function in functions:
         for argument in function.args.kwonlyargs:
             if argument.arg not in options:
-                raise ValueError(f"{function.name} asks for {argument.arg!r}, no option of it")
+                raise ValueError(f"{function.name} takes {argument.arg!r}, which is no option of it")
 
 
 def _constants(bound: Mapping[str, ast.expr | None], types: Mapping[str, str]) -> dict[str, Any]:

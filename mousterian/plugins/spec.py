@@ -62,7 +62,7 @@ class Plugin:
         return getattr(importlib.import_module(self.module), name) if name in self.parts else None
 
     def stamp(self, data_dir: Path, options: Mapping[str, Any]) -> str:
-        """Return what its function `stamp` returns for these options; empty if it has none."""
+        """Return the stamp of the files that the options name; empty if it has no function `stamp`."""
         found: str = self._call("stamp", data_dir, options) or ""
         return found
 
@@ -70,7 +70,7 @@ class Plugin:
         """Call its function `check`, if it has one.
 
         Raises:
-            InputError: what it is asked to do cannot be done.
+            InputError: it refuses the subject or an option.
         """
         self._call("check", subject, options)
 

@@ -138,7 +138,7 @@ def test_families_stand_for_all_their_members() -> None:
         ("def build(classes, shape, *, width=print): pass\n", "a default that is not a plain value"),
         (
             "def build(classes, shape, *, path='x'): pass\ndef stamp(data_dir, *, file): pass\n",
-            "asks for 'file', no option of it",
+            "takes 'file', which is no option of it",
         ),
         ("\0", "linear"),
     ],
