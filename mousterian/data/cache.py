@@ -32,7 +32,7 @@ DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplem
 _log = logging.getLogger(__name__)
 
 
-class Sums(NamedTuple):
+class Checksums(NamedTuple):
     """sha256 sums of a split's decoded arrays, hexadecimal.
 
     Attributes:
@@ -52,7 +52,7 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Made:
+class Decoded:
     """Image sets by the stem of the file that keeps each of them, and how they were had, in words."""
 
     sets: Mapping[str, ImageSet]
@@ -82,13 +82,13 @@ def located(path: str, data_dir: Path) -> Path:
     return inside if inside.exists() else given
 
 
-def sums(images: ImageSet) -> Sums:
+def checksums(images: ImageSet) -> Checksums:
     """Return the sums of an image set; labels of more than 256 classes are summed as int64."""
     labels = images.labels.astype(np.uint8 if len(images.class_names) <= 256 else np.int64)
-    return Sums(_sha256(images.images), _sha256(labels))
+    return Checksums(_sha256(images.images), _sha256(labels))
 
 
-def remember(path: Path, make: Callable[[], Made]) -> ImageSet:
+def load_or_make(path: Path, make: Callable[[], Decoded]) -> ImageSet:
     """Return the image set kept at `path`; where there is none, make it and keep all that is made with it.
 
     A damaged file is named in a warning and made again. Of two processes that want the same set at

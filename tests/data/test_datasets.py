@@ -21,7 +21,7 @@ from mousterian.plugins import registry
 
 def test_digits_are_split_as_for_all_time(tmp_path):
     train, test = digits.load("train", tmp_path), digits.load("test", tmp_path)
-    assert {"train": cache.sums(train), "test": cache.sums(test)} == digits.SUMS
+    assert {"train": cache.checksums(train), "test": cache.checksums(test)} == digits.CHECKSUMS
     assert train.shape == (8, 8, 1)
     assert (len(train), len(test)) == (1197, 600)
     assert np.bincount(test.labels).tolist() == [60] * 10
@@ -163,8 +163,8 @@ def test_describe_says_what_and_where_a_dataset_is(tmp_path):
         "count": 600,
         "smallest_class": 60,
         "largest_class": 60,
-        "images_sha256": digits.SUMS["test"].images,
-        "labels_sha256": digits.SUMS["test"].labels,
+        "images_sha256": digits.CHECKSUMS["test"].images,
+        "labels_sha256": digits.CHECKSUMS["test"].labels,
     }
 
 

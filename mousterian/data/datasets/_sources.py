@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mousterian.data.cache import Made, Sums, sums
+from mousterian.data.cache import Checksums, Decoded, checksums
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 
@@ -54,8 +54,8 @@ class Source:
 
 
 def first(
-    dataset: str, sources: Sequence[Source], *, expected: Mapping[str, Sums] | None, advice: str
-) -> Made:
+    dataset: str, sources: Sequence[Source], *, expected: Mapping[str, Checksums] | None, advice: str
+) -> Decoded:
     """Return what the first source gives that works.
 
     Args:
@@ -75,15 +75,15 @@ def first(
         except FAILURES as error:
             reasons.append(f"  {source.name}: {_brief(error)}")
         else:
-            return Made(splits, source.name)
+            return Decoded(splits, source.name)
     raise InputError("\n".join(["cannot be had; tried, in this order", *reasons]), where=dataset, hint=advice)
 
 
-def verify(splits: Splits, expected: Mapping[str, Sums] | None) -> None:
+def verify(splits: Splits, expected: Mapping[str, Checksums] | None) -> None:
     """Raise SourceError if a split's arrays have not the sums they must have."""
     for split, wanted in (expected or {}).items():
-        found = sums(splits[split])
-        for part, right, wrong in zip(Sums._fields, wanted, found, strict=True):
+        found = checksums(splits[split])
+        for part, right, wrong in zip(Checksums._fields, wanted, found, strict=True):
             if right != wrong:
                 raise SourceError(
                     f"the {split} {part} are not the original ones (sha256 {wrong}, not {right})"

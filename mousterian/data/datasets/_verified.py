@@ -14,20 +14,20 @@ from mousterian.data.image_set import ImageSet
 
 
 @dataclass(frozen=True)
-class Known:
+class VerifiedDataset:
     """A dataset of torchvision's.
 
     Attributes:
         name: ours, e.g. "cifar10"; also its folder in the data directory.
         torchvision_name: torchvision's class, e.g. "CIFAR10".
         layout: folder that torchvision leaves in its root.
-        sums: of each split's arrays.
+        checksums: of each split's arrays.
     """
 
     name: str
     torchvision_name: str
     layout: str
-    sums: Mapping[str, cache.Sums]
+    checksums: Mapping[str, cache.Checksums]
 
     def load(self, split: str, data_dir: Path) -> ImageSet:
         """Return a split: kept in the data directory, else from the first source that gives the right sums.
@@ -36,16 +36,16 @@ class Known:
             InputError: no source works; names each with its reason.
         """
         cache.check_split(split)
-        return cache.remember(self._kept(data_dir, split), lambda: self._fetch(data_dir))
+        return cache.load_or_make(self._cache_path(data_dir, split), lambda: self._fetch(data_dir))
 
     def origin(self, data_dir: Path) -> cache.Origin:
         """Return how the images were had and where they are kept."""
-        return cache.origin(self._kept(data_dir, "train"))
+        return cache.origin(self._cache_path(data_dir, "train"))
 
-    def _kept(self, data_dir: Path, split: str) -> Path:
+    def _cache_path(self, data_dir: Path, split: str) -> Path:
         return data_dir / self.name / f"{split}.npz"
 
-    def _fetch(self, data_dir: Path) -> cache.Made:
+    def _fetch(self, data_dir: Path) -> cache.Decoded:
         def laid_out() -> Splits:
             return both_splits(self.torchvision_name, data_dir, needs=self.layout)
 
@@ -59,7 +59,7 @@ class Known:
             f" registries are reached, `python benchmarks/data.py {self.name} --data-dir {data_dir}` of the"
             " source tree"
         )
-        return first(self.name, sources, expected=self.sums, advice=advice)
+        return first(self.name, sources, expected=self.checksums, advice=advice)
 
     def _download(self) -> Splits:
         with tempfile.TemporaryDirectory() as folder:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mousterian.data.cache import Origin, Sums
+from mousterian.data.cache import Checksums, Origin
 from mousterian.data.datasets._verified import Known
 from mousterian.data.image_set import ImageSet
 
-SUMS = {
-    "train": Sums(
+CHECKSUMS = {
+    "train": Checksums(
         images="47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
         labels="2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
     ),
-    "test": Sums(
+    "test": Checksums(
         images="f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
         labels="cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
     ),
@@ -35,4 +35,4 @@ def origin(data_dir: Path) -> Origin:
 
 
 def _known() -> Known:
-    return Known("cifar10", "CIFAR10", "cifar-10-batches-py", SUMS)
+    return Known("cifar10", "CIFAR10", "cifar-10-batches-py", CHECKSUMS)

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.cache import Origin, Sums, check_split
+from mousterian.data.cache import Checksums, Origin, check_split
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.seeds import seed_for
 
 TEST_IMAGES_PER_CLASS = 60
-SUMS = {
-    "train": Sums(
+CHECKSUMS = {
+    "train": Checksums(
         images="9262b11ace3c848609a28f169bce99095d926e2e3f3d44c73119c3ca467a53c3",
         labels="ced89943b71886d45b149b7074584f1309f3c1142f033e6705ca342533a3aabb",
     ),
-    "test": Sums(
+    "test": Checksums(
         images="9dc846d1a79ae224023f6d3677d9148670f8f95c05ccc19026350652db614845",
         labels="fd99286d3d828e01fc913b5a55e17e03f075cf55ca4e6db05a5885aa4408f98c",
     ),

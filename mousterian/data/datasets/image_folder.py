@@ -56,12 +56,12 @@ def load(
     parent = _split_folder(root, split, train, test)
     files = {folder: _files(parent / folder) for folder in folders}
 
-    def make() -> cache.Made:
+    def make() -> cache.Decoded:
         images = _read(files, size, tuple(folders.values()), where=str(parent))
-        return cache.Made({kept.stem: images}, f"images in {parent}")
+        return cache.Decoded({kept.stem: images}, f"images in {parent}")
 
     kept = _kept(data_dir, parent, folders, files, size)
-    return cache.remember(kept, make)
+    return cache.load_or_make(kept, make)
 
 
 def stamp(

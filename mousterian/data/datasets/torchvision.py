@@ -68,7 +68,7 @@ def load(
     ]
     advice = f"put its files into {folder}, as torchvision's documentation of {class_name} says"
     path = folder / f"{stem}.npz"
-    return image_cache.remember(path, lambda: first(name, sources, expected=None, advice=advice))
+    return image_cache.load_or_make(path, lambda: first(name, sources, expected=None, advice=advice))
 
 
 def origin(
