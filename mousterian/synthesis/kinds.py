@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mousterian.data.image_set import ImageSet
 from mousterian.seeds import seed_for
-from mousterian.training.memory import Portions
+from mousterian.training.memory import AdaptiveBatches
 
 
 class Scores(NamedTuple):
@@ -95,9 +95,11 @@ def asked(positions: NDArray[np.int64], classes: int, seed: int) -> Asked:
     return Asked(positions % classes, positions // classes, seeds)
 
 
-def portions() -> Portions:
+def portions() -> AdaptiveBatches:
     """Return what makes a sampler's images, fewer at once where memory runs out."""
-    return Portions("to generate one image at a time", hint="use another device, or a smaller generator")
+    return AdaptiveBatches(
+        "to generate one image at a time", hint="use another device, or a smaller generator"
+    )
 
 
 class Sampler(Protocol):

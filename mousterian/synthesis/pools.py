@@ -186,7 +186,7 @@ class Pool:
 
     def _batch(self, first: int, end: int, sampler: Any, shape: tuple[int, int, int]) -> Arrays:
         labels, indices, seeds = asked(np.arange(first, end), len(self.class_names), self.identity.seed)
-        parts = self._portions.made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        parts = self._portions.map(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(parts)
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
             raise InputError(

@@ -17,7 +17,7 @@ from mousterian.seeds import seed_for
 from mousterian.training.feature_spaces import Output
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Diverged, Normalised, Task, prepare, train
-from mousterian.training.memory import Portions
+from mousterian.training.memory import AdaptiveBatches
 from mousterian.training.mixture import Mixture, channels_first
 from mousterian.training.recipes import recipe
 
@@ -32,8 +32,8 @@ def in_batches(look: Look, images: NDArray[np.uint8], device: str, batch: int = 
     Raises:
         InputError: there are no images, or memory does not suffice for one.
     """
-    portions = Portions("for the features of one image", hint="take another device", most=batch)
-    parts = portions.made(len(images), lambda some: _once(look, images[some], device))
+    batches = AdaptiveBatches("for the features of one image", hint="take another device", most=batch)
+    parts = batches.map(len(images), lambda some: _once(look, images[some], device))
     if not parts:
         raise InputError("there are no images to take features of")
     found = [part.probabilities for part in parts if part.probabilities is not None]

@@ -74,7 +74,7 @@ def with_less_memory(
 
 
 @dataclass
-class Portions:
+class AdaptiveBatches:
     """Makes rows one after the other, in halves where memory runs out, and remembers how many it holds.
 
     Attributes:
@@ -87,7 +87,7 @@ class Portions:
     hint: str = ""
     most: int = sys.maxsize
 
-    def made(self, count: int, make: Callable[[slice], T]) -> list[T]:
+    def map(self, count: int, make: Callable[[slice], T]) -> list[T]:
         """Return what `make` gives for slices that follow each other from row 0 to `count`.
 
         Raises:

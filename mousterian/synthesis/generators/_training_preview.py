@@ -59,6 +59,6 @@ class Preview:
         positions = np.arange(columns * classes)
         labels, indices, seeds = asked(positions[positions % classes < CLASSES], classes, context.seed)
         sampler = self._sampler_of(network)
-        made = portions().made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        made = portions().map(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(made)
         return ImageSet(images, labels, context.class_names, np.ones(len(labels), dtype=bool))
