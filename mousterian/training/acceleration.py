@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mousterian.errors import unknown_name
-from mousterian.training.distributed import Group, SharedUpdate
+from mousterian.training.distributed import DistributedUpdate, Group
 from mousterian.training.feed import Batch, Stream
 from mousterian.training.recipes import Recipe
 from mousterian.training.update import Update
@@ -188,7 +188,7 @@ def update_for(
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # all batches have one shape: the fastest kernel is chosen once
     if group is not None:
-        return SharedUpdate(group, modules, streams, recipe, device, parts=parts)
+        return DistributedUpdate(group, modules, streams, recipe, device, parts=parts)
     eager = mode == "eager" or (mode == "auto" and device.type != "cuda")
     if eager or recipe.optimizer in _NEVER_CAPTURED:
         return Update(modules, streams, recipe, device, parts)

@@ -63,7 +63,7 @@ class Group:
         own = [each.tensor_split(self.count)[self.rank] for each in batch]
         return own[0], own[1]
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors, float32 and of the same shapes in every process, by their sums over all."""
         flat = torch.cat([each.reshape(-1) for each in tensors])
         distributed.all_reduce(flat)
@@ -92,7 +92,7 @@ class Group:
 
 
 @contextmanager
-def joined(rank: int, count: int, device: torch.device, meeting: Path) -> Iterator[Group]:
+def process_group(rank: int, count: int, device: torch.device, meeting: Path) -> Iterator[Group]:
     """Join the processes of a group; they find each other by a file that does not exist yet.
 
     They are on one machine and talk over its loopback interface, or as NCCL does between its devices.
@@ -108,7 +108,7 @@ def joined(rank: int, count: int, device: torch.device, meeting: Path) -> Iterat
         distributed.destroy_process_group()
 
 
-class SharedUpdate(Update):
+class DistributedUpdate(Update):
     """A step of which each process of a group takes its share; all of them end with the same weights."""
 
     def __init__(
@@ -129,15 +129,15 @@ class SharedUpdate(Update):
         own = [self._group.share(batch, self._parts) for batch in batches]
         total = torch.zeros((), device=self._device)
         for part in self._cut(own):
-            with SharedStatistics(self._group):
+            with SynchronisedNorms(self._group):
                 piece = self._total(part, whole)
             self._scaled(piece).backward()  # type: ignore[no-untyped-call]
             total = total + piece.detach()
-        self._group.add([total, *(p.grad for p in self._learning if p.grad is not None)])
+        self._group.all_reduce([total, *(p.grad for p in self._learning if p.grad is not None)])
         return total
 
 
-class SharedStatistics(TorchFunctionMode):
+class SynchronisedNorms(TorchFunctionMode):
     """While entered, batch norms in training take their statistics over the batches of all processes."""
 
     def __init__(self, group: Group) -> None:

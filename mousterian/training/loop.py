@@ -118,15 +118,15 @@ def prepare(network: nn.Module, task: Task) -> Normalised:
     The statistics come from S_base, not from the mixture, so that trials that differ only in what is
     added start from the same function; a pre-trained network brings its own as `statistics`, each
     (1, C, 1, 1). A network that sets its first layer from images has a method
-    `look_at` and is shown S_base, normalised.
+    `initialise_from` and is shown S_base, normalised.
     """
     base = task.mixture.images(torch.arange(task.n_base, device=task.device))
     own: tuple[Tensor, Tensor] | None = getattr(network, "statistics", None)
     mean, std = channel_statistics(base) if own is None else own
     model = Normalised(network, mean, std, task.recipe.precision).to(task.device)
-    look_at: Callable[[Tensor], None] | None = getattr(network, "look_at", None)
-    if look_at is not None:
-        look_at(normalise(base, mean, std))
+    initialise_from: Callable[[Tensor], None] | None = getattr(network, "initialise_from", None)
+    if initialise_from is not None:
+        initialise_from(normalise(base, mean, std))
     return model if task.device.type == "cpu" else model.to(memory_format=torch.channels_last)
 
 

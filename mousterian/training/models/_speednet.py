@@ -65,7 +65,7 @@ class SpeedNet(nn.Module):
             self.head.weight.mul_(_HEAD_DIVISOR / chosen[-1] / self.head.weight.std())
 
     @torch.no_grad()
-    def look_at(self, images: Tensor) -> None:
+    def initialise_from(self, images: Tensor) -> None:
         """Set the first layer from images (N, C, H, W) float32, normalised: eigenvectors of their patches.
 
         Each is scaled to unit variance and taken with both signs, since what follows cuts off one side.
