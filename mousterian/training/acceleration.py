@@ -21,7 +21,7 @@ MODES = ("auto", "eager", "graph", "compile")
 # timm's LAMB counts its steps on the host, where a graph that is replayed does not see them.
 _NEVER_CAPTURED = ("lamb",)
 _WARM_UP = 3
-_MOST_KEPT = 4
+_CACHE_SIZE = 4
 _log = logging.getLogger(__name__)
 
 
@@ -32,7 +32,7 @@ class CapturedUpdate(Update):
     optimiser, `finish` copies the trained weights out. Without CUDA the same is done step by step.
 
     Args:
-        modules, streams, recipe, device, parts: as for Update.
+        modules, streams, recipe, device, micro_batches: as for Update.
         compiled: compile the modules first.
     """
 
@@ -42,13 +42,13 @@ class CapturedUpdate(Update):
         streams: Sequence[Stream],
         recipe: Recipe,
         device: torch.device,
-        parts: int = 1,
+        micro_batches: int = 1,
         *,
         compiled: bool = False,
     ) -> None:
         self.captured = device.type == "cuda"
         held: nn.ModuleList = copy.deepcopy(nn.ModuleList(modules))
-        super().__init__(list(held), streams, recipe, device, parts)
+        super().__init__(list(held), streams, recipe, device, micro_batches)
         if compiled:
             for module in self.modules:
                 module.compile(dynamic=False)
@@ -154,7 +154,7 @@ def _copy(source: dict[str, Any], target: dict[str, Any]) -> None:
         target[name].copy_(value)
 
 
-_kept: OrderedDict[tuple[object, ...], CapturedUpdate] = OrderedDict()
+_cache: OrderedDict[tuple[object, ...], CapturedUpdate] = OrderedDict()
 
 
 def update_for(
@@ -163,7 +163,7 @@ def update_for(
     recipe: Recipe,
     device: torch.device,
     *,
-    parts: int = 1,
+    micro_batches: int = 1,
     mode: str = "auto",
     key: str = "",
     group: Group | None = None,
@@ -175,7 +175,7 @@ def update_for(
         streams: batch sizes, weights, losses.
         recipe: optimiser and precision.
         device: where it runs.
-        parts: micro-batches of a batch.
+        micro_batches: micro-batches of a batch.
         mode: one of MODES; "auto" is a graph on CUDA and eager elsewhere.
         key: runs with the same key and shapes share one captured update; empty: none is kept.
         group: the processes that train the modules together; their steps are eager.
@@ -188,24 +188,24 @@ def update_for(
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # all batches have one shape: the fastest kernel is chosen once
     if group is not None:
-        return DistributedUpdate(group, modules, streams, recipe, device, parts=parts)
+        return DistributedUpdate(group, modules, streams, recipe, device, micro_batches=micro_batches)
     eager = mode == "eager" or (mode == "auto" and device.type != "cuda")
     if eager or recipe.optimizer in _NEVER_CAPTURED:
-        return Update(modules, streams, recipe, device, parts)
+        return Update(modules, streams, recipe, device, micro_batches)
     shapes = tuple((stream.batch, *stream.mixture.arrays[0].shape[1:]) for stream in streams)
-    name = (key, mode, str(device), parts, recipe.model_dump_json(), shapes)
-    held = _kept.pop(name, None) if key else None
+    name = (key, mode, str(device), micro_batches, recipe.model_dump_json(), shapes)
+    held = _cache.pop(name, None) if key else None
     if held is None:
         compiled = mode == "compile"
-        held = CapturedUpdate(modules, streams, recipe, device, parts, compiled=compiled)
+        held = CapturedUpdate(modules, streams, recipe, device, micro_batches, compiled=compiled)
     held.begin(modules)
     if key:
-        _kept[name] = held
-        while len(_kept) > _MOST_KEPT:
-            _kept.popitem(last=False)
+        _cache[name] = held
+        while len(_cache) > _CACHE_SIZE:
+            _cache.popitem(last=False)
     return held
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Let go of all captured updates and their memory."""
-    _kept.clear()
+    _cache.clear()

@@ -47,17 +47,17 @@ class Group:
     rank: int
     count: int
 
-    def share(self, batch: Batch, parts: int) -> Batch:
-        """Return this process's share of a batch, which is cut into `parts` micro-batches further on.
+    def share(self, batch: Batch, micro_batches: int) -> Batch:
+        """Return this process's share of a batch, which is cut into `micro_batches` micro-batches further on.
 
         Raises:
             InputError: a process, or one of its micro-batches, would have no image.
         """
         targets = batch[1]
-        if len(targets) < self.count * parts:
+        if len(targets) < self.count * micro_batches:
             raise InputError(
                 f"a batch of {len(targets)} images cannot be shared by {self.count} devices"
-                + (f" in {parts} micro-batches each" if parts > 1 else ""),
+                + (f" in {micro_batches} micro-batches each" if micro_batches > 1 else ""),
                 hint="set the recipe's devices lower or its batch_size higher",
             )
         own = [each.tensor_split(self.count)[self.rank] for each in batch]
@@ -119,14 +119,14 @@ class DistributedUpdate(Update):
         recipe: Recipe,
         device: torch.device,
         *,
-        parts: int = 1,
+        micro_batches: int = 1,
     ) -> None:
-        super().__init__(modules, streams, recipe, device, parts)
+        super().__init__(modules, streams, recipe, device, micro_batches)
         self._group = group
 
     def _backward(self, batches: Sequence[Batch]) -> Tensor:
         whole = [len(targets) for _, targets in batches]
-        own = [self._group.share(batch, self._parts) for batch in batches]
+        own = [self._group.share(batch, self._micro_batches) for batch in batches]
         total = torch.zeros((), device=self._device)
         for part in self._cut(own):
             with SynchronisedNorms(self._group):

@@ -43,7 +43,7 @@ class Task:
         device: where to train.
         training_seed: seed of initialisation and data order.
         checkpoint: where a long run keeps what it has reached.
-        parts: micro-batches that a batch is cut into, where memory is short.
+        micro_batches: micro-batches that a batch is cut into, where memory is short.
         key: the same for trials that share model, shapes, strategy and recipe: a compiled step is kept
             under it for the next such trial. Empty: nothing is kept.
         acceleration: "eager", "graph" (the step as a CUDA graph), "compile" (the same, compiled) or
@@ -58,7 +58,7 @@ class Task:
     device: torch.device
     training_seed: int
     checkpoint: Checkpoint | None = None
-    parts: int = 1
+    micro_batches: int = 1
     key: str = ""
     acceleration: str = "auto"
     group: Group | None = None
@@ -199,7 +199,7 @@ class _Run:
             self._streams,
             self._recipe,
             task.device,
-            parts=task.parts,
+            micro_batches=task.micro_batches,
             mode=task.acceleration,
             key=task.key and task.key + self._stage,
             group=task.group,

@@ -12,8 +12,8 @@ from mousterian.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """What a strategy's `check(proposal, *, ...)` is given: it refuses what it cannot train.
+class TrainingSetup:
+    """What a strategy's `check(setup, *, ...)` is given: it refuses what it cannot train.
 
     Attributes:
         n_real: S_base and the real images added to it.
@@ -32,7 +32,7 @@ class Proposal:
     network: Callable[[], nn.Module]
 
 
-def check_share(proposal: Proposal, share: float) -> None:
+def check_share(setup: TrainingSetup, share: float) -> None:
     """Refuse a share of synthetic images that no batch can have.
 
     Raises:
@@ -40,13 +40,13 @@ def check_share(proposal: Proposal, share: float) -> None:
     """
     if not 0 <= share <= 1:
         raise InputError(f"share is the part of a batch that is synthetic, 0 to 1, not {share}")
-    if share == 1 and not proposal.n_syn_plus:
+    if share == 1 and not setup.n_syn_plus:
         raise InputError(
             "a share of 1 trains on synthetic images alone, and one of the mixtures has none",
             hint="take a share below 1, or say the mixtures as [[cell]], each with n_syn_plus",
         )
-    batch = min(proposal.recipe.batch_size, proposal.n_real + proposal.n_syn_plus)
-    if proposal.n_syn_plus and 0 < share < 1 and batch < 2:
+    batch = min(setup.recipe.batch_size, setup.n_real + setup.n_syn_plus)
+    if setup.n_syn_plus and 0 < share < 1 and batch < 2:
         raise InputError(
             "a batch of one image cannot be shared by real and synthetic images",
             hint="set the recipe's batch_size to 2 or more",

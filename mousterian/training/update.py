@@ -68,7 +68,7 @@ class Update:
         streams: weights and losses.
         recipe: optimiser and precision.
         device: where all of it lies.
-        parts: micro-batches that each batch is cut into; their gradients add up to the batch's. Batch
+        micro_batches: micro-batches that each batch is cut into; their gradients add up to the batch's. Batch
             norm sees micro-batches, so its statistics are those of smaller batches.
     """
 
@@ -80,11 +80,11 @@ class Update:
         streams: Sequence[Stream],
         recipe: Recipe,
         device: torch.device,
-        parts: int = 1,
+        micro_batches: int = 1,
     ) -> None:
         self.modules = nn.ModuleList(modules)
         self._losses = [(stream.loss or self._cross_entropy, stream.weight) for stream in streams]
-        self._recipe, self._device, self._parts = recipe, device, parts
+        self._recipe, self._device, self._micro_batches = recipe, device, micro_batches
         learning = [p for p in self.modules.parameters() if p.requires_grad]
         batch = sum(stream.batch for stream in streams)
         self.optimiser = optimiser(learning, recipe, batch, captured=self.captured)
@@ -121,7 +121,7 @@ class Update:
 
     def _backward(self, batches: Sequence[Batch]) -> Tensor:
         """Add up the batches' gradients, scaled where there is a scale; return the loss as it is."""
-        if self._parts == 1:
+        if self._micro_batches == 1:
             whole = self._total(batches)
             self._scaled(whole).backward()  # type: ignore[no-untyped-call]
             return whole
@@ -162,7 +162,7 @@ class Update:
 
     def _cut(self, batches: Sequence[Batch]) -> list[list[Batch]]:
         pieces = [
-            list(zip(i.tensor_split(self._parts), t.tensor_split(self._parts), strict=True))
+            list(zip(i.tensor_split(self._micro_batches), t.tensor_split(self._micro_batches), strict=True))
             for i, t in batches
         ]
         return [list(part) for part in zip(*pieces, strict=True)]

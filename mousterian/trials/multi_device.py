@@ -199,7 +199,7 @@ def _train(part: _Part) -> Outcome | None:
     with process_group(part.rank, part.count, device, part.meeting) as group:
         images = images_of(part.trial, part.settings)
         task = task_of(part.trial, images, device, "eager")
-        task = replace(task, checkpoint=kept, parts=part.parts, group=group)
+        task = replace(task, checkpoint=kept, micro_batches=part.parts, group=group)
         observers = [] if part.rank else observers_of(part.trial, images, task.device)
         model, cost = trained(part.trial, images, observed(task, observers))
         return None if part.rank else outcome_of(part.trial, model, images, cost, observers)

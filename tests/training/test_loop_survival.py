@@ -208,7 +208,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
     chosen = recipe("small", {"iterations": 3, "batch_size": 15, "optimizer": "sgd", "learning_rate": 0.1})
     found = []
     for parts in (1, 4):
-        task = loop.Task(mixture, 30, chosen, CPU, 0, parts=parts)
+        task = loop.Task(mixture, 30, chosen, CPU, 0, micro_batches=parts)
         torch.manual_seed(0)
         model = loop.prepare(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task)
         loop.train(model, [Stream(mixture, 15), Stream(mixture, 3, weight=0.5)], task)

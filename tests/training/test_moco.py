@@ -24,7 +24,7 @@ from mousterian.training.recipes import recipe
 from mousterian.training.strategies import pretrain_transfer
 from mousterian.training.strategies._moco import DIMENSIONS, MomentumContrast, projecting
 from mousterian.training.strategies._views import Draw, view
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 CPU = torch.device("cpu")
 MOCO = {"name": "moco_v2", "iterations": 30, "batch_size": 32}
@@ -247,7 +247,7 @@ def test_a_run_cut_off_in_its_pretraining_goes_on_where_it_stopped(
     ],
 )
 def test_what_cannot_be_is_refused(changes: dict[str, Any], told: str) -> None:
-    proposal = Proposal(20, 80, tuple("0123456789"), recipe("small"), "cnn", lambda: build(10, (8, 8, 1)))
+    setup = TrainingSetup(20, 80, tuple("0123456789"), recipe("small"), "cnn", lambda: build(10, (8, 8, 1)))
     values = {
         "queue": 65536,
         "momentum": 0.999,
@@ -256,4 +256,4 @@ def test_what_cannot_be_is_refused(changes: dict[str, Any], told: str) -> None:
         "pretraining": "moco_v2",
     }
     with pytest.raises(InputError, match=told):
-        pretrain_transfer.check(proposal, **{**values, **changes})
+        pretrain_transfer.check(setup, **{**values, **changes})

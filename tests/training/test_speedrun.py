@@ -121,7 +121,7 @@ def test_targets_of_another_number_are_refused() -> None:
 def test_a_captured_step_is_kept_and_gives_each_trial_its_own_result(optimizer: str) -> None:
     # On CPU nothing is recorded, but weights go in and out and states are cleared as on an accelerator.
     rate = {"muon": 0.24, "adamw": 1e-3, "sgd": 0.05}[optimizer]
-    acceleration.forget()
+    acceleration.clear_cache()
     found = {}
     for mode in ("eager", "graph"):
         for count in (30, 40):
@@ -130,7 +130,7 @@ def test_a_captured_step_is_kept_and_gives_each_trial_its_own_result(optimizer: 
             model = small(given)
             loop.train(model, [Stream(given.mixture, 20)], given)
             found[mode, count] = model.state_dict()
-    assert len(acceleration._kept) == 1
+    assert len(acceleration._cache) == 1
     for count in (30, 40):
         eager, graph = found["eager", count], found["graph", count]
         assert all(torch.equal(eager[name], graph[name]) for name in eager)

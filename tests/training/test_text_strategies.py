@@ -19,7 +19,7 @@ from mousterian.training.models.clip import build
 from mousterian.training.recipes import recipe
 from mousterian.training.strategies import classifier_tuning, fine_tune
 from mousterian.training.strategies._text_heads import scores, soft_targets
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 pytest.importorskip("open_clip")
 
@@ -150,10 +150,10 @@ def test_soft_targets_give_the_papers_loss() -> None:
     ],
 )
 def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, told: str) -> None:
-    proposal = Proposal(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
+    setup = TrainingSetup(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
     with pytest.raises(InputError, match=told):
-        fine_tune.check(proposal, head="text", prompt=prompt, images="all")
-    fine_tune.check(proposal, head="fresh", prompt=prompt, images="all")
+        fine_tune.check(setup, head="text", prompt=prompt, images="all")
+    fine_tune.check(setup, head="fresh", prompt=prompt, images="all")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, t
     ],
 )
 def test_values_that_mean_nothing_are_refused(changes: dict[str, float], told: str) -> None:
-    proposal = Proposal(6, 0, NAMES, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
+    setup = TrainingSetup(6, 0, NAMES, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
     values = {
         "soft": 0.0,
         "temperature": 2.0,
@@ -175,4 +175,4 @@ def test_values_that_mean_nothing_are_refused(changes: dict[str, float], told: s
         "share": 0.0,
     }
     with pytest.raises(InputError, match=told):
-        classifier_tuning.check(proposal, prompt="a {}", **{**values, **changes})
+        classifier_tuning.check(setup, prompt="a {}", **{**values, **changes})

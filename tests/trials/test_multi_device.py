@@ -109,7 +109,7 @@ def trained(
     mixture = Mixture.of(images, CPU).take(torch.arange(40))
     mixture = replace(mixture, synthetic=torch.arange(40) >= 24)
     chosen = recipe("small", {"iterations": 8, "batch_size": 15, "flip": True, "learning_rate": 1e-3})
-    task = loop.Task(mixture, 24, chosen, CPU, 5, checkpoint=kept, parts=parts, group=group)
+    task = loop.Task(mixture, 24, chosen, CPU, 5, checkpoint=kept, micro_batches=parts, group=group)
     torch.manual_seed(3)
     model = loop.prepare(build(10, (8, 8, 1), width=4), task)
     cost = strategy.train(model, task)

@@ -11,12 +11,12 @@ from torch.nn import functional
 from mousterian.errors import InputError
 from mousterian.training.loop import Normalised
 from mousterian.training.mixture import Mixture
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 _BATCH = 256
 
 
-def check_texts(proposal: Proposal, prompt: str) -> None:
+def check_texts(setup: TrainingSetup, prompt: str) -> None:
     """Refuse a head from texts without class names, or on a model that has no text encoder.
 
     Raises:
@@ -24,15 +24,15 @@ def check_texts(proposal: Proposal, prompt: str) -> None:
     """
     if "{}" not in prompt:
         raise InputError(f"the prompt {prompt!r} has no place for the class name", hint="write {} there")
-    if all(name.strip().isdecimal() or not name.strip() for name in proposal.class_names):
-        some = ", ".join(repr(name) for name in proposal.class_names[:3])
+    if all(name.strip().isdecimal() or not name.strip() for name in setup.class_names):
+        some = ", ".join(repr(name) for name in setup.class_names[:3])
         raise InputError(
             f"a head from texts needs class names that are words, and these are {some}, …",
             hint='name the classes in the data, or take the strategy fine_tune with head = "fresh"',
         )
-    if not hasattr(proposal.network(), "start_from_texts"):
+    if not hasattr(setup.network(), "start_from_texts"):
         raise InputError(
-            f"a head from texts needs a model with a text encoder; {proposal.model!r} has none",
+            f"a head from texts needs a model with a text encoder; {setup.model!r} has none",
             hint='take the model clip, or the strategy fine_tune with head = "fresh"',
         )
 

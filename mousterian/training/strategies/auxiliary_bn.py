@@ -9,10 +9,10 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import batch_norms, with_own_norms
 from mousterian.training.strategies._sources import shared_batch
-from mousterian.training.strategy_checks import Proposal, check_share, check_weight
+from mousterian.training.strategy_checks import TrainingSetup, check_share, check_weight
 
 
-def check(proposal: Proposal, *, share: float, weight: float) -> None:
+def check(setup: TrainingSetup, *, share: float, weight: float) -> None:
     """Refuse a model without batch norm, and shares that leave the real norms without images."""
     check_weight("weight", weight)
     if share == 1:
@@ -20,10 +20,10 @@ def check(proposal: Proposal, *, share: float, weight: float) -> None:
             "with a share of 1 no real image ever goes through the batch norms that are used in tests",
             hint="take a share below 1, or the strategy balanced",
         )
-    check_share(proposal, share)
-    if not batch_norms(proposal.network()):
+    check_share(setup, share)
+    if not batch_norms(setup.network()):
         raise InputError(
-            f"auxiliary_bn gives synthetic images their own batch norms; model {proposal.model!r} has none",
+            f"auxiliary_bn gives synthetic images their own batch norms; model {setup.model!r} has none",
             hint="take the strategy balanced, which is the same without them, or a model with batch norm",
         )
 

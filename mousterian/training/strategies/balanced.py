@@ -5,12 +5,12 @@ from __future__ import annotations
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._sources import shared_batch
-from mousterian.training.strategy_checks import Proposal, check_share, check_weight
+from mousterian.training.strategy_checks import TrainingSetup, check_share, check_weight
 
 
-def check(proposal: Proposal, *, share: float, weight: float) -> None:
+def check(setup: TrainingSetup, *, share: float, weight: float) -> None:
     """Refuse a share that no batch can have and a weight that is none."""
-    check_share(proposal, share)
+    check_share(setup, share)
     check_weight("weight", weight)
 
 

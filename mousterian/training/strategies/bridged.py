@@ -8,15 +8,15 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._heads import head_of, start_anew
 from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
-def check(proposal: Proposal, *, mixup: float, reinit: bool) -> None:
+def check(setup: TrainingSetup, *, mixup: float, reinit: bool) -> None:
     """Refuse a head to start anew in a model without one."""
     if not 0 <= mixup < float("inf"):
         raise InputError(f"mixup is the parameter of its Beta distribution, 0 for none, not {mixup}")
     if reinit:
-        head_of(proposal.network(), len(proposal.class_names))
+        head_of(setup.network(), len(setup.class_names))
 
 
 def train(model: Normalised, task: Task, *, mixup: float = 0.0, reinit: bool = False) -> Cost:

@@ -14,11 +14,11 @@ from mousterian.training.mixture import Mixture
 from mousterian.training.strategies._batch_norms import FrozenNorms, batch_norms
 from mousterian.training.strategies._sources import real, synthetic
 from mousterian.training.strategies._text_heads import check_texts, scores, soft_targets, start_from_texts
-from mousterian.training.strategy_checks import Proposal, check_weight
+from mousterian.training.strategy_checks import TrainingSetup, check_weight
 
 
 def check(
-    proposal: Proposal,
+    setup: TrainingSetup,
     *,
     prompt: str,
     soft: float,
@@ -33,7 +33,7 @@ def check(
         raise InputError(f"soft is a share, 0 to 1, and temperature above 0, not {soft} and {temperature}")
     if real_batch < 0 or syn_batch < 1:
         raise InputError(f"a batch has at least one image, not {min(real_batch, syn_batch)}")
-    if not real_batch and not proposal.n_syn_plus:
+    if not real_batch and not setup.n_syn_plus:
         raise InputError(
             "a real_batch of 0 trains on synthetic images alone, and one of the mixtures has none",
             hint="say the mixtures as [[cell]], each with n_syn_plus",
@@ -41,7 +41,7 @@ def check(
     if not 0 <= share <= 1:
         raise InputError(f"share is the part of the parameters that learns, 0 to 1, not {share}")
     check_weight("weight", weight)
-    check_texts(proposal, prompt)
+    check_texts(setup, prompt)
 
 
 def train(

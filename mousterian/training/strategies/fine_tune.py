@@ -10,18 +10,18 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._sources import synthetic
 from mousterian.training.strategies._text_heads import check_texts, start_from_texts
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
-def check(proposal: Proposal, *, head: str, prompt: str, images: str) -> None:
+def check(setup: TrainingSetup, *, head: str, prompt: str, images: str) -> None:
     """Refuse a head from texts where there are no class names or no text encoder, and no images at all."""
-    if images == "synthetic" and not proposal.n_syn_plus:
+    if images == "synthetic" and not setup.n_syn_plus:
         raise InputError(
             "synthetic images alone are to be trained on, and one of the mixtures has none",
             hint="say the mixtures as [[cell]], each with n_syn_plus",
         )
     if head == "text":
-        check_texts(proposal, prompt)
+        check_texts(setup, prompt)
 
 
 def train(

@@ -10,11 +10,11 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import frozen_norms
 from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
 def check(
-    proposal: Proposal, *, first: str, real_batch: int | None, syn_batch: int | None, freeze_bn: bool
+    setup: TrainingSetup, *, first: str, real_batch: int | None, syn_batch: int | None, freeze_bn: bool
 ) -> None:
     """Refuse batches without images."""
     for size in (real_batch, syn_batch):

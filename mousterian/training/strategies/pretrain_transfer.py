@@ -18,14 +18,14 @@ from mousterian.training.recipes import recipe as named
 from mousterian.training.strategies._heads import head_of, start_anew
 from mousterian.training.strategies._moco import MomentumContrast, projecting
 from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 # Of MoCo's scores; the recipe's label smoothing is not for these.
 _LOSS = functional.cross_entropy
 
 
 def check(
-    proposal: Proposal,
+    setup: TrainingSetup,
     *,
     pretraining: str | dict[str, Any],
     method: str,
@@ -35,7 +35,7 @@ def check(
 ) -> None:
     """Refuse an unknown recipe, a model without a head to replace, and values that mean nothing."""
     recipe = _recipe(pretraining)
-    head_of(proposal.network(), len(proposal.class_names))
+    head_of(setup.network(), len(setup.class_names))
     if queue < 1 or not 0 <= momentum <= 1 or not temperature > 0:
         raise InputError(
             "MoCo needs a queue of 1 key or more, a momentum of 0 to 1 and a temperature above 0,"

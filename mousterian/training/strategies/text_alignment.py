@@ -15,11 +15,11 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._heads import head_of
 from mousterian.training.strategies._joint_space import aligned, joint
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
 def check(
-    proposal: Proposal,
+    setup: TrainingSetup,
     *,
     encoder: str,
     prompt: str,
@@ -33,14 +33,14 @@ def check(
         raise InputError(
             f"dimensions is 2 or more and temperature above 0, not {dimensions} and {temperature}"
         )
-    texts = _texts(proposal.class_names, prompt, descriptions or {})
+    texts = _texts(setup.class_names, prompt, descriptions or {})
     twice = [text for place, text in enumerate(texts) if text in texts[:place]]
     if twice:
         raise InputError(
             f"two classes have the same text, {twice[0]!r}: no image could be told to be of one of them",
             hint="give each class its own in `descriptions`",
         )
-    head_of(proposal.network(), len(proposal.class_names))
+    head_of(setup.network(), len(setup.class_names))
     sentences.located(encoder)
 
 

@@ -8,10 +8,10 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import frozen_norms
 from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import Proposal, check_weight
+from mousterian.training.strategy_checks import TrainingSetup, check_weight
 
 
-def check(proposal: Proposal, *, real_batch: int, syn_batch: int, weight: float, freeze_bn: bool) -> None:
+def check(setup: TrainingSetup, *, real_batch: int, syn_batch: int, weight: float, freeze_bn: bool) -> None:
     """Refuse batches without images."""
     check_weight("weight", weight)
     if min(real_batch, syn_batch) < 1:
