@@ -1,4 +1,4 @@
-"""Batches of images to one height and width, on the device that they lie on."""
+"""Resizing and converting batches of images, on their device."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def to_array(images: Tensor) -> NDArray[np.uint8]:
 
 
 def cropped(images: Tensor, height: int, width: int) -> Tensor:
-    """Return images (N, C, H, W) in [0, 1] at (height, width): resized as little as it takes, centre kept.
+    """Return images (N, C, H, W) in [0, 1] resized to cover (height, width), then centre-cropped.
 
-    Bicubic with antialiasing, as PIL does it; values are held in [0, 1].
+    Bicubic with antialiasing, as in PIL; values are clamped to [0, 1].
     """
     _, _, rows, columns = images.shape
     if (rows, columns) == (height, width):
@@ -46,7 +46,7 @@ def cropped(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def with_channels(images: Tensor, channels: int) -> Tensor:
-    """Return images (N, 1 or 3, H, W) with 1 or 3 channels: grey ones repeated, coloured ones weighed."""
+    """Return images (N, 1 or 3, H, W) with 1 or 3 channels: grey is repeated, colour reduced to luma."""
     if images.shape[1] == channels:
         return images
     if channels == 1:

@@ -1,4 +1,4 @@
-"""The sources of a dataset, what is kept of it, and what is said when it cannot be had."""
+"""The sources of a dataset, its cache, and the errors when it is not available."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_the_first_source_that_works_wins_and_is_named():
     sources = [
         _sources.Source("the cupboard", fails("it is locked")),
         _sources.Source("the cellar", lambda: {"train": few()}),
-        _sources.Source("the attic", fails("never asked")),
+        _sources.Source("the attic", fails("never tried")),
     ]
     made = _sources.first("shards", sources, expected=None, advice="")
     assert made.source == "the cellar"
@@ -74,7 +74,7 @@ def test_when_no_source_works_each_is_named_with_its_reason_and_what_to_do():
     with pytest.raises(InputError) as caught:
         _sources.first("shards", sources, expected=None, advice="dig")
     assert str(caught.value).splitlines() == [
-        "shards: cannot be had; tried, in this order",
+        "shards: not available; tried, in this order",
         "  the cupboard: it is locked",
         "  the cellar: it is flooded",
         "  dig",
@@ -104,24 +104,24 @@ def test_without_any_network_every_source_is_named(closed_network, tmp_path, dat
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_silent_server_gets_no_more_than_its_time():
-    with _sources.impatient():
-        assert socket.getdefaulttimeout() == _sources.SILENCE
+def test_a_silent_server_times_out():
+    with _sources.network_timeout():
+        assert socket.getdefaulttimeout() == _sources.TIMEOUT
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_torchvision_dataset_that_cannot_be_had_names_every_source(closed_network, tmp_path):
+def test_an_unavailable_torchvision_dataset_names_every_source(closed_network, tmp_path):
     with pytest.raises(InputError) as caught:
         torchvision.load("train", tmp_path, name="svhn")
     first, here, folder, server, advice = str(caught.value).splitlines()
-    assert first.startswith("svhn: cannot be had")
+    assert first.startswith("svhn: not available")
     assert f"in {tmp_path}: Dataset not found" in here
     assert f"in {tmp_path / 'svhn'}: Dataset not found" in folder
     assert "Name or service not known" in server
     assert str(tmp_path / "svhn") in advice
 
 
-def test_a_set_is_made_once_and_kept_whole(tmp_path):
+def test_a_set_is_made_once_and_cached(tmp_path):
     path = tmp_path / "shards" / "train.npz"
     made = cache.Decoded({"train": few(1), "test": few(2, count=2)}, "the cellar")
     cache.load_or_make(path, lambda: made)
@@ -151,10 +151,10 @@ def test_a_damaged_file_is_named_and_made_again(tmp_path, caplog, damage):
             "another file": b"not a zip file at all",
         }[damage]
     )
-    with pytest.raises(InputError, match=r"train\.npz: the kept dataset is damaged"):
+    with pytest.raises(InputError, match=r"train\.npz: the cached dataset is damaged"):
         cache.read(path)
     assert cache.checksums(cache.load_or_make(path, lambda: made)) == cache.checksums(few(1))
-    assert "train.npz: the kept dataset is damaged" in caplog.text
+    assert "train.npz: the cached dataset is damaged" in caplog.text
     cache.read(path)
 
 
@@ -163,9 +163,9 @@ def test_a_damaged_file_that_cannot_be_made_again_is_named_with_the_reason(tmp_p
     path.write_bytes(b"rubbish")
 
     def make() -> cache.Decoded:
-        raise InputError("cannot be had", hint="dig")
+        raise InputError("not available", hint="dig")
 
-    with pytest.raises(InputError, match=r"train\.npz: .*damaged.*not be made again: cannot be had\n  dig"):
+    with pytest.raises(InputError, match=r"train\.npz: .*damaged.*not be made again: not available\n  dig"):
         cache.load_or_make(path, make)
 
 
