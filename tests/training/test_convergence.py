@@ -140,5 +140,5 @@ def test_no_other_evaluation_can_hold_it(tmp_path: Path) -> None:
     path = tmp_path / "grid.toml"
     held = '{name = "out_of_domain", dataset = "digits", evaluation = "convergence"}'
     path.write_text(f"evaluation = {held}\n" + TINY_GRID)
-    with pytest.raises(InputErrors, match="name it by itself under `evaluation`"):
+    with pytest.raises(InputErrors, match="list it by itself under `evaluation`"):
         checks.check_sizes(*grid.read(path), None)

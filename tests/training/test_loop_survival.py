@@ -133,7 +133,7 @@ def test_a_checkpoint_that_is_not_sound_is_ignored_with_a_word(
     path.write_bytes(b"not ours" * 20 if damage == "foreign" else content[: 500 if damage == "cut" else None])
     with caplog.at_level(logging.WARNING):
         kept = Checkpoint(path, "another trial" if damage == "other" else "a trial")
-    kept.enter()
+    kept.begin_stage()
     assert kept.state() is None
     assert "ignored" in caplog.text
 
@@ -144,13 +144,13 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, caplog: pytest.LogCaptureFixt
             return Path.touch, (tmp_path / "touched",)
 
     kept = Checkpoint(tmp_path / "one.checkpoint", "a trial")
-    kept.enter()
+    kept.begin_stage()
     kept.write({"step": 1, "evil": Evil()})
     again = Checkpoint(tmp_path / "one.checkpoint", "a trial")
-    again.enter()
+    again.begin_stage()
     assert again.state() is None
     assert not (tmp_path / "touched").exists()
-    assert "no checkpoint of ours" in caplog.text
+    assert "not a mousterian checkpoint" in caplog.text
 
 
 def test_a_training_that_diverges_is_a_row_that_says_where(tmp_path: Path) -> None:

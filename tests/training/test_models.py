@@ -75,17 +75,17 @@ def test_dropout_and_stochastic_depth_are_of_training_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"name": "vgg11", "drop_path_rate": 0.1}, "leave out drop_path_rate"),
         ({"name": "resnet18", "drop_rate": 1.0}, "0 to less than 1, not 1.0"),
         ({"name": "resnet18", "pretrained": "none.safetensors"}, "no file of weights none.safetensors"),
     ],
 )
-def test_what_a_timm_model_cannot_do_is_refused(options: dict[str, object], told: str) -> None:
+def test_what_a_timm_model_cannot_do_is_refused(options: dict[str, object], message: str) -> None:
     from mousterian.training.models import timm
 
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         timm.check((32, 32, 3), **options)
 
 

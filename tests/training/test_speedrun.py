@@ -55,8 +55,8 @@ def test_images_of_another_shape_are_refused() -> None:
 
 def test_alternating_flips_show_each_image_both_ways_in_two_passes() -> None:
     given = task(20, crop=0, batch_size=20)
-    look = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
-    fed = feed.Feed(Stream(given.mixture, 20), look, lambda purpose: 7, torch.Generator())
+    preprocessing = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
+    fed = feed.Feed(Stream(given.mixture, 20), preprocessing, lambda purpose: 7, torch.Generator())
     original = given.mixture.images(torch.arange(20)) / 255
     order = feed.Order(20, 20, 7)
     ways = []
@@ -71,10 +71,12 @@ def test_alternating_flips_show_each_image_both_ways_in_two_passes() -> None:
 
 
 def test_batches_made_ahead_show_every_image_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed.Feed, "_steps_ahead", lambda self: 2)
+    monkeypatch.setattr(feed.Feed, "_steps_per_block", lambda self: 2)
     given = task(40, crop=0, flip=False)
-    look = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
-    fed, late = (feed.Feed(Stream(given.mixture, 20), look, lambda p: 7, torch.Generator()) for _ in "ab")
+    preprocessing = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
+    fed, late = (
+        feed.Feed(Stream(given.mixture, 20), preprocessing, lambda p: 7, torch.Generator()) for _ in "ab"
+    )
     batches = [fed.next() for _ in range(5)]
     one_pass = torch.cat([targets for _, targets in batches[:2]])
     assert one_pass.sort().values.tolist() == given.mixture.labels.sort().values.tolist()
@@ -101,7 +103,7 @@ def test_streams_have_their_own_modules_targets_and_losses() -> None:
         model,
         [
             Stream(real, 10),
-            Stream(synthetic, 6, weight=0.5, targets=soft[20:], loss=loss, through=own_norm),
+            Stream(synthetic, 6, weight=0.5, targets=soft[20:], loss=loss, module=own_norm),
         ],
         given,
     )

@@ -160,7 +160,7 @@ def test_synthetic_images_move_shared_weights_and_never_the_real_scale_and_shift
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     twin = _batch_norms.with_own_norms(model)
     pool = given.mixture.take(given.mixture.synthetic)
-    loop.train(model, [Stream(pool, 10, through=twin)], given)
+    loop.train(model, [Stream(pool, 10, module=twin)], given)
     still = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
     assert still == {"network.1.weight", "network.1.bias"}
     assert not torch.equal(twin.network[1].weight, model.network[1].weight)
@@ -261,7 +261,7 @@ def test_pretraining_has_its_own_recipe_and_the_head_starts_anew_after_it(
 ) -> None:
     given = task(20, 40)
     anew: list[int] = []
-    monkeypatch.setattr(_heads, "start_anew", lambda head, seed: anew.append(len(batches)))
+    monkeypatch.setattr(_heads, "reinitialise", lambda head, seed: anew.append(len(batches)))
     pretrain_transfer.train(linear(given), given, pretraining="he_zero_shot")
     # 30 epochs with batches of 512, or all the images there are; then the trial's own three steps.
     assert counts(batches) == [(0, 40)] * 30 + [(16, 0)] * 3
@@ -342,20 +342,20 @@ sampling_steps = 2
 
 
 @pytest.mark.parametrize(
-    ("model", "strategy", "told"),
+    ("model", "strategy", "message"),
     [
-        ('"small_cnn"', '{name = "balanced", share = 1}', "take a share below 1, or say the mixtures as"),
+        ('"small_cnn"', '{name = "balanced", share = 1}', "take a share below 1, or list the mixtures as"),
         ('"small_cnn"', '{name = "balanced", share = 1.5}', "0 to 1, not 1.5"),
         ('"small_cnn"', '{name = "balanced", weight = -1}', "0 or more, not -1"),
         (
             '"vit_tiny_patch16_224"',
             '"auxiliary_bn"',
-            "'vit_tiny_patch16_224' has none\n  take the strategy balanced",
+            "'vit_tiny_patch16_224' has none\n  use the strategy balanced",
         ),
         (
             '"small_cnn"',
             '{name = "auxiliary_bn", share = 1}',
-            "that are used in tests\n  take a share below 1",
+            "that are used in evaluation\n  choose a share below 1",
         ),
         ('"small_cnn"', '{name = "two_stream", real_batch = 0}', "at least one image, not 0"),
         ('"small_cnn"', '{name = "bridged", mixup = -0.1}', "0 for none, not -0.1"),
@@ -367,14 +367,14 @@ sampling_steps = 2
     ],
 )
 def test_contradictions_are_refused_before_anything_is_made(
-    tmp_path: Path, model: str, strategy: str, told: str
+    tmp_path: Path, model: str, strategy: str, message: str
 ) -> None:
     path = tmp_path / "grid.toml"
     path.write_text(GRID.format(model=model, strategy=strategy))
     trials, source = grid.read(path)
     with pytest.raises(InputError) as caught:
         checks.check_sizes(trials, source, None)
-    assert told in str(caught.value) and "grid.toml:6" in str(caught.value)
+    assert message in str(caught.value) and "grid.toml:6" in str(caught.value)
     path.write_text(GRID.format(model='"small_cnn"', strategy='["joint", "balanced", "auxiliary_bn"]'))
     checks.check_sizes(*grid.read(path), None)
 
@@ -382,8 +382,8 @@ def test_contradictions_are_refused_before_anything_is_made(
 def test_blocks_of_an_accelerator_are_blended_batch_by_batch() -> None:
     # Mixup pairs an image with its neighbour in the batch; in a block of two batches none pairs across.
     given = task(8, 0, mixup=1.0, batch_size=4, flip=False)
-    look = Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
-    feed = Feed(Stream(given.mixture, 4), look, lambda purpose: 0, torch.Generator().manual_seed(0))
+    preprocessing = Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
+    feed = Feed(Stream(given.mixture, 4), preprocessing, lambda purpose: 0, torch.Generator().manual_seed(0))
     images, labels = torch.arange(8.0)[:, None, None, None].expand(8, 1, 2, 2), torch.arange(8)
     mixed, targets = feed._blended(images, labels, torch.Generator().manual_seed(1))
     assert targets.shape == (8, 10)

@@ -121,7 +121,7 @@ def test_a_class_is_scored_by_its_own_text_alone(encoder: str) -> None:
 
 
 def test_blended_targets_blend_their_cosines() -> None:
-    loss = text_alignment._away(0.5)
+    loss = text_alignment._cosine_loss(0.5)
     logits = torch.tensor([[2.0, 1.0], [0.0, -1.0]])
     assert float(loss(logits, torch.tensor([0, 1]))) == pytest.approx(1 - 0.5 * (2 - 1) / 2)
     assert float(loss(logits, torch.tensor([[0.5, 0.5], [1.0, 0.0]]))) == pytest.approx(1 - 0.5 * 1.5 / 2)
@@ -155,16 +155,16 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
 def test_texts_that_cannot_be_are_refused_before_anything_trains(
-    encoder: str, changes: dict[str, Any], told: str
+    encoder: str, changes: dict[str, Any], message: str
 ) -> None:
     names = tuple("0123456789")
     setup = TrainingSetup(60, 0, names, recipe("small"), "small_cnn", lambda: small_cnn.build(10, (8, 8, 1)))
     options = {"prompt": "{}", "dimensions": 512, "centred": False, "temperature": 0.07}
     good = {"encoder": encoder, "descriptions": DESCRIPTIONS, **options}
     text_alignment.check(setup, **good)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         text_alignment.check(setup, **{**good, **changes})
 
 

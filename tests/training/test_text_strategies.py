@@ -142,29 +142,29 @@ def test_soft_targets_give_the_papers_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "prompt", "told"),
+    ("names", "prompt", "message"),
     [
         (("0", "1", "2"), "a photo of a {}", "class names that are words"),
         (NAMES, "a photo", "no place for the class name"),
         (NAMES, "a photo of a {}", "'linear' has none"),
     ],
 )
-def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, told: str) -> None:
+def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, message: str) -> None:
     setup = TrainingSetup(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         fine_tune.check(setup, head="text", prompt=prompt, images="all")
     fine_tune.check(setup, head="fresh", prompt=prompt, images="all")
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"share": 1.5}, "0 to 1, not 1.5"),
         ({"real_batch": 0}, "synthetic images alone"),
         ({"soft": 2}, "share"),
     ],
 )
-def test_values_that_mean_nothing_are_refused(changes: dict[str, float], told: str) -> None:
+def test_values_that_mean_nothing_are_refused(changes: dict[str, float], message: str) -> None:
     setup = TrainingSetup(6, 0, NAMES, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
     values = {
         "soft": 0.0,
@@ -174,5 +174,5 @@ def test_values_that_mean_nothing_are_refused(changes: dict[str, float], told: s
         "weight": 1.0,
         "share": 0.0,
     }
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         classifier_tuning.check(setup, prompt="a {}", **{**values, **changes})

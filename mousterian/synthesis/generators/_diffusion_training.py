@@ -125,7 +125,7 @@ class Training:
     def run(self) -> nn.Module:
         """Train to the end and return the network with the running mean of its weights."""
         self.network.train()
-        self._checkpoint.enter()
+        self._checkpoint.begin_stage()
         if held := self._checkpoint.state():
             self._restore(held)
         while self.step < self.course.steps:

@@ -1,1 +1,1 @@
-"""Classifiers: each file's `build(classes, shape, ...)` gives a torch module."""
+"""Classifiers: each file's `build(classes, shape, ...)` returns a torch module."""

@@ -1,1 +1,1 @@
-"""Strategies: how a mixture is trained on; each file has one `train`."""
+"""Strategies: how a mixture is trained on; each file has a function `train`."""
