@@ -22,7 +22,6 @@ from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import recipe
 from mousterian.training.strategies import (
     _batch_norms,
-    _heads,
     auxiliary_bn,
     balanced,
     bridged,
@@ -233,7 +232,7 @@ def test_mixup_is_of_the_synthetic_stage_alone(batches: list[list[Batch]]) -> No
     assert ((mixed > 0).sum(1) == 2).any()
 
 
-def test_the_head_starts_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_is_reinitialised_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     between: list[dict[str, Tensor]] = []
     run = loop.train
 
@@ -243,7 +242,7 @@ def test_the_head_starts_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) 
         between.append({name: value.clone() for name, value in model.state_dict().items()})
         return cost
 
-    monkeypatch.setattr(loop, "train", noted)
+    monkeypatch.setattr(bridged, "run", noted)
     given = task(20, 40)
     bridged.train(convolutional(given), given, reinit=True)
     _, after_first, before_second, _ = between
@@ -256,16 +255,18 @@ def test_the_head_starts_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) 
     )  # by the trial's seed
 
 
-def test_pretraining_has_its_own_recipe_and_the_head_starts_anew_after_it(
+def test_pretraining_has_its_own_recipe_and_the_head_is_reinitialised_after_it(
     batches: list[list[Batch]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = task(20, 40)
-    anew: list[int] = []
-    monkeypatch.setattr(_heads, "reinitialise", lambda head, seed: anew.append(len(batches)))
+    reinitialised: list[int] = []
+    monkeypatch.setattr(
+        pretrain_transfer, "reinitialise", lambda head, seed: reinitialised.append(len(batches))
+    )
     pretrain_transfer.train(linear(given), given, pretraining="he_zero_shot")
     # 30 epochs with batches of 512, or all the images there are; then the trial's own three steps.
     assert counts(batches) == [(0, 40)] * 30 + [(16, 0)] * 3
-    assert anew == [30]
+    assert reinitialised == [30]
 
 
 def test_the_head_is_the_layer_with_an_output_for_each_class() -> None:
