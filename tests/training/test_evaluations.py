@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mousterian.data.image_set import ImageSet, TrialImages
-from mousterian.errors import InputError, InputErrors
+from mousterian.errors import InputError
 from mousterian.fitting.arms import arms
 from mousterian.training.evaluations import (
     accuracy,
@@ -23,7 +23,6 @@ from mousterian.training.evaluations import (
     out_of_domain,
 )
 from mousterian.training.loop import Normalised
-from mousterian.trials import checks, grid
 
 CPU = torch.device("cpu")
 
@@ -266,44 +265,3 @@ def test_an_evaluation_without_an_accuracy_makes_no_arm_to_fit() -> None:
         for count in (0, 10)
     ]
     assert [len(part) for _, part in arms(pd.DataFrame(rows)).values()] == [2]
-
-
-SIZES = 'dataset = "digits"\nn_base = 20\nmodel = "small_cnn"\nrecipe = "small"\n'
-
-
-@pytest.mark.parametrize(
-    ("evaluation", "message"),
-    [
-        ('{name = "calibration", bins = 0}', "'bins': 0 is not Positive .*greater than or equal to 1"),
-        ('{name = "knn", neighbours = 0}', "'neighbours': 0 is not Positive"),
-        ('{name = "knn", temperature = 0}', "'temperature': 0 is not AboveZero"),
-        ('{name = "accuracy", batch_size = 0}', "'batch_size': 0 is not Positive"),
-        ('{name = "linear_probe", decays = [0.1, -1]}', "is not tuple"),
-        ('{name = "linear_probe", decays = []}', "the list of decays is empty"),
-        ('{name = "knn", dataset = {name = "npz", path = "none.npz"}}', "none.npz"),
-        ('{name = "class_groups", many = 2, few = 3}', "few = 3 is more than many = 2"),
-        ('{name = "clip_zero_shot", weights = "openai", templates = ["a photo"]}', "'a photo' has no"),
-        (
-            '{name = "out_of_domain", dataset = "digits", evaluation = {name = "class_groups", many = 2}}',
-            "few = 300 is more than many = 2",
-        ),
-    ],
-)
-def test_invalid_values_are_refused_before_anything_trains(
-    tmp_path: Path, evaluation: str, message: str
-) -> None:
-    file = tmp_path / "grid.toml"
-    file.write_text(f"{SIZES}evaluation = {evaluation}\n")
-    with pytest.raises(InputErrors, match=message) as caught:
-        checks.check_sizes(*grid.read(file, data_dir=tmp_path), tmp_path)
-    assert "grid.toml:5" in str(caught.value) or "none.npz" in message
-
-
-def test_a_grid_refuses_an_evaluation_set_of_other_classes_before_anything_trains(tmp_path: Path) -> None:
-    path = other_set(tmp_path, [0, 1], [RED, GREEN], class_names=np.array(["one", "two"]))
-    file = tmp_path / "grid.toml"
-    evaluation = f'{{name = "out_of_domain", dataset = {{name = "npz", path = "{path}"}}}}'
-    file.write_text(f"{SIZES}evaluation = {evaluation}\n")
-    trials, source = grid.read(file, data_dir=tmp_path)
-    with pytest.raises(InputErrors, match="2 of its classes are not the classifier's: one, two"):
-        checks.check_sizes(trials, source, tmp_path)

@@ -86,6 +86,18 @@ def test_batches_made_ahead_show_every_image_once_a_pass(monkeypatch: pytest.Mon
         assert torch.equal(again[0], images) and torch.equal(again[1], targets)
 
 
+def test_blocks_of_an_accelerator_are_blended_batch_by_batch() -> None:
+    # Mixup pairs an image with its neighbour in the batch; in a block of two batches none pairs across.
+    given = task(8, mixup=1.0, batch_size=4, flip=False)
+    preprocessing = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
+    fed = feed.Feed(Stream(given.mixture, 4), preprocessing, lambda purpose: 0, torch.Generator())
+    images, labels = torch.arange(8.0)[:, None, None, None].expand(8, 1, 2, 2), torch.arange(8)
+    mixed, targets = fed._blended(images, labels, torch.Generator().manual_seed(1))
+    assert targets.shape == (8, 10)
+    assert (targets[:4, 4:] == 0).all() and (targets[4:, :4] == 0).all()
+    torch.testing.assert_close(mixed[:, 0, 0, 0], targets @ torch.arange(10.0))
+
+
 def test_streams_have_their_own_modules_targets_and_losses() -> None:
     given = task(40, optimizer="sgd", learning_rate=0.1, precision="float32")
     model = loop.prepare(nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10)), given)
