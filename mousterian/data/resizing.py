@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 # Weights of red, green and blue in a grey image (ITU-R BT.601, which PIL uses too).
-_GREY = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 
 
 def to_tensor(images: NDArray[np.uint8], device: str | torch.device) -> Tensor:
@@ -50,5 +50,5 @@ def with_channels(images: Tensor, channels: int) -> Tensor:
     if images.shape[1] == channels:
         return images
     if channels == 1:
-        return (images * images.new_tensor(_GREY)[:, None, None]).sum(1, keepdim=True)
+        return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
     return images.expand(-1, channels, -1, -1)

@@ -25,26 +25,26 @@ def outputs(
     model: nn.Module, images: ImageSet, device: torch.device, batch_size: int, view: View = identity
 ) -> Tensor:
     """Return the logits (N, classes) float32 of a view of all images, on the device."""
-    pixels = resident(images, device)
-    with torch.inference_mode():
-        parts = [
-            model(view(channels_first(pixels[start : start + batch_size]))).float()
-            for start in range(0, len(pixels), batch_size)
-        ]
-    return torch.cat(parts)
+    return _in_batches(lambda batch: model(view(batch)), images, device, batch_size)
 
 
 def penultimate_features(model: nn.Module, images: ImageSet, device: torch.device, batch_size: int) -> Tensor:
     """Return the penultimate features (N, D) float32 of all images: inputs of the last linear layer."""
     embed = penultimate(model)
+    # Cloned outside inference mode, so that a probe can be trained on them.
+    return _in_batches(lambda batch: embed(batch)[0].flatten(1), images, device, batch_size).clone()
+
+
+def _in_batches(
+    function: Callable[[Tensor], Tensor], images: ImageSet, device: torch.device, batch_size: int
+) -> Tensor:
     pixels = resident(images, device)
     with torch.inference_mode():
         parts = [
-            embed(channels_first(pixels[start : start + batch_size]))[0].flatten(1).float()
+            function(channels_first(pixels[start : start + batch_size])).float()
             for start in range(0, len(pixels), batch_size)
         ]
-    # Cloned outside inference mode, so that a probe can be trained on them.
-    return torch.cat(parts).clone()
+    return torch.cat(parts)
 
 
 def labels_of(images: ImageSet, device: torch.device) -> Tensor:

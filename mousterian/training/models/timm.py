@@ -65,7 +65,6 @@ def build(
     """
     import timm
     import torch
-    from torch import nn
 
     _check_rates(drop_rate, drop_path_rate)
     height, width, channels = shape
@@ -87,10 +86,8 @@ def build(
             f"timm's {name!r} cannot be built with {', '.join(options)} ({error})",
             hint="leave out drop_path_rate" if drop_path_rate else "",
         ) from None
-    first, pool = getattr(model, "conv1", None), getattr(model, "maxpool", None)
-    if small_stem and min(height, width) < SMALL_SIDE and isinstance(first, nn.Conv2d) and pool is not None:
-        model.conv1 = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
-        model.maxpool = nn.Identity()
+    if small_stem and min(height, width) < SMALL_SIDE:
+        _shrink_stem(model, channels)
     if pretrained and channels == 3:
         known: dict[str, Any] = getattr(model, "pretrained_cfg")  # noqa: B009 (mypy types a module's attributes as tensors)
         statistics = tuple(torch.tensor(known[key]).reshape(1, 3, 1, 1) for key in ("mean", "std"))
@@ -144,6 +141,16 @@ def _file(pretrained: bool | str) -> Path | None:
         return None
     path = Path(pretrained).expanduser()
     return path if path.suffix in _FILES else None
+
+
+def _shrink_stem(model: nn.Module, channels: int) -> None:
+    """Replace a ResNet's 7×7 stem and its pooling by a 3×3 convolution; leave other models as they are."""
+    from torch import nn
+
+    first = getattr(model, "conv1", None)
+    if isinstance(first, nn.Conv2d) and getattr(model, "maxpool", None) is not None:
+        model.conv1 = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
 
 
 def _takes_size(name: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Task
 from mousterian.training.mixture import Mixture
@@ -28,6 +30,13 @@ def batch_counts(task: Task, share: float) -> tuple[int, int]:
     if 0 < share < 1:
         count = min(max(count, 1), batch - 1)
     return batch - count, count
+
+
+def longest_steps(task: Task, streams: Sequence[Stream]) -> int:
+    """Return the recipe's number of steps on the stream that takes the most."""
+    return max(
+        task.recipe.model_copy(update={"batch_size": each.batch}).steps(len(each.mixture)) for each in streams
+    )
 
 
 def mixed_batch(task: Task, share: float, weight: float) -> list[Stream]:

@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mousterian.data.resizing import LUMA, with_channels
+
 # Chen et al. 2020b (MoCo v2): area of the crop, jitter of brightness, contrast and saturation, shift of hue,
 # and probabilities of jitter, greyscale and blur.
 _AREA, _RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 _JITTER, _HUE = 0.4, 0.1
 _P_JITTER, _P_GREY, _P_BLUR = 0.8, 0.2, 0.5
 _SIGMA, _REFERENCE = (0.1, 2.0), 224  # of the blur in pixels at a height of 224; scaled with the height
-_LUMA = (0.299, 0.587, 0.114)
 
 
 class Draw:
@@ -49,20 +50,13 @@ def view(images: Tensor, draw: Draw) -> Tensor:
     images = _crop(images, draw)
     changed = _colours(images, draw).clamp(0, 1)
     images = torch.where(_each(draw.bernoulli(_P_JITTER)), changed, images)
-    images = torch.where(_each(draw.bernoulli(_P_GREY)), _grey(images).expand_as(images), images)
+    images = torch.where(_each(draw.bernoulli(_P_GREY)), with_channels(images, 1).expand_as(images), images)
     blurred = _blur(images, draw.uniform(*_SIGMA) * images.shape[2] / _REFERENCE)
     return torch.where(_each(draw.bernoulli(_P_BLUR)), blurred, images)
 
 
 def _each(values: Tensor) -> Tensor:
     return values[:, None, None, None]
-
-
-def _grey(images: Tensor) -> Tensor:
-    """Return the luma (N, 1, H, W)."""
-    if images.shape[1] != len(_LUMA):
-        return images.mean(1, keepdim=True)
-    return (images * images.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
 
 
 def _crop(images: Tensor, draw: Draw) -> Tensor:
@@ -84,13 +78,13 @@ def _colours(images: Tensor, draw: Draw) -> Tensor:
     """Jitter brightness, contrast, saturation and hue."""
     brightness, contrast, saturation = (_each(draw.uniform(1 - _JITTER, 1 + _JITTER)) for _ in range(3))
     images = images * brightness
-    mean = _grey(images).mean((2, 3), keepdim=True)
+    mean = with_channels(images, 1).mean((2, 3), keepdim=True)
     images = mean + (images - mean) * contrast
     angle = draw.uniform(-_HUE, _HUE) * 2 * math.pi
-    if images.shape[1] != len(_LUMA):
+    if images.shape[1] != len(LUMA):
         return images
-    grey = _grey(images)
-    to_yiq = images.new_tensor([_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
+    grey = with_channels(images, 1)
+    to_yiq = images.new_tensor([LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)])
     rotation = torch.zeros(len(images), 3, 3, device=images.device)
     rotation[:, 0, 0] = 1
     rotation[:, 1, 1] = rotation[:, 2, 2] = angle.cos()

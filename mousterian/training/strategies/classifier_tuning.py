@@ -12,7 +12,7 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.mixture import Mixture
 from mousterian.training.strategies._batch_norms import FrozenNorms, batch_norms
-from mousterian.training.strategies._sources import real, synthetic
+from mousterian.training.strategies._sources import longest_steps, real, synthetic
 from mousterian.training.strategies._text_heads import check_texts, scores, soft_targets, start_from_texts
 from mousterian.training.strategy_checks import TrainingSetup, check_weight
 
@@ -101,10 +101,7 @@ def _trained(model: Normalised, streams: list[Stream], task: Task, first: str) -
             recipe = task.recipe.model_copy(update={"batch_size": stream.batch})
             cost += run(model, [stream], task, recipe=recipe, stage=_source(stream))
         return cost
-    steps = max(
-        task.recipe.model_copy(update={"batch_size": each.batch}).steps(len(each.mixture)) for each in streams
-    )
-    return run(model, streams, task, steps=steps)
+    return run(model, streams, task, steps=longest_steps(task, streams))
 
 
 def _source(stream: Stream) -> str:

@@ -7,7 +7,7 @@ from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import frozen_norms
-from mousterian.training.strategies._sources import real, synthetic
+from mousterian.training.strategies._sources import longest_steps, real, synthetic
 from mousterian.training.strategy_checks import TrainingSetup, check_weight
 
 
@@ -41,8 +41,4 @@ def train(
     with frozen_norms(model, freeze_bn) as module:
         sources = [(real(task), real_batch, 1.0), (synthetic(task), syn_batch, weight)]
         streams = [Stream(images, size, w, module=module) for images, size, w in sources if len(images)]
-        steps = max(
-            task.recipe.model_copy(update={"batch_size": each.batch}).steps(len(each.mixture))
-            for each in streams
-        )
-        return run(model, streams, task, steps=steps)
+        return run(model, streams, task, steps=longest_steps(task, streams))
