@@ -168,7 +168,7 @@ def _synchronised_norm(group: Group, *, input: Tensor, momentum: float, eps: flo
 
 
 def _moments(group: Group, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean (C,), variance (C,) and world_size over (N, C, ...) of all processes, float32."""
+    """Return mean (C,), variance (C,) and count over (N, C, ...) of all processes, float32."""
     variance, mean = torch.var_mean(images.float(), (0, *range(2, images.ndim)), correction=0)
     own = torch.cat([mean, variance, mean.new_full((1,), images.numel() / len(mean))])
     others = torch.zeros_like(own)

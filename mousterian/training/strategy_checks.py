@@ -43,7 +43,7 @@ def check_share(setup: TrainingSetup, share: float) -> None:
     if share == 1 and not setup.n_syn_plus:
         raise InputError(
             "a share of 1 trains on synthetic images alone, and one of the mixtures has none",
-            hint="take a share below 1, or list the mixtures as [[cell]], each with n_syn_plus",
+            hint="choose a share below 1, or list the mixtures as [[cell]], each with n_syn_plus",
         )
     batch = min(setup.recipe.batch_size, setup.n_real + setup.n_syn_plus)
     if setup.n_syn_plus and 0 < share < 1 and batch < 2:

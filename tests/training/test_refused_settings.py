@@ -71,7 +71,7 @@ sampling_steps = 2
 @pytest.mark.parametrize(
     ("model", "strategy", "message"),
     [
-        ('"small_cnn"', '{name = "balanced", share = 1}', "take a share below 1, or list the mixtures as"),
+        ('"small_cnn"', '{name = "balanced", share = 1}', "choose a share below 1, or list the mixtures as"),
         ('"small_cnn"', '{name = "balanced", share = 1.5}', "0 to 1, not 1.5"),
         ('"small_cnn"', '{name = "balanced", weight = -1}', "0 or more, not -1"),
         (

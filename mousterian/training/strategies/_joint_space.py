@@ -35,7 +35,7 @@ class Aligned(nn.Module):
 def aligned(
     network: nn.Module, classes: int, texts: Tensor, temperature: float, training_seed: int
 ) -> Aligned:
-    """Return the network with its head replace_module, in place, by a projection into the space of the texts.
+    """Return the network with its head replaced, in place, by a projection into the space of the texts.
 
     Args:
         network: a classifier that ends in a linear layer.
