@@ -124,7 +124,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
-def test_splits_that_cannot_be_are_refused_before_anything_trains(
+def test_impossible_splits_are_refused_before_anything_trains(
     tmp_path: Path, changes: dict[str, str], message: str
 ) -> None:
     with pytest.raises(InputErrors) as refused:

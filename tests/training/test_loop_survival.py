@@ -38,7 +38,7 @@ recipe = {name = "small", iterations = 12, batch_size = 16, crop = 1, flip = tru
 
 
 class CutError(Exception):
-    """The power went off."""
+    """Training was interrupted."""
 
 
 def one_trial(folder: Path, text: str = GRID, number: int = 0) -> tuple[identity.Trial, Settings]:
@@ -121,7 +121,7 @@ def test_a_trial_that_is_resumed_gives_the_same_row(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "foreign", "other"])
-def test_a_checkpoint_that_is_not_sound_is_ignored_with_a_word(
+def test_a_damaged_or_foreign_checkpoint_is_ignored_with_a_warning(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "one.checkpoint"
@@ -196,7 +196,7 @@ def test_memory_for_not_even_one_image_is_an_error(tmp_path: Path, monkeypatch: 
         run_trial(given, settings)
 
 
-def test_other_errors_of_torch_are_no_want_of_memory() -> None:
+def test_other_errors_of_torch_are_not_out_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     cpu = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to"
     assert is_out_of_memory(RuntimeError(cpu))

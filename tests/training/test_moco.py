@@ -206,7 +206,7 @@ def test_the_model_keeps_its_layers_and_gets_a_fresh_head(images: ImageSet) -> N
 
 
 class CutError(Exception):
-    """The power went off."""
+    """Training was interrupted."""
 
 
 def test_a_run_cut_off_in_its_pretraining_goes_on_where_it_stopped(

@@ -1,4 +1,4 @@
-"""The path of CUDA without CUDA: fake tensors know their device, and refuse to tell a value to the host.
+"""The path of CUDA without CUDA: fake tensors know their device, and refuse to copy a value to the host.
 
 Neither kernels nor graphs run. What would fail at the first step on a GPU, tensors on two devices or of two
 dtypes, fails here, and so does what would make the host wait in every step. Fused SGD has no fake kernel.

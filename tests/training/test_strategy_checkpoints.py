@@ -18,7 +18,7 @@ from mousterian.training.strategies import auxiliary_bn, balanced, bridged, phas
 
 
 class CutError(Exception):
-    """The power went off."""
+    """Training was interrupted."""
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
-def test_texts_that_cannot_be_are_refused_before_anything_trains(
+def test_impossible_texts_are_refused_before_anything_trains(
     encoder: str, changes: dict[str, Any], message: str
 ) -> None:
     names = tuple("0123456789")

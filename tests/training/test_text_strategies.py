@@ -85,15 +85,15 @@ def test_a_share_of_the_encoder_learns_too_from_its_end(folder: Path) -> None:
     total = sum(each.numel() for each in network.parameters())
     for share in (0.0, 0.1, 0.5, 1.0):
         chosen = {id(each) for each in classifier_tuning.tuned(network, share)}
-        learnt = [name for name, each in network.named_parameters() if id(each) in chosen]
-        body = [name for name in learnt if not name.startswith("head.")]
-        assert body == names[len(names) - len(body) :] and {"head.weight", "head.bias"} <= set(learnt)
+        trained = [name for name, each in network.named_parameters() if id(each) in chosen]
+        body = [name for name in trained if not name.startswith("head.")]
+        assert body == names[len(names) - len(body) :] and {"head.weight", "head.bias"} <= set(trained)
         assert sum(network.get_parameter(name).numel() for name in body) <= share * total
     assert body == names
     assert changed(classifier_tuning, folder, share=0.5) > {"network.head.weight"}
 
 
-def test_without_a_real_batch_no_real_image_is_learnt_from(folder: Path) -> None:
+def test_without_a_real_batch_no_real_image_is_trained_on(folder: Path) -> None:
     model, task = prepared(folder)
     cost = classifier_tuning.train(model, task, real_batch=0, syn_batch=4)
     assert cost.images_seen == cost.steps * 4
@@ -149,7 +149,7 @@ def test_soft_targets_give_the_papers_loss() -> None:
         (NAMES, "a photo of a {}", "'linear' has none"),
     ],
 )
-def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, message: str) -> None:
+def test_impossible_texts_are_refused(names: tuple[str, ...], prompt: str, message: str) -> None:
     setup = TrainingSetup(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
     with pytest.raises(InputError, match=message):
         fine_tune.check(setup, head="text", prompt=prompt, images="all")
@@ -164,7 +164,7 @@ def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, m
         ({"soft": 2}, "share"),
     ],
 )
-def test_values_that_mean_nothing_are_refused(changes: dict[str, float], message: str) -> None:
+def test_invalid_values_are_refused(changes: dict[str, float], message: str) -> None:
     setup = TrainingSetup(6, 0, NAMES, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
     values = {
         "soft": 0.0,

@@ -19,7 +19,7 @@ from mousterian.plugins.choice import Choice
 
 if TYPE_CHECKING:
     from mousterian.executors.jobs import PoolJob
-    from mousterian.synthesis.filtering import Filtered, Share
+    from mousterian.synthesis.filtering import ClassRetention, Filtered
     from mousterian.synthesis.kinds import Progress
     from mousterian.synthesis.pools import Pool, PoolIdentity
     from mousterian.trials.identity import Trial
@@ -185,7 +185,7 @@ def _make(wish: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
     before = pool.count()
     with Store(store).in_use(), out.status("") as status:
         filtered = wish.fill(ProgressReporter(wish.label, out, status))
-    shares = filtered.shares() if filtered else []
+    shares = filtered.retention() if filtered else []
     seconds = time.perf_counter() - started
     there = pool.count()
     draw(pool)
@@ -208,7 +208,7 @@ def _make(wish: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
     }
 
 
-def _tell_shares(shares: Sequence[Share], out: Console) -> None:
+def _tell_shares(shares: Sequence[ClassRetention], out: Console) -> None:
     """Say how much the filters took from each class, the hardest hit first."""
     looked, kept = sum(s.images for s in shares), sum(s.kept for s in shares)
     worst = sorted(shares, key=lambda share: share.kept / max(1, share.images))[:CLASSES_SHOWN]
