@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import shlex
 import sys
@@ -14,7 +15,8 @@ from conftest import ROOT
 
 from mousterian.__main__ import main
 from mousterian.cli import app
-from mousterian.plugins import registry, spec
+from mousterian.plugins import registry
+from mousterian.plugins.contract import kinds
 from mousterian.store.schema import COLUMNS
 from mousterian.trials import grid
 
@@ -66,9 +68,14 @@ def test_a_pages_doctests_hold(page: Path) -> None:
     assert done.attempted > 0 and done.failed == 0
 
 
-@pytest.mark.parametrize("module", ["plugins.differences", "answers.numbers", "errors"])
-def test_a_modules_doctests_hold(module: str) -> None:
-    done = doctest.testmod(__import__(f"mousterian.{module}", fromlist=["x"]))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in (ROOT / "mousterian").rglob("*.py") if ">>> " in path.read_text()],
+    ids=lambda path: path.stem,
+)
+def test_a_modules_doctests_hold(path: Path) -> None:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    done = doctest.testmod(importlib.import_module(name))
     assert done.attempted > 0 and done.failed == 0
 
 
@@ -88,7 +95,7 @@ def test_the_reference_has_every_column() -> None:
 
 def test_the_reference_has_every_plugin_and_recipe() -> None:
     text = reference.plugin_kinds()
-    for kind in spec.KINDS:
+    for kind in kinds():
         for name, plugin in registry.working(kind).items():
             assert f"### {name} (" in text or not plugin.module.startswith("mousterian.")
     assert "| `resnet110` |" in reference.recipe_rows()
