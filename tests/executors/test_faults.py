@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from conftest import TINY_GRID
 
-from mousterian.data import loading
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.executors.failures import GaveUpError, GivesUp, Streak, kind_of
@@ -356,7 +355,7 @@ def test_splits_that_do_not_match_are_refused_before_anything_trains(
         return ImageSet(np.zeros((90, *side), dtype=np.uint8), np.arange(90) % 2, classes)
 
     trials, source = grid.read(tiny_grid)
-    monkeypatch.setattr(loading, "load_images", made)
+    monkeypatch.setattr(checks, "load_images", made)
     with pytest.raises(InputError, match=told):
         checks.check_sizes(trials, source, None)
 

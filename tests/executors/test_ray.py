@@ -268,7 +268,9 @@ def access() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def cluster(folder: Path) -> Iterator[int]:
     """A cluster that the tests below share, connected to; its workers can import this file."""
-    paths = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join(
+        [str(ROOT / "tests" / "executors"), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    )
     environment = {**os.environ, "PYTHONPATH": paths.rstrip(os.pathsep)}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

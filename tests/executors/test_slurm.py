@@ -55,7 +55,7 @@ def jobs(tmp_path: Path) -> list[Job]:
 @pytest.fixture
 def notes(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Note]:
     """Six trials of no training; processes that run them can import this file."""
-    paths = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+    paths = [*map(str, Path(__file__).parents[:2]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     (tmp_path / "store").mkdir()
     return [Note(job.trial, job.key, job.label) for job in jobs if isinstance(job, TrialJob)]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_sharing import Told, settings_of, trials_of
+from running import Told, settings_of, trials_of
 from torch import Tensor, nn
 
 from mousterian.data.loading import load_images
