@@ -143,7 +143,9 @@ def test_contributing_draws_the_package_as_it_is() -> None:
     rooms = dict(re.findall(r"^  (\w+)/ +(.+)$", tree[1], re.M))
     assert set(rooms) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     starred = {f"{room}/{folder}" for room, text in rooms.items() for folder in re.findall(r"(\w+)\*", text)}
-    assert starred == set(spec.FOLDERS.values())
+    kinds = re.findall(r"^## (\w+)$", reference.plugin_kinds(), re.M)
+    modules = [plugin.module for kind in kinds for plugin in registry.working(kind.lower()).values()]
+    assert starred == {"/".join(each.split(".")[1:3]) for each in modules if each.startswith("mousterian.")}
     root = re.findall(r"^  (\w+\.py) ", tree[1], re.M)
     assert sorted(root) == sorted(path.name for path in PACKAGE.glob("*.py"))
 
