@@ -10,8 +10,8 @@ from sphinx.application import Sphinx
 
 from mousterian.cli import app
 from mousterian.cli.app import Argument
-from mousterian.errors import one
-from mousterian.plugins import registry, spec
+from mousterian.plugins import registry
+from mousterian.plugins.contract import kinds
 from mousterian.store.schema import COLUMNS, SCHEMA_VERSION
 from mousterian.training import recipes
 
@@ -54,13 +54,13 @@ def columns() -> str:
 def plugin_kinds() -> str:
     """Return every plug-in that ships with mousterian, with its options and its help."""
     parts = []
-    for kind in spec.KINDS:
+    for kind, about_kind in kinds().items():
         parts.append(f"## {kind.capitalize()}")
         for name, plugin in registry.working(kind).items():
             if not plugin.module.startswith("mousterian."):
                 continue
             about = plugin.help.partition("\n\nArgs:")[0].partition("\n\nRaises:")[0]
-            parts += [f"### {name} ({one(kind)})", _literal(about)]
+            parts += [f"### {name} ({about_kind.singular})", _literal(about)]
             options = [
                 (f"`{o.name}`", f"`{o.annotation}`", "required" if o.required else f"`{o.default!r}`")
                 for o in plugin.options.values()

@@ -8,9 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# What one plug-in of a kind is called, where that is not the kind's name without its s.
-_ONE = {"strategies": "strategy", "quality": "quality measure", "features": "feature space"}
-
 
 class InputError(Exception):
     """Something the user gave cannot be used; printed as a message, never as a traceback.
@@ -44,23 +41,14 @@ class InputErrors(InputError):  # noqa: N818 (several of them)
         return type(self), (self.errors,), vars(self)
 
 
-def one(kind: str) -> str:
-    """Return what one plug-in of a kind is called in a message.
-
-    >>> one("datasets"), one("strategies")
-    ('dataset', 'strategy')
-    """
-    return _ONE.get(kind, kind.removesuffix("s"))
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the known name that looks most like `name`, or None if none comes near.
+def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most similar to `name`, or None if none reaches the cut-off (0 to 1).
 
     >>> nearest("digit", ["cifar10", "digits"])
     'digits'
     """
     known = {candidate.lower(): candidate for candidate in names}
-    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)
     return known[matches[0]] if matches else None
 
 

@@ -17,7 +17,8 @@ from conftest import ROOT
 from mousterian import __version__
 from mousterian.__main__ import main
 from mousterian.cli import app
-from mousterian.plugins import registry, spec
+from mousterian.plugins import registry
+from mousterian.plugins.contract import kinds
 from mousterian.store.schema import COLUMNS
 from mousterian.trials import grid
 
@@ -96,7 +97,7 @@ def test_the_reference_has_every_column() -> None:
 
 def test_the_reference_has_every_plugin_and_recipe() -> None:
     text = reference.plugin_kinds()
-    for kind in spec.KINDS:
+    for kind in kinds():
         for name, plugin in registry.working(kind).items():
             assert f"### {name} (" in text or not plugin.module.startswith("mousterian.")
     assert "| `resnet110` |" in reference.recipe_rows()
@@ -143,9 +144,7 @@ def test_contributing_draws_the_package_as_it_is() -> None:
     rooms = dict(re.findall(r"^  (\w+)/ +(.+)$", tree[1], re.M))
     assert set(rooms) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     starred = {f"{room}/{folder}" for room, text in rooms.items() for folder in re.findall(r"(\w+)\*", text)}
-    kinds = re.findall(r"^## (\w+)$", reference.plugin_kinds(), re.M)
-    modules = [plugin.module for kind in kinds for plugin in registry.working(kind.lower()).values()]
-    assert starred == {"/".join(each.split(".")[1:3]) for each in modules if each.startswith("mousterian.")}
+    assert starred == {kind.folder.as_posix() for kind in kinds().values()}
     root = re.findall(r"^  (\w+\.py) ", tree[1], re.M)
     assert sorted(root) == sorted(path.name for path in PACKAGE.glob("*.py"))
 

@@ -21,7 +21,6 @@ from mousterian.fitting import arms
 from mousterian.synthesis import shards
 from mousterian.synthesis.generators import precomputed
 from mousterian.synthesis.kinds import GeneratorContext
-from mousterian.synthesis.shards import DAMAGE
 
 PACKAGE = ROOT / "mousterian"
 # Calls that run what they read, whatever their arguments.
@@ -106,7 +105,7 @@ def bomb(folder: Path, *names: str) -> tuple[Path, Path]:
 
 def test_pickles_in_pools_and_datasets_do_not_go_off(tmp_path: Path) -> None:
     path, target = bomb(tmp_path, "images", "labels", "class_names")
-    with pytest.raises(DAMAGE):
+    with pytest.raises(cache.DAMAGE):
         shards.read(path)
     with pytest.raises(InputError, match="damaged"):
         cache.read(path)

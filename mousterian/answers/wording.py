@@ -76,7 +76,7 @@ def setting(labels: Mapping[str, str]) -> str:
 def _pretrained(generator: str) -> bool:
     """Tell whether a generator brings what it learnt elsewhere, whatever it is fitted on."""
     plugin = registry.available("generators").get(generator)
-    return plugin is not None and plugin.pretrained
+    return plugin is not None and bool(plugin.constants.get("PRETRAINED"))
 
 
 def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:

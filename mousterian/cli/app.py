@@ -118,7 +118,8 @@ def meanings(function: Callable[..., int]) -> dict[str, str]:
 
 def _with_names(function: Callable[..., int]) -> Callable[..., int]:
     """Return a copy of a verb's function in which names of plug-ins are choices, for completion."""
-    from mousterian.plugins import registry, spec
+    from mousterian.plugins import registry
+    from mousterian.plugins.contract import kinds
 
     copied = types.FunctionType(function.__code__, function.__globals__, function.__name__)
     copied.__defaults__, copied.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
@@ -126,7 +127,7 @@ def _with_names(function: Callable[..., int]) -> Callable[..., int]:
     copied.__annotations__ = inspect.get_annotations(function, eval_str=True)
     for name, meaning in meanings(function).items():
         kind = _LISTED.search(meaning)
-        if kind and kind[1] in spec.KINDS:
+        if kind and kind[1] in kinds():
             choice: Any = Literal[tuple(sorted(registry.working(kind[1])))]
             many = str(copied.__annotations__[name]).startswith("collections.abc.Sequence")
             copied.__annotations__[name] = list[choice] if many else choice

@@ -10,7 +10,7 @@ from mousterian.executors.failures import GivesUp
 from mousterian.executors.jobs import jobs_of
 from mousterian.executors.kinds import Listener
 from mousterian.plugins import registry
-from mousterian.plugins.key_value import given_as_text
+from mousterian.plugins.key_value import parsed_options
 from mousterian.plugins.spec import Plugin
 from mousterian.store.rows import Store
 from mousterian.trials.identity import Trial
@@ -31,7 +31,7 @@ def choose(name: str, given: Sequence[str], workers: int) -> tuple[Plugin, dict[
         InputError: an unknown executor or option, or a value of the wrong type.
     """
     plugin = registry.find("executors", name)
-    values = given_as_text(plugin, given, flag=_FLAG)
+    values = parsed_options(plugin, given, flag=_FLAG)
     if "workers" in values:
         raise InputError("the number of workers has an option of its own: --workers", where=_FLAG)
     return plugin, plugin.resolve({"workers": workers, **values})

@@ -11,8 +11,8 @@ import pandas as pd
 from mousterian.errors import InputError, placed, unknown_name
 from mousterian.fitting import published
 from mousterian.fitting.table import load, renamed
-from mousterian.plugins.differences import told_apart
-from mousterian.plugins.key_value import pair
+from mousterian.plugins.differences import distinguishing_options
+from mousterian.plugins.key_value import key_and_value
 from mousterian.store.rows import Store
 from mousterian.store.schema import DIVERGED, FAILED
 
@@ -84,7 +84,7 @@ def apart(names: Sequence[str], labels: Sequence[Mapping[str, str]], *, whole: b
     for name in set(names):
         alike = [index for index, each in enumerate(names) if each == name]
         options = [[labels[index].get(f"{kind}_options", "") for kind in _OPTIONS] for index in alike]
-        for index, text in zip(alike, told_apart(options, whole=whole), strict=True):
+        for index, text in zip(alike, distinguishing_options(options, whole=whole), strict=True):
             found[index] = "-".join(filter(None, (name, text)))
     return found
 
@@ -149,7 +149,7 @@ def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
     """Return the rows whose columns have the values of `COLUMN=VALUE` conditions."""
     for condition in conditions:
-        column, value = pair(condition, flag="--where", form="COLUMN=VALUE")
+        column, value = key_and_value(condition, flag="--where", form="COLUMN=VALUE")
         if column not in frame:
             raise unknown_name("column", column, map(str, frame), where="--where")
         numeric = pd.api.types.is_numeric_dtype(frame[column])

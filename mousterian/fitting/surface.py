@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -184,27 +183,22 @@ def load(name: str) -> Surface:
     """Return the surface of that name.
 
     Raises:
-        InputError: there is none, or its file lacks a part that the engine needs.
+        InputError: there is none, it is broken, or its bounds are not those of its parameters.
     """
     plugin = registry.find("surfaces", name)
-    module = importlib.import_module(plugin.module)
-    parameters = tuple(plugin.options)
-    lacking = [part for part in ("BOUNDS", "LATEX", "starts") if not hasattr(module, part)]
-    if lacking or set(module.BOUNDS) != set(parameters):
-        wrong = (
-            f"lacks {', '.join(lacking)}" if lacking else f"needs BOUNDS for exactly {', '.join(parameters)}"
-        )
-        raise InputError(f"surface {name!r} {wrong}", where=module.__file__ or name)
+    parameters, bounds = tuple(plugin.options), plugin.part("BOUNDS")
+    if set(bounds) != set(parameters):
+        raise InputError(f"{plugin.label} needs BOUNDS for exactly {', '.join(parameters)}")
     return Surface(
         name=name,
         parameters=parameters,
-        bounds=np.array([module.BOUNDS[parameter] for parameter in parameters], dtype=float),
-        latex=module.LATEX,
-        referee=getattr(module, "REFEREE", False),
-        _accuracy=module.accuracy,
-        _gradient=getattr(module, "gradient", None),
-        _starts=module.starts,
-        _equivalent=getattr(module, "equivalent", None),
+        bounds=np.array([bounds[parameter] for parameter in parameters], dtype=float),
+        latex=plugin.part("LATEX"),
+        referee=bool(plugin.part("REFEREE")),
+        _accuracy=plugin.load(),
+        _gradient=plugin.part("gradient"),
+        _starts=plugin.part("starts"),
+        _equivalent=plugin.part("equivalent"),
     )
 
 

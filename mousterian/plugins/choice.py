@@ -12,14 +12,14 @@ from mousterian.seeds import canonical
 
 @dataclass(frozen=True)
 class Choice:
-    """A plug-in with the values of all its options, and the stamp of the files that these name."""
+    """A plug-in with the values of all its options, and the stamp of the files that these name (or "")."""
 
     name: str
     options: Mapping[str, Any]
     stamp: str = ""
 
     def describe(self) -> dict[str, Any]:
-        """Return all that says which one it is, as JSON-like values."""
+        """Return its identity as JSON-like values."""
         named = {"name": self.name, "options": dict(self.options)}
         return named | {"stamp": self.stamp} if self.stamp else named
 
@@ -30,5 +30,5 @@ class Choice:
 
     @cached_property
     def text(self) -> str:
-        """All that says which one it is, as JSON text."""
+        """Its identity as JSON text."""
         return canonical(self.describe())

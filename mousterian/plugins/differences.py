@@ -1,4 +1,4 @@
-"""What tells plug-ins of one name apart: the options in which they differ, as short texts."""
+"""The options in which plug-ins of one name differ, as short texts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-_LONGEST = 40  # characters of a value that stand in a name: its last ones, which tell files apart
+_LONGEST = 40  # characters of a value in a name: its last ones, in which files differ
 _UNREADABLE = re.compile(r"[^\w.,+-]+")
 
 
 def as_texts(options: str) -> dict[str, str]:
-    """Return each option of a JSON text as text; plug-ins inside by their names, and what they are given.
+    """Return each option of a JSON text as text; nested plug-ins by their names, with their own options.
 
     >>> as_texts('{"steps": 0, "filter": [{"name": "duplicates", "distance": 3}]}')
     {'steps': '0', 'filter': 'duplicates', 'duplicates.distance': '3'}
@@ -20,7 +20,7 @@ def as_texts(options: str) -> dict[str, str]:
         values = json.loads(options or "{}")
     except ValueError:
         values = None
-    if not isinstance(values, dict):  # a column of somebody's own table
+    if not isinstance(values, dict):  # a column of a user's own table
         return {"options": options}
     found: dict[str, str] = {}
     for key, value in values.items():
@@ -34,7 +34,7 @@ def as_texts(options: str) -> dict[str, str]:
 
 
 def differing(options: Iterable[Mapping[str, str]]) -> list[str]:
-    """Return the options, sorted, that have several values; those of a plug-in inside where it is named."""
+    """Return the options, sorted, that have several values; those of nested plug-ins where these occur."""
     options = list(options)
     found = []
     for key in sorted({key for each in options for key in each}):
@@ -45,7 +45,7 @@ def differing(options: Iterable[Mapping[str, str]]) -> list[str]:
 
 
 def differences(named: Sequence[tuple[str, str]]) -> list[str]:
-    """Return in which options plug-ins of one name differ, each as text; empty where they all are the same.
+    """Return in which options plug-ins of one name differ, each as text; empty where all are the same.
 
     Args:
         named: name and options, as JSON text.
@@ -55,21 +55,22 @@ def differences(named: Sequence[tuple[str, str]]) -> list[str]:
     """
     texts = {each: as_texts(each[1]) for each in dict.fromkeys(named)}
     keys = {name: differing(own for (other, _), own in texts.items() if other == name) for name, _ in texts}
-    told = {
+    found = {
         each: ", ".join(f"{key}={own.get(key)}" for key in keys[each[0]] if key in own or "." not in key)
         for each, own in texts.items()
     }
-    return [told[each] for each in named]
+    return [found[each] for each in named]
 
 
-def told_apart(options: Sequence[Sequence[str]], *, whole: bool = False) -> list[str]:
-    """Return for each of several what tells it from the others, by as few options as do, for a file's name.
+def distinguishing_options(options: Sequence[Sequence[str]], *, whole: bool = False) -> list[str]:
+    """Return for each of several the options that distinguish it, as few as suffice, for a file's name.
 
     Args:
         options: of each, those of each of its plug-ins, as JSON text.
-        whole: tell every option in which they differ.
+        whole: every option in which they differ.
 
-    >>> told_apart([('{"width": 4}', "{}"), ('{"width": 8}', "{}"), ('{"width": 8}', '{"path": "a/b"}')])
+    >>> narrow, wide = '{"width": 4}', '{"width": 8}'
+    >>> distinguishing_options([(narrow, "{}"), (wide, "{}"), (wide, '{"path": "a/b"}')])
     ['width=4', 'width=8', 'width=8-path=a_b']
     """
     columns = []
@@ -81,7 +82,7 @@ def told_apart(options: Sequence[Sequence[str]], *, whole: bool = False) -> list
             columns.append(given)
     chosen: list[tuple[str, ...]] = [()] * len(options)
     for column in sorted(columns, key=lambda column: -len(set(column))):
-        split = [(*told, text) for told, text in zip(chosen, column, strict=True)]
+        split = [(*given, text) for given, text in zip(chosen, column, strict=True)]
         if whole or len(set(split)) > len(set(chosen)):
             chosen = split
-    return ["-".join(filter(None, told)) for told in chosen]
+    return ["-".join(filter(None, given)) for given in chosen]

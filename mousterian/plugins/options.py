@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-# Types of options with a range, so that a grid file is told before anything is made.
+# Types of options with a range, so that a value outside it is refused before anything runs.
 Positive = typing.Annotated[int, Field(ge=1)]
 AboveZero = typing.Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = typing.Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -15,28 +15,21 @@ from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from mousterian.errors import InputError, one, unknown_name
+from mousterian.errors import InputError, unknown_name
+from mousterian.plugins.contract import kind_named
 from mousterian.plugins.source import read
-from mousterian.plugins.spec import FOLDERS, KINDS, Plugin
+from mousterian.plugins.spec import Plugin
 
 _log = logging.getLogger(__name__)
-
-
-def _folder(kind: str) -> Path:
-    return Path(__file__).parents[1] / FOLDERS[kind]
 
 
 def _read_or_broken(kind: str, name: str, module: str, find_path: Callable[[], tuple[Path, str]]) -> Plugin:
     """Read a plug-in; one that cannot be used is kept with its error, so that the others of its kind work."""
     try:
         path, function = find_path()
-        plugin = read(kind, name, module, path, function or None)
-        if plugin is not None:
-            return plugin
-        error = InputError(f"plug-in {name!r} has no function {' or '.join(KINDS[kind])}", where=str(path))
-    except InputError as found:
-        error = found
-    return Plugin(kind, name, module, "", f"broken: {error}", {}, False, False, {}, str(error))
+        return read(kind, name, module, path, function)
+    except InputError as error:
+        return Plugin(kind, name, module, "", f"broken: {error}", broken=str(error))
 
 
 def _path_of(point: EntryPoint) -> tuple[Path, str]:
@@ -65,17 +58,15 @@ def _package(point: EntryPoint) -> str:
 @cache
 def available(kind: str) -> Mapping[str, Plugin]:
     """Return all plug-ins of a kind by name, ours first, then third parties'; `broken` ones too."""
-    if kind not in KINDS:
-        raise unknown_name("kind of plug-in", kind, KINDS)
-    found = {}
-    for path in sorted(_folder(kind).glob("*.py")):
-        if not path.stem.startswith("_"):
-            module = f"mousterian.{FOLDERS[kind].replace('/', '.')}.{path.stem}"
-            found[path.stem] = _read_or_broken(kind, path.stem, module, partial(_itself, path))
+    contract = kind_named(kind)
+    found = {
+        path.stem: _read_or_broken(kind, path.stem, contract.module(path.stem), partial(_itself, path))
+        for path in contract.files()
+    }
     for point in entry_points(group=f"mousterian.{kind}"):
         if point.name in found:
             _log.warning(
-                "%s %r of %s is left out: there is one of that name already; give it another",
+                "%s %r of %s is left out: there is one of that name already; give it another name",
                 *(kind, point.name, _package(point)),
             )
             continue
@@ -91,7 +82,7 @@ def working(kind: str) -> Mapping[str, Plugin]:
 
 @cache
 def find(kind: str, name: str) -> Plugin:
-    """Return the plug-in of that name; a file with `members()` stands for all the names it lists.
+    """Return the plug-in of that name; a file with `members()` stands for all the names that it returns.
 
     Raises:
         InputError: no plug-in has that name (the message has the nearest one), or it is broken.
@@ -99,13 +90,14 @@ def find(kind: str, name: str) -> Plugin:
     plugins = available(kind)
     if name in plugins:
         if plugins[name].broken:
-            raise InputError(f"{one(kind)} {name!r} cannot be used: {plugins[name].broken}")
+            raise InputError(f"{plugins[name].label} cannot be used: {plugins[name].broken}")
         return plugins[name]
     names = set(plugins)
     for plugin in plugins.values():
-        if plugin.has_members:
-            members = set(importlib.import_module(plugin.module).members())
+        if "members" in plugin.parts:
+            members = set(plugin.part("members")())
             if name in members:
-                return replace(plugin, name=name, has_members=False, preset={"name": name})
+                return replace(plugin, name=name, preset={"name": name})
             names |= members
-    raise unknown_name(one(kind), name, names, hint=f"`mousterian list {kind}` shows what there is")
+    what, hint = kind_named(kind).singular, f"`mousterian list {kind}` shows what there is"
+    raise unknown_name(what, name, names, hint=hint)

@@ -1,54 +1,119 @@
-"""A plug-in's source, read as text: its entry function, options and help."""
+"""A plug-in's source, read as text: its entry function, options, help, and what else of its kind it has."""
 
 from __future__ import annotations
 
 import ast
-import math
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, nearest
+from mousterian.plugins.contract import kind_named
 from mousterian.plugins.options import Option
-from mousterian.plugins.spec import KINDS, Plugin
+from mousterian.plugins.spec import Plugin
 
 
-def read(kind: str, name: str, module: str, path: Path, function: str | None = None) -> Plugin | None:
-    """Read one plug-in's source; None if the file has no entry function of this kind."""
+def read(kind: str, name: str, module: str, path: Path, function: str = "") -> Plugin:
+    """Read one plug-in's source.
+
+    Args:
+        kind: of the plug-in.
+        name: of the plug-in.
+        module: that its file is imported as.
+        path: of the file.
+        function: its entry function; empty: the one of its kind.
+
+    Raises:
+        InputError: the file cannot be read, or lacks or misspells a part of its kind.
+    """
+    tree = _tree(name, path)
+    known = kind_named(kind)
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    wanted = [function] if function else list(known.entries)
+    entry = next((functions[each] for each in wanted if each in functions), None)
+    if entry is None:
+        raise InputError(f"plug-in {name!r} has no function {' or '.join(wanted)}", where=str(path))
+    options = _options(entry, name, path)
+    bound = dict(_bound(tree.body))
+    form = known.entries.get(entry.name, known.forms[0])
+    others = known.parts - known.entries.keys()
     try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if lacking := sorted(form.parts & others - bound.keys()):
+            raise ValueError(f"it lacks {', '.join(lacking)}")
+        defined = {*functions, *(each for each, value in bound.items() if value is not None)}
+        _check_spelling(defined, others - bound.keys())
+        _check_options([functions[each] for each in sorted(others & functions.keys())], options)
+        constants = _constants(bound, known.constants)
+    except ValueError as error:
+        raise InputError(f"plug-in {name!r}: {error}", where=str(path)) from None
+    text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
+    parts = known.parts & bound.keys()
+    return Plugin(kind, name, module, entry.name, text, options, parts=parts, constants=constants)
+
+
+def _tree(name: str, path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
     except SyntaxError as error:
         where = f"{path}:{error.lineno}"
         raise InputError(f"plug-in {name!r} does not parse: {error.msg}", where=where) from None
     except (OSError, ValueError) as error:
         raise InputError(f"plug-in {name!r} cannot be read: {error}", where=str(path)) from None
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    wanted = (function,) if function else KINDS[kind]
-    entry = next((functions[each] for each in wanted if each in functions), None)
-    if entry is None:
-        return None
-    options = _options(entry, name, path)
-    for asking in functions.keys() & {"stamp", "check"}:
-        asked = [each.arg for each in functions[asking].args.kwonlyargs]
-        if stray := [each for each in asked if each not in options]:
-            said = f"{asking} of plug-in {name!r} asks for {stray[0]!r}, no option of it"
-            raise InputError(said, where=str(path))
-    text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
-    marks = ("members" in functions, "stamp" in functions)
-    facts = _said(tree)
-    pretrained, place = facts.get("PRETRAINED") is True, facts.get("PLACE")
-    placed = place if isinstance(place, (int, float)) else math.inf
-    plugin = Plugin(kind, name, module, entry.name, text, options, *marks, {}, "", pretrained)
-    return replace(plugin, has_check="check" in functions, place=placed, has_beside="beside" in functions)
 
 
-def _said(tree: ast.Module) -> dict[str, Any]:
-    """Return the numbers, texts and truths that a file gives to names at its top."""
-    return {
-        ast.unparse(node.targets[0]): node.value.value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-    }
+def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]:
+    """Yield the names that are bound at the top of a file, inside `if` and `try` too, with their values."""
+    for node in body:
+        match node:
+            case ast.FunctionDef(name=name):
+                yield name, None
+            case ast.ImportFrom(names=names):
+                yield from ((each.asname or each.name, None) for each in names)
+            case ast.Assign(targets=targets, value=value):
+                yield from ((each.id, value) for each in targets if isinstance(each, ast.Name))
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                yield name, value
+            case ast.If():
+                yield from _bound([*node.body, *node.orelse])
+            case ast.Try():
+                handled = [line for handler in node.handlers for line in handler.body]
+                yield from _bound([*node.body, *handled, *node.orelse])
+
+
+def _check_spelling(defined: AbstractSet[str], missing: AbstractSet[str]) -> None:
+    """Raise ValueError for a public name of the file that is nearly one that its kind has and it lacks."""
+    for name in sorted(defined):
+        match = None if name.startswith("_") else nearest(name, missing, cutoff=0.75)
+        helper = match and match.lower() in name.lower() and len(match) < len(name)  # e.g. `checked`
+        if match and not helper:
+            raise ValueError(f"it has {name!r}; did you mean {match!r}? If not, name it _{name}")
+
+
+def _check_options(functions: Iterable[ast.FunctionDef], options: Mapping[str, Option]) -> None:
+    """Raise ValueError for a function with a keyword-only argument that is no option of the plug-in."""
+    for function in functions:
+        for argument in function.args.kwonlyargs:
+            if argument.arg not in options:
+                raise ValueError(f"{function.name} takes {argument.arg!r}, which is no option of it")
+
+
+def _constants(bound: Mapping[str, ast.expr | None], types: Mapping[str, str]) -> dict[str, Any]:
+    """Return the kind's constants that are plain values, or raise ValueError for one of the wrong type."""
+    found = {}
+    for name in bound.keys() & types.keys():
+        expression = bound[name]
+        if expression is None:
+            continue
+        try:
+            value = ast.literal_eval(expression)
+        except (ValueError, TypeError):
+            continue
+        try:
+            found[name] = Option(name, types[name], None, required=True).check(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return found
 
 
 def _options(entry: ast.FunctionDef, name: str, path: Path) -> dict[str, Option]:

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mousterian.errors import InputError, nearest, one
+from mousterian.errors import InputError, nearest
+from mousterian.plugins.contract import kind_named
 from mousterian.plugins.options import Option
-
-# What each kind of plug-in is called by: its folder, and the function(s) one of which its file must have.
-KINDS: Mapping[str, tuple[str, ...]] = {
-    "datasets": ("load",),
-    "generators": ("fit", "load"),
-    "prompts": ("write",),
-    "filters": ("score",),
-    "models": ("build",),
-    "strategies": ("train",),
-    "evaluations": ("evaluate", "evaluate_trial", "observe"),
-    "quality": ("measure",),
-    "features": ("load",),
-    "surfaces": ("accuracy",),
-    "figures": ("draw",),
-    "executors": ("run",),
-}
-FOLDERS: Mapping[str, str] = {
-    "datasets": "data/datasets",
-    "generators": "synthesis/generators",
-    "prompts": "synthesis/prompts",
-    "filters": "synthesis/filters",
-    "models": "training/models",
-    "strategies": "training/strategies",
-    "evaluations": "training/evaluations",
-    "quality": "quality/measures",
-    "features": "training/features",
-    "surfaces": "fitting/surfaces",
-    "figures": "reporting/figures",
-    "executors": "executors/backends",
-}
 
 
 @dataclass(frozen=True)
@@ -49,22 +19,16 @@ class Plugin:
     """What is known of a plug-in without importing it.
 
     Attributes:
-        kind: which kind it is of.
+        kind: name of its kind.
         name: what it is called.
         module: where its entry function is.
         function: name of that.
         help: its docstring.
         options: its keyword-only arguments.
-        has_members: it stands for the names that its `members()` lists.
-        has_stamp: it tells the content of the files that its options name.
+        parts: names of the functions and constants of its kind's Protocols that its module has.
+        constants: values of those constants that are plain values.
         preset: options that its name decides.
         broken: why it cannot be used, or nothing.
-        pretrained: a generator that brings what it learnt elsewhere, so that it is external even where it is
-            fitted on S_base; its file says `PRETRAINED = True`.
-        has_check: it looks at what it would be asked to do before anything is made.
-        place: where a figure stands among a report's; its file says `PLACE = 2.5`, and one that does not
-            comes last.
-        has_beside: a figure that can show several arms in one drawing.
     """
 
     kind: str
@@ -72,61 +36,55 @@ class Plugin:
     module: str
     function: str
     help: str
-    options: Mapping[str, Option]
-    has_members: bool
-    has_stamp: bool
-    preset: Mapping[str, Any]
+    options: Mapping[str, Option] = field(default_factory=dict)
+    parts: frozenset[str] = frozenset()
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    preset: Mapping[str, Any] = field(default_factory=dict)
     broken: str = ""
-    pretrained: bool = False
-    has_check: bool = False
-    place: float = math.inf
-    has_beside: bool = False
 
     @property
     def summary(self) -> str:
         """First line of the help text."""
         return self.help.partition("\n")[0]
 
+    @property
+    def label(self) -> str:
+        """What messages call it, e.g. "model 'timm'"."""
+        return f"{kind_named(self.kind).singular} {self.name!r}"
+
     def load(self) -> Callable[..., Any]:
         """Import the plug-in's module and return its entry function."""
         function: Callable[..., Any] = getattr(importlib.import_module(self.module), self.function)
         return function
 
-    def stamp(self, data_dir: Path, options: Mapping[str, Any]) -> str:
-        """Return what tells the content of the files that the options name; empty if they name none.
+    def part(self, name: str) -> Any:
+        """Import the module and return one of its kind's functions or constants; None if it has none."""
+        return getattr(importlib.import_module(self.module), name) if name in self.parts else None
 
-        A plug-in that reads files of the user's has a function `stamp(data_dir, *, ...)` of those of its
-        options that say which files, so that other files under the same path are another dataset or pool.
-        """
-        if not self.has_stamp:
-            return ""
-        found: str = self._asked("stamp", data_dir, options)
+    def stamp(self, data_dir: Path, options: Mapping[str, Any]) -> str:
+        """Return the stamp of the files that the options name; empty if it has no function `stamp`."""
+        found: str = self._call("stamp", data_dir, options) or ""
         return found
 
-    def check(self, proposal: object, options: Mapping[str, Any]) -> None:
-        """Let the plug-in's function `check(proposal, *, ...)` look at what it would be asked to do.
-
-        It is given those of the options that it asks for.
+    def check(self, subject: object, options: Mapping[str, Any]) -> None:
+        """Call its function `check`, if it has one.
 
         Raises:
-            InputError: it refuses, and says the way out.
+            InputError: it refuses the subject or an option.
         """
-        if self.has_check:
-            self._asked("check", proposal, options)
+        self._call("check", subject, options)
 
-    def beside(self, arms: Sequence[tuple[str, Any]]) -> Any:
-        """Return the figure that the plug-in's function `beside(arms)` draws of arms' names and fits."""
-        return self._asked("beside", arms, {})
-
-    def _asked(self, function: str, about: object, options: Mapping[str, Any]) -> Any:
-        """Call another function of the plug-in's file with those of the options that it asks for."""
-        called = getattr(importlib.import_module(self.module), function)
-        wanted = inspect.signature(called).parameters
+    def _call(self, name: str, subject: object, options: Mapping[str, Any]) -> Any:
+        """Call another function of the module with those of the options that it names, if there is one."""
+        function = self.part(name)
+        if function is None:
+            return None
+        named = inspect.signature(function).parameters
         values = {**options, **self.preset}
-        return called(about, **{name: value for name, value in values.items() if name in wanted})
+        return function(subject, **{option: value for option, value in values.items() if option in named})
 
     def takes_list(self, option: str) -> bool:
-        """Tell whether an option's value is a list by nature."""
+        """Whether an option's value is a list by its type."""
         annotation = self.options[option].annotation if option in self.options else ""
         return any(word in annotation for word in ("tuple", "list", "Sequence"))
 
@@ -147,10 +105,9 @@ class Plugin:
                 try:
                     values[option.name] = option.check(given[option.name])
                 except ValueError as error:
-                    what = f"{one(self.kind)} {self.name!r}"
-                    raise InputError(f"{what}: option {option.name!r}: {error}") from None
+                    raise InputError(f"{self.label}: option {option.name!r}: {error}") from None
             elif option.required:
-                raise InputError(f"{one(self.kind)} {self.name!r} needs the option {option.name!r}")
+                raise InputError(f"{self.label} needs the option {option.name!r}")
             else:
                 values[option.name] = option.default
         return values
@@ -159,4 +116,4 @@ class Plugin:
         known = [option for option in self.options if option not in self.preset]
         match = nearest(name, known)
         tail = f"did you mean {match!r}?" if match else f"it has: {', '.join(known) or 'none'}"
-        return f"{one(self.kind)} {self.name!r} has no option {name!r}; {tail}"
+        return f"{self.label} has no option {name!r}; {tail}"

@@ -1,1 +1,1 @@
-"""How good a pool is: measures of its images against real ones."""
+"""Quality of pools: measures of their images against real ones."""

@@ -1,4 +1,4 @@
-"""The pools that a command names, each with the real images that it is held against."""
+"""A pool with the real images that it is compared with."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class MeasureInputs:
     Attributes:
         identity: of the pool.
         pool: its images.
-        prompts: the text that each was made from; empty if made from none.
-        dataset: whose real images they are held against.
-        real, test: these.
-        seen: what the generator was trained on; None where that is not known or another dataset.
-        sieves: filters that keep these images; none: they are the pool's first.
+        prompts: the prompt of each image; empty if there are none.
+        dataset: of the real images.
+        real, test: its training and test images.
+        seen: training images of the generator; None if unknown or of another dataset.
+        filters: filters that keep these images; empty: they are the pool's first.
     """
 
     identity: PoolIdentity
@@ -41,30 +41,30 @@ class MeasureInputs:
     real: ImageSet
     test: ImageSet
     seen: ImageSet | None
-    sieves: tuple[FilterSpec, ...] = ()
+    filters: tuple[FilterSpec, ...] = ()
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
+        """Human-readable name."""
         return f"{self.identity.label} ({self.identity.key[:8]})"
 
     @property
     def space(self) -> str:
-        """The feature space that suits its real images: a classifier of them."""
+        """The default feature space: a classifier of the dataset."""
         return f"classifier:{dataset_text(self.dataset.name, self.dataset.options)}"
 
 
 def measure_inputs(
     place: Path, real: str, count: int, data_dir: Path | None, filters: Sequence[str] = ()
 ) -> MeasureInputs:
-    """Return a pool with the real images that it is held against.
+    """Return a pool with the real images that it is compared with.
 
     Args:
-        place: folder of a pool, or a folder or file of images that someone else made.
+        place: folder of a pool, or a folder or file of images generated elsewhere.
         real: dataset of the real images; empty: the pool's own.
-        count: images of the pool; 0: all that are there.
+        count: images of the pool; 0: all.
         data_dir: folder of the datasets.
-        filters: filters that have scored the pool, by name or hash: only images that all of them keep.
+        filters: filters that have scored the pool, by name or hash; images that they all keep are measured.
 
     Raises:
         InputError: the pool cannot be read, has no scores of a filter, or does not fit the dataset.
@@ -75,40 +75,40 @@ def measure_inputs(
     if identity is None:
         if filters:
             raise InputError(
-                "images made elsewhere have no filters", where=str(place), hint="leave out --filter"
+                "images generated elsewhere have no filters", where=str(place), hint="leave out --filter"
             )
-        identity, pool = _made_elsewhere(place, dataset, train, count)
+        identity, pool = _external_images(place, dataset, train, count)
         return MeasureInputs(identity, pool, (), dataset, train, test, None)
-    own = Pool(place.parent, identity, train.class_names)
-    if 0 < own.classes() != len(train.class_names):
+    stored = Pool(place.parent, identity, train.class_names)
+    if 0 < stored.classes() != len(train.class_names):
         raise InputError(
-            f"its images are of {own.classes()} classes, those of {dataset.name} of {len(train.class_names)}",
+            f"its images have {stored.classes()} classes, those of {dataset.name} {len(train.class_names)}",
             where=str(place),
-            hint=f"give --real a dataset of the pool's classes; its own is {identity.dataset['name']}",
+            hint=f"set --real to a dataset with the pool's classes; its own is {identity.dataset['name']}",
         )
-    sieves = tuple(filter_spec(place, name) for name in filters)
-    positions = _kept(own, sieves, count) if sieves else np.arange(count or _images_in(own))
-    pool = own.read(int(positions.max()) + 1).take(positions)
+    specs = tuple(filter_spec(place, name) for name in filters)
+    positions = _kept(stored, specs, count) if specs else np.arange(count or _images_in(stored))
+    pool = stored.read(int(positions.max()) + 1).take(positions)
     if pool.shape != train.shape:
         raise InputError(
             f"its images are {pool.shape}, those of {dataset.name} {train.shape}", where=str(place)
         )
     same = dict(identity.dataset) == dataset.describe()
-    learned = seen_indices(identity, train) if same else ()
-    seen = train.take(learned) if len(learned) else None
-    texts = own.prompts(int(positions.max()) + 1)
+    indices = seen_indices(identity, train) if same else ()
+    seen = train.take(indices) if len(indices) else None
+    texts = stored.prompts(int(positions.max()) + 1)
     prompts = tuple(texts[position] for position in positions) if texts else ()
-    return MeasureInputs(identity, pool, prompts, dataset, train, test, seen, sieves)
+    return MeasureInputs(identity, pool, prompts, dataset, train, test, seen, specs)
 
 
-def _kept(pool: Pool, sieves: Sequence[FilterSpec], count: int) -> NDArray[np.int64]:
-    """Return the positions of the first `count` images that all filters keep, 0: of all of them."""
-    positions = Filtered.as_scored(pool, sieves).positions(count)
+def _kept(pool: Pool, specs: Sequence[FilterSpec], count: int) -> NDArray[np.int64]:
+    """Return the positions of the first `count` images that all filters keep; 0: of all."""
+    positions = Filtered.as_scored(pool, specs).positions(count)
     if not len(positions) or len(positions) < count:
         raise InputError(
             f"the filters keep {len(positions)} images, not {count or 'one of every class'}",
             where=str(pool.folder),
-            hint="ask for fewer --images, or run a grid file with this filter and more images",
+            hint="set --images lower, or run a grid file with this filter and more images",
         )
     return positions
 
@@ -121,9 +121,9 @@ def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Pa
         return Choice(plugin.name, options, plugin.stamp(data_directory(data_dir), options))
     if identity is None:
         raise InputError(
-            "these images come without a dataset",
+            "these images have no dataset",
             where=str(place),
-            hint="name the real images: --real DATASET",
+            hint="set the real images: --real DATASET",
         )
     return dataset_of(identity)
 
@@ -135,24 +135,24 @@ def _images_in(pool: Pool) -> int:
     return count
 
 
-def _made_elsewhere(
+def _external_images(
     path: Path, dataset: Choice, train: ImageSet, count: int
 ) -> tuple[PoolIdentity, ImageSet]:
-    """Read images that someone else made, as the generator `precomputed` does, under the same identity."""
+    """Read images generated elsewhere with the generator `precomputed`, under its identity."""
     from mousterian.synthesis.generators import precomputed
-    from mousterian.synthesis.kinds import GeneratorContext, asked
+    from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 
     options = {"path": str(path), "synthetic_folder": ""}
     origin = ("precomputed", options, file_stamp(path), 0, ELSEWHERE)
     identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0)
     context = GeneratorContext(train.class_names, train.shape, 0, "cpu", path)
     sampler = precomputed.load(context, path=str(path))
-    there = min(sampler.limit, count or sampler.limit)
-    if not there or there < count:
+    available = min(sampler.limit, count or sampler.limit)
+    if not available or available < count:
         raise InputError(
-            f"{sampler.limit} images are here with the classes taking turns, not {count or 'any'}",
+            f"there are {sampler.limit} images with the classes in turn, not {count or 'any'}",
             where=str(path),
         )
-    labels, indices, seeds = asked(np.arange(there), len(train.class_names), 0)
+    labels, indices, seeds = sampler_inputs(np.arange(available), len(train.class_names), 0)
     images = sampler.sample(labels, indices, seeds)
-    return identity, ImageSet(images, labels, train.class_names, np.ones(there, dtype=bool))
+    return identity, ImageSet(images, labels, train.class_names, np.ones(available, dtype=bool))

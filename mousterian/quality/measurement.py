@@ -1,4 +1,4 @@
-"""What `mousterian quality` does: measures pools, keeps the values in the store and shows them."""
+"""Measuring pools, with the values saved in the store."""
 
 from __future__ import annotations
 
@@ -21,89 +21,89 @@ from mousterian.training.feature_spaces import Spaces, space_stamp
 
 @dataclass(frozen=True)
 class Measure:
-    """A quality measure with the values of its options; `features` is empty where the pool decides."""
+    """A quality measure with its options; an empty `features` stands for the default space."""
 
     plugin: Plugin
     options: Mapping[str, Any]
 
     def for_space(self, space: str) -> Measure:
-        """Return the measure with that feature space where it has not chosen one."""
+        """Return the measure with this feature space, unless its options name one."""
         if self.options.get("features", space):
             return self
         return Measure(self.plugin, {**self.options, "features": space})
 
 
 def measured(
-    each: MeasureInputs, measure: Measure, spaces: Spaces, *, store: Path, seed: int, again: bool
+    inputs: MeasureInputs, measure: Measure, spaces: Spaces, *, store: Path, seed: int, again: bool
 ) -> list[dict[str, Any]]:
-    """Return the rows of one measure of one pool, from the store where it has them.
+    """Return the rows of one measure of one pool, from the store if it has them.
 
     Args:
-        each: the pool and the real images it is measured against.
+        inputs: the pool and the real images it is compared with.
         measure: the measure with its options.
-        spaces: feature spaces, and the device they are computed on.
+        spaces: feature spaces, and their device.
         store: folder of the store.
-        seed: of what is drawn.
-        again: measure even what the store has.
+        seed: of random choices.
+        again: measure even if the store has the rows.
 
     Raises:
-        InputError: the measure cannot be taken.
+        InputError: the measure cannot be computed.
     """
-    identity = _identity_columns(each, measure, spaces.data_dir, seed)
-    kept = QualityTable(store)
-    rows = [] if again else kept.rows(identity["measurement"])
+    identity = _identity_columns(inputs, measure, spaces.data_dir, seed)
+    table = QualityTable(store)
+    rows = [] if again else table.rows(identity["measurement"])
     if rows:
         return rows
     points: list[Points] = []
-    context = MeasureContext(spaces, each.space, seed, each.seen, each.prompts, points.append)
+    context = MeasureContext(spaces, inputs.space, seed, inputs.seen, inputs.prompts, points.append)
     started = time.perf_counter()
-    values = measure.plugin.load()(each.pool, each.real, each.test, context, **measure.options)
+    values = measure.plugin.load()(inputs.pool, inputs.real, inputs.test, context, **measure.options)
     common = {
         **identity,
-        **_pool_columns(each),
+        **_pool_columns(inputs),
         "seconds": time.perf_counter() - started,
         "device": _device_label(spaces.device),
         **{name: value for name, value in provenance.columns("").items() if name != "grid"},
     }
     rows = [{**common, "quantity": name, "value": float(value)} for name, value in values.items()]
-    for picture in points:
-        kept.write_points(identity["measurement"], _point_columns(picture))
-    kept.write(rows)
+    for each in points:
+        table.write_points(identity["measurement"], _point_columns(each))
+    table.write(rows)
     return rows
 
 
 def _identity_columns(
-    each: MeasureInputs, measure: Measure, data_dir: Path | None, seed: int
+    inputs: MeasureInputs, measure: Measure, data_dir: Path | None, seed: int
 ) -> dict[str, Any]:
-    """Return all that decides a measure's values, and the hash of it."""
+    """Return everything that determines a measure's values, and its hash."""
     features = measure.options.get("features", "")
     columns = {
         "quality_version": QUALITY_VERSION,
-        "pool": each.identity.key,
-        "images": len(each.pool),
-        "dataset": each.dataset.name,
-        "dataset_options": each.dataset.json,
+        "pool": inputs.identity.key,
+        "images": len(inputs.pool),
+        "dataset": inputs.dataset.name,
+        "dataset_options": inputs.dataset.json,
         "measure": measure.plugin.name,
         "measure_options": canonical(dict(measure.options)),
         "features": features,
         "features_stamp": _stamp(features, data_dir) if features else "",
         "seed": seed,
     }
-    filters = canonical([json.loads(sieve.text) for sieve in each.sieves]) if each.sieves else ""
-    # Left out where there are none, so that older measurements of whole pools keep their names.
-    named = {"filters": filters} if filters else {}
-    measurement = digest({**columns, **named, "dataset_stamp": each.dataset.stamp})
+    filters = canonical([json.loads(spec.text) for spec in inputs.filters]) if inputs.filters else ""
+    # Only hashed if there are any, so that older measurements of whole pools keep their hashes.
+    hashed = {"filters": filters} if filters else {}
+    measurement = digest({**columns, **hashed, "dataset_stamp": inputs.dataset.stamp})
     return {"measurement": measurement, **columns, "filters": filters}
 
 
 @cache
 def _stamp(features: str, data_dir: Path | None) -> str:
-    """Return the stamp of a space's files; read once, as weights may be large."""
+    """Return the digest of a space's files; cached, as weights may be large."""
     return space_stamp(features, data_dir)
 
 
-def _pool_columns(each: MeasureInputs) -> dict[str, Any]:
-    identity = each.identity
+def _pool_columns(inputs: MeasureInputs) -> dict[str, Any]:
+    identity = inputs.identity
     return {
         "generator": identity.generator,
         "trained_on": identity.trained_on,
@@ -112,8 +112,8 @@ def _pool_columns(each: MeasureInputs) -> dict[str, Any]:
         "generator_options": canonical(dict(identity.options)),
         "generator_seed": identity.seed,
         "subset_seed": identity.subset_seed,
-        "real_images": len(each.real),
-        "test_images": len(each.test),
+        "real_images": len(inputs.real),
+        "test_images": len(inputs.test),
     }
 
 

@@ -13,7 +13,7 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.files import write_atomically
 from mousterian.fitting.result import Fit
 from mousterian.plugins import registry
-from mousterian.plugins.key_value import given_as_text
+from mousterian.plugins.key_value import parsed_options
 from mousterian.plugins.spec import Plugin
 from mousterian.reporting.drawing import Figure, drawings
 from mousterian.reporting.style import asked_width, style
@@ -86,18 +86,19 @@ def print_figure(
 
 
 def _draw(plugin: Plugin, fits: Sequence[Fit], options: Sequence[str], store: str) -> Any:
-    given = given_as_text(plugin, options, flag="--option")
+    given = parsed_options(plugin, options, flag="--option")
     if store and "store" not in plugin.options:
         raise InputError(f"the figure {plugin.name!r} takes nothing from a store", where=f"--store {store}")
     chosen = plugin.resolve(given | {"store": store} if store else given)
     if len(fits) == 1:
         return plugin.load()(fits[0], **chosen)
-    if not plugin.has_beside:
-        able = sorted(name for name, each in registry.working("figures").items() if each.has_beside)
+    draw_beside = plugin.part("beside")
+    if draw_beside is None:
+        able = sorted(name for name, each in registry.working("figures").items() if "beside" in each.parts)
         hint = f"several: {', '.join(able)}"
         raise InputError(f"the figure {plugin.name!r} shows one arm", where="--beside", hint=hint)
     if given:
         raise InputError(f"of several arms the figure {plugin.name!r} takes no options", where="--option")
     if len({each.name for each in fits}) < len(fits):
         raise InputError("two of the fits have one name and the same options", where="--beside")
-    return plugin.beside([(each.name, each) for each in fits])
+    return draw_beside([(each.name, each) for each in fits])

@@ -58,22 +58,19 @@ def surfaces(names: Sequence[str]) -> str | None:
     written: dict[str, str] = {}
     listed = []
     for name in names:
-        module = importlib.import_module(registry.find("surfaces", name).module)
+        plugin = registry.find("surfaces", name)
+        closed_form = plugin.part("equivalent")
         try:
-            entries = {
-                kind: _entry(getattr(module, kind), module, written)
-                for kind in ("accuracy", "equivalent")
-                if hasattr(module, kind)
-            }
+            accuracy = _entry(plugin.load(), written)
+            equivalent = "null" if closed_form is None else _entry(closed_form, written)
         except Untranslatable:
             return None
-        exact = entries.get("equivalent", "null")
-        listed.append(f'"{name}": {{accuracy: {entries["accuracy"]}, equivalent: {exact}}}')
+        listed.append(f'"{name}": {{accuracy: {accuracy}, equivalent: {equivalent}}}')
     body = ",\n".join(listed)
     return "\n".join([*written.values(), f"const SURFACES = {{\n{body}\n}};"])
 
 
-def _entry(function: Any, module: ModuleType, written: dict[str, str]) -> str:
+def _entry(function: Any, written: dict[str, str]) -> str:
     """Write a surface's function with its parameters as one array, and return its name."""
     definition = _definition(function)
     name = _name(function)
@@ -81,7 +78,7 @@ def _entry(function: Any, module: ModuleType, written: dict[str, str]) -> str:
     named = "".join(
         f"  const {argument.arg} = $[{index}];\n" for index, argument in enumerate(definition.args.kwonlyargs)
     )
-    body = _Body(definition, module, written).block(definition.body)
+    body = _Body(definition, importlib.import_module(function.__module__), written).block(definition.body)
     written[name] = f"function {name}({counts}, $) {{\n{named}{body}}}"
     return name
 

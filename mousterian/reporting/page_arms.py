@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -212,7 +213,7 @@ def _figures(fit: Fit, anchor: str, sources: Sources) -> dict[str, Any]:
 
 def in_order(found: Mapping[str, Plugin]) -> list[tuple[str, Plugin]]:
     """Return figures in the order of an argument: what was measured, what follows, and how sure it is."""
-    return sorted(found.items(), key=lambda item: (item[1].place, item[0]))
+    return sorted(found.items(), key=lambda item: (item[1].constants.get("PLACE", math.inf), item[0]))
 
 
 def shown(figure: Figure, identifier: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What filters say of a pool's images, on disk: `filters/HASH.parquet` in the pool's folder, one a filter."""
+"""Filter scores of a pool's images: one `filters/HASH.parquet` in the pool's folder for each filter."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.files import write_atomically
 from mousterian.seeds import canonical, digest
 
-FILTER_VERSION = 1  # raised whenever the same filter would keep other images
+FILTER_VERSION = 1  # incremented whenever the same filter would keep different images
 Keep = NDArray[np.bool_]
+_DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)  # what reading a damaged file raises
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FilterSpec:
-    """All that decides what a filter says of a pool's images.
+    """Everything that determines a filter's scores of a pool's images.
 
     Attributes:
         name: filter plug-in.
         options: all its options.
-        stamp: of the files that they name.
-        real: what tells which real images it is given, JSON-like.
+        stamp: digest of the files that they name.
+        real: identifies the real images that it is given, JSON-like.
     """
 
     name: str
@@ -55,25 +56,25 @@ class FilterSpec:
 
     @cached_property
     def key(self) -> str:
-        """The name of its scores: 16 hexadecimal digits."""
+        """The hash that its file of scores is named by: 16 hexadecimal digits."""
         return digest(self.text)
 
     @classmethod
-    def of(cls, text: str) -> FilterSpec:
-        """Return the sieve that `text` tells."""
+    def parse(cls, text: str) -> FilterSpec:
+        """Return the filter spec with this JSON text."""
         parts = json.loads(text)
         return cls(parts["name"], parts["options"], parts["stamp"], parts["real"])
 
 
 def kept_by_filters(folder: Path) -> list[str]:
-    """Return what each filter that has scored a pool keeps, e.g. "duplicates 240/256"."""
+    """Return how many images each filter that has scored a pool keeps, e.g. "duplicates 240/256"."""
     found = []
-    for path in _scores(folder):
+    for path in _files(folder):
         try:
             table = pq.read_table(path)
-            keep = int(table["keep"].to_numpy().sum())
-            found.append(f"{FilterSpec.of(_told(table)).name} {keep}/{len(table)}")
-        except (pa.ArrowException, OSError, KeyError, ValueError):
+            kept = int(table["keep"].to_numpy().sum())
+            found.append(f"{FilterSpec.parse(_spec_text(table)).name} {kept}/{len(table)}")
+        except _DAMAGE:
             found.append(f"{path.name} cannot be read")
     return found
 
@@ -82,13 +83,13 @@ def filter_spec(folder: Path, name: str) -> FilterSpec:
     """Return the filter that has scored a pool, by its name or the first digits of its scores' hash.
 
     Raises:
-        InputError: none is called so, or several are.
+        InputError: no filter matches, or several do.
     """
-    there = []
-    for path in _scores(folder):
-        with suppress(pa.ArrowException, OSError, KeyError, ValueError):
-            there.append(FilterSpec.of(_told(pq.read_table(path, columns=[]))))
-    found = [each for each in there if each.name == name or each.key.startswith(name)]
+    known = []
+    for path in _files(folder):
+        with suppress(*_DAMAGE):
+            known.append(FilterSpec.parse(_spec_text(pq.read_table(path, columns=[]))))
+    found = [each for each in known if each.name == name or each.key.startswith(name)]
     if len(found) == 1:
         return found[0]
     if found:
@@ -98,48 +99,48 @@ def filter_spec(folder: Path, name: str) -> FilterSpec:
             hint="name one by its hash: "
             + "; ".join(f"{e.key} {dict(e.options)} {dict(e.real)}" for e in found),
         )
-    hint = "`mousterian generate` with a grid file that has the filter makes its scores"
+    hint = "`mousterian generate` with a grid file that has this filter computes its scores"
     raise unknown_name(
-        "filter of this pool", name, [each.name for each in there], where=str(folder), hint=hint
+        "filter of this pool", name, [each.name for each in known], where=str(folder), hint=hint
     )
 
 
-def _scores(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     return sorted((folder / "filters").glob("*.parquet"))
 
 
-def _told(table: pa.Table) -> str:
+def _spec_text(table: pa.Table) -> str:
     return str((table.schema.metadata or {})[b"filter"], "utf-8")
 
 
-def as_table(positions: NDArray[np.int64], keep: Keep, score: NDArray[Any], sieve: FilterSpec) -> pa.Table:
-    """Return a filter's scores (N,) and marks (N,) of the images at positions (N,)."""
+def as_table(positions: NDArray[np.int64], keep: Keep, score: NDArray[Any], spec: FilterSpec) -> pa.Table:
+    """Return the scores (N,) and keep flags (N,) of the images at positions (N,)."""
     columns = {"position": positions, "score": score.astype(np.float64), "keep": keep.astype(bool)}
-    return pa.table(columns).replace_schema_metadata({"filter": sieve.text})
+    return pa.table(columns).replace_schema_metadata({"filter": spec.text})
 
 
-def file_of(folder: Path, sieve: FilterSpec) -> Path:
-    """Return where the scores of a pool in a folder are, or will be."""
-    return folder / "filters" / f"{sieve.key}.parquet"
+def file_of(folder: Path, spec: FilterSpec) -> Path:
+    """Return the path of a pool's scores, which may not exist yet."""
+    return folder / "filters" / f"{spec.key}.parquet"
 
 
-def read(folder: Path, sieve: FilterSpec) -> pa.Table:
-    """Return the scores that are there; none if there is no file of this filter's that can be read."""
-    path, none = file_of(folder, sieve), np.zeros(0)
+def read(folder: Path, spec: FilterSpec) -> pa.Table:
+    """Return the saved scores of a filter; an empty table if there are none that can be read."""
+    path, none = file_of(folder, spec), np.zeros(0)
     try:
         table = pq.read_table(path)
-        if (table.schema.metadata or {}).get(b"filter", b"").decode() == sieve.text:
+        if (table.schema.metadata or {}).get(b"filter", b"").decode() == spec.text:
             return table
-        _log.warning("%s: scores of another filter are made anew", path)
+        _log.warning("%s: scores of another filter; computing them again", path)
     except FileNotFoundError:
         pass
     except (pa.ArrowException, OSError) as error:
-        _log.warning("%s: cannot be read (%s); the scores are made anew", path, error)
-    return as_table(none.astype(np.int64), none.astype(bool), none, sieve)
+        _log.warning("%s: cannot be read (%s); computing the scores again", path, error)
+    return as_table(none.astype(np.int64), none.astype(bool), none, spec)
 
 
-def write(folder: Path, sieve: FilterSpec, table: pa.Table) -> None:
-    """Keep a filter's scores of a pool, whole or not at all."""
+def write(folder: Path, spec: FilterSpec, table: pa.Table) -> None:
+    """Save a filter's scores of a pool atomically."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer)
-    write_atomically(file_of(folder, sieve), buffer.getvalue())
+    write_atomically(file_of(folder, spec), buffer.getvalue())

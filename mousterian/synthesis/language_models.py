@@ -1,12 +1,12 @@
-"""Language models behind one small interface; every reply is kept, so that it need not be asked twice.
+"""Language models behind one interface; every reply is cached, so that no request is sent twice.
 
 A model is named by a table:
 
-    {model = "google/flan-t5-base"}                   a transformers model: a local folder or a hub's name
+    {model = "google/flan-t5-base"}           a transformers model: a local folder, or a name on a hub
     {model = "gpt-4o", base_url = "https://…/v1", key = "OPENAI_API_KEY"}     an OpenAI-compatible endpoint
 
-`key` names the environment variable that holds the key; the key itself is written nowhere. Both take
-`temperature` and `max_tokens`; a local model also takes `device`.
+`key` names the environment variable with the API key; the key itself is never stored. Both take `temperature`
+and `max_tokens`; a local model also takes `device`.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from mousterian.files import write_atomically
 from mousterian.seeds import digest, seed_for
 
 T = TypeVar("T")
-TRIES = 5  # how often a malformed reply is asked for again
-_CALLS, _PAUSE = 4, 2.0  # how often an endpoint that is busy is called, and the first pause in seconds
+TRIES = 5  # requests before a malformed reply is an error
+_CALLS, _PAUSE = 4, 2.0  # calls of a busy endpoint, and the first pause in seconds
 _BUSY = {408, 409, 429, 500, 502, 503, 504}
 
 
-class Language(Protocol):
+class LanguageModel(Protocol):
     """A language model."""
 
     def reply(self, request: str, *, seed: int) -> str:
-        """Return the model's answer to a request; another seed may give another."""
+        """Return the model's reply to a request; it may depend on the seed."""
         ...
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Which model, and how it is sampled.
+    """A model, and how it is sampled.
 
     Attributes:
-        model: a local folder, a hub's name, or the endpoint's name for it.
-        base_url: of an OpenAI-compatible endpoint, up to and with "/v1"; a local model if empty.
-        key: environment variable that holds the endpoint's key; "" where it needs none.
-        temperature: of sampling; 0 takes the likeliest word each time. Diversify used 0.75.
-        max_tokens: longest reply.
-        device: torch device of a local model; "auto" takes an accelerator where there is one.
-        timeout: seconds that one reply of an endpoint may take.
+        model: a local folder, or the model's name on a hub or at the endpoint.
+        base_url: of an OpenAI-compatible endpoint, including "/v1"; empty: a local model.
+        key: environment variable with the endpoint's API key; empty: none is needed.
+        temperature: of sampling; 0: greedy decoding. Diversify used 0.75.
+        max_tokens: maximum length of a reply.
+        device: torch device of a local model; "auto": an accelerator if there is one.
+        timeout: of a call of the endpoint, in seconds.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Settings:
 
     @classmethod
     def read(cls, given: str | Mapping[str, Any]) -> Settings:
-        """Return the settings that a name or a table gives.
+        """Return the settings of a name or a table.
 
         Raises:
             InputError: an unknown key, a value of the wrong type, or no model.
@@ -79,50 +79,56 @@ class Settings:
                 raise InputError(f"{name} = {value!r} is not {known[name]}", where="language model")
         if not table.get("model"):
             raise InputError(
-                "no language model is named",
-                hint='give language = {model = "a folder or a hub\'s name"}, or one with base_url and key',
+                "no language model given",
+                hint='set language = {model = "a folder, or a name on a hub"}, or one with base_url and key',
             )
         return cls(**table)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """All that decides what the model answers."""
+        """Everything that determines the model's replies."""
         return {name: getattr(self, name) for name in ("model", "base_url", "temperature", "max_tokens")}
 
 
-def load(given: str | Mapping[str, Any], *, replies: Path | None = None) -> Language:
-    """Return a language model whose replies are kept; the model itself is only loaded when it is needed.
+def load(given: str | Mapping[str, Any], *, replies: Path | None = None) -> LanguageModel:
+    """Return a language model with cached replies; the model itself is loaded on first use.
 
     Args:
-        given: its name, or a table as at the head of this module.
-        replies: folder of kept replies; by default `language` in the data directory.
+        given: its name, or a table as described above.
+        replies: folder of the cached replies; by default `language` in the data directory.
     """
     settings = Settings.read(given)
-    inner = Endpoint(settings) if settings.base_url else Local(settings)
-    return CachedModel(inner, settings, replies or data_directory(None) / "language")
+    model = Endpoint(settings) if settings.base_url else LocalModel(settings)
+    return CachedModel(model, settings, replies or data_directory(None) / "language")
 
 
-def asked(
-    language: Language, request: str, read: Callable[[str], T], *, seed: int, what: str, tries: int = TRIES
+def parsed_reply(
+    language: LanguageModel,
+    request: str,
+    parse: Callable[[str], T],
+    *,
+    seed: int,
+    what: str,
+    tries: int = TRIES,
 ) -> T:
-    """Return what `read` makes of a reply; one that it refuses with ValueError is asked for again.
+    """Return a reply as parsed by `parse`; while it raises ValueError, the request is repeated.
 
     Args:
         language: the model.
-        request: what it is asked.
-        read: gives the reply's content, or raises ValueError saying what is wrong with it.
-        seed: of the first try; the others follow from it.
-        what: what is asked for, for the message.
-        tries: how often.
+        request: the prompt.
+        parse: returns the reply's content, or raises ValueError with what is wrong with it.
+        seed: of the first request; those of the others derive from it.
+        what: what is requested, for the message.
+        tries: maximum number of requests.
 
     Raises:
-        InputError: every try was malformed.
+        InputError: every reply was malformed.
     """
     reply, fault = "", ""
     for attempt in range(tries):
         reply = language.reply(request, seed=seed_for("reply", seed, attempt) if attempt else seed)
         try:
-            return read(reply)
+            return parse(reply)
         except ValueError as error:
             fault = str(error)
     raise InputError(
@@ -134,39 +140,39 @@ def asked(
 
 @dataclass(frozen=True)
 class CachedModel:
-    """A language model whose replies lie on disk by the content of their requests."""
+    """A language model with replies cached on disk, by the content of the requests."""
 
-    inner: Language
+    model: LanguageModel
     settings: Settings
     folder: Path
 
     def reply(self, request: str, *, seed: int) -> str:
-        """Return the kept reply, or ask for one and keep it."""
+        """Return the cached reply, or request one and cache it."""
         question = {**self.settings.identity, "request": request, "seed": seed}
         path = self.folder / f"{digest(question)}.json"
         try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["question"] == question:
-                return str(kept["reply"])
+            cached = json.loads(path.read_text(encoding="utf-8"))
+            if cached["question"] == question:
+                return str(cached["reply"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
-            pass  # not asked yet, or damaged: ask
-        reply = self.inner.reply(request, seed=seed)
+            pass  # not cached yet, or damaged
+        reply = self.model.reply(request, seed=seed)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot keep replies ({error.strerror})", where=str(self.folder)) from error
+            raise InputError(f"cannot cache replies ({error.strerror})", where=str(self.folder)) from error
         write_atomically(path, json.dumps({"question": question, "reply": reply}, indent=1).encode())
         return reply
 
 
 @dataclass(frozen=True)
-class Local:
-    """A transformers model, of either kind: encoder and decoder (T5), or decoder alone (Llama)."""
+class LocalModel:
+    """A transformers model: encoder-decoder (T5) or decoder-only (Llama)."""
 
     settings: Settings
 
     def reply(self, request: str, *, seed: int) -> str:
-        """Return what the model writes; the same request and seed give the same on one machine."""
+        """Return a sampled reply; the same request and seed give the same reply on one machine."""
         import torch
 
         tokenizer, network, device = self._loaded
@@ -181,10 +187,10 @@ class Local:
         devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), torch.inference_mode():
             torch.manual_seed(seed)
-            written = network.generate(**tokens, max_new_tokens=self.settings.max_tokens, **sampling)[0]
+            output = network.generate(**tokens, max_new_tokens=self.settings.max_tokens, **sampling)[0]
         if not network.config.is_encoder_decoder:
-            written = written[tokens["input_ids"].shape[1] :]
-        text: str = tokenizer.decode(written, skip_special_tokens=True)
+            output = output[tokens["input_ids"].shape[1] :]
+        text: str = tokenizer.decode(output, skip_special_tokens=True)
         return text.strip()
 
     @cached_property
@@ -195,7 +201,7 @@ class Local:
         except ImportError:
             raise InputError(
                 "a local language model needs the package transformers",
-                hint="pip install 'mousterian[text]', or name an endpoint by `base_url`",
+                hint="pip install 'mousterian[text]', or set the `base_url` of an endpoint",
             ) from None
         name, chosen = self.settings.model, self.settings.device
         device = torch.device(chosen if chosen != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
@@ -203,29 +209,29 @@ class Local:
         where = str(path) if path.is_dir() else name
         dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
         try:
-            both = AutoConfig.from_pretrained(where).is_encoder_decoder
-            kind = AutoModelForSeq2SeqLM if both else AutoModelForCausalLM
-            network = kind.from_pretrained(where, dtype=dtype, use_safetensors=True)
+            encoder_decoder = AutoConfig.from_pretrained(where).is_encoder_decoder
+            auto_class = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+            network = auto_class.from_pretrained(where, dtype=dtype, use_safetensors=True)
             tokenizer = AutoTokenizer.from_pretrained(where)
         except (OSError, ValueError, KeyError) as error:
             raise InputError(
                 f"the language model cannot be loaded ({first_line(error)})",
                 where=name,
-                hint="give a local folder with config.json, tokenizer and weights in safetensors, or a name"
-                " on a hub that this machine reaches",
+                hint="give a local folder with config.json, tokenizer and safetensors weights, or a name on a"
+                " hub that this machine can reach",
             ) from error
         return tokenizer, network.to(device).eval(), device
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that speaks OpenAI's chat completions."""
+    """A server with OpenAI's chat completions API."""
 
     settings: Settings
     pause: float = field(default=_PAUSE, compare=False)
 
     def reply(self, request: str, *, seed: int) -> str:
-        """Return the server's answer; one that is busy is asked again after a pause."""
+        """Return the server's reply; the call is retried with pauses while it is busy."""
         url = f"{self.settings.base_url.rstrip('/')}/chat/completions"
         if not url.startswith(("http://", "https://")):
             raise InputError("base_url must begin with http:// or https://", where=url)
@@ -236,20 +242,20 @@ class Endpoint:
             "max_tokens": self.settings.max_tokens,
             "seed": seed % 2**31,
         }
-        fault = self._fault(url, "was not called")
+        failure = self._error(url, "was not called")
         for call in range(_CALLS):
             if call:
                 time.sleep(self.pause * 2 ** (call - 1))
             try:
                 return self._content(url, json.dumps(body).encode())
             except urllib.error.HTTPError as error:
-                told = error.read(300).decode("utf-8", "replace")
-                fault = self._fault(url, f"answers {error.code} {error.reason}: {told}")
+                details = error.read(300).decode("utf-8", "replace")
+                failure = self._error(url, f"returned {error.code} {error.reason}: {details}")
                 if error.code not in _BUSY:
                     break
-            except OSError as error:  # a connection that is refused, lost or too slow
-                fault = self._fault(url, f"does not answer ({getattr(error, 'reason', error)})")
-        raise fault
+            except OSError as error:  # connection refused, lost or timed out
+                failure = self._error(url, f"does not respond ({getattr(error, 'reason', error)})")
+        raise failure
 
     def _content(self, url: str, body: bytes) -> str:
         headers = {"Content-Type": "application/json", **self._key()}
@@ -259,7 +265,7 @@ class Endpoint:
         try:
             return str(json.loads(raw)["choices"][0]["message"]["content"]).strip()
         except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise self._fault(url, f"gave no chat completion: {raw[:200]!r}") from error
+            raise self._error(url, f"returned no chat completion: {raw[:200]!r}") from error
 
     def _key(self) -> dict[str, str]:
         name = self.settings.key
@@ -270,14 +276,14 @@ class Endpoint:
             raise InputError(
                 f"the environment variable {name} is not set",
                 where="language model",
-                hint=f"export {name}=… with the endpoint's key",
+                hint=f"export {name}=… with the endpoint's API key",
             )
         return {"Authorization": f"Bearer {key}"}
 
-    def _fault(self, url: str, what: str) -> InputError:
+    def _error(self, url: str, what: str) -> InputError:
         return InputError(
             f"the language model's endpoint {what}",
             where=url,
-            hint="start it or mend base_url, model and key, then run the same command again: the replies"
-            " that came are kept",
+            hint="start it, or correct base_url, model or key, and run the same command again: the replies"
+            " received so far are cached",
         )

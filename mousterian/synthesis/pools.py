@@ -1,9 +1,9 @@
 """Pools: the synthetic images of one generator, on disk, in a fixed order.
 
-A pool is a folder named by the hash of its identity: `pool.json` (the identity), the generator's own
-weights, and shards of a fixed number of images (`shards.py`). Image i is of class i mod K, so every prefix is
-balanced and a smaller `n_syn_plus` is a prefix of a larger one. A shard's content follows from the identity
-and its number alone, so a pool extended twice equals one made at once, and all grids can share it.
+A pool is a folder named by the hash of its identity: `pool.json` (the identity), the generator's weights, and
+shards of a fixed number of images (`shards.py`). Image i is of class i mod K, so every prefix is balanced and
+a smaller `n_syn_plus` is a prefix of a larger one. A shard depends on the identity and its number alone, so a
+pool extended twice equals one generated at once, and all grids can share it.
 """
 
 from __future__ import annotations
@@ -18,34 +18,35 @@ from typing import Any
 
 import numpy as np
 
+from mousterian.data.cache import DAMAGE
 from mousterian.data.image_set import ImageSet, concatenate
 from mousterian.errors import InputError
 from mousterian.files import held, write_atomically
 from mousterian.plugins import registry
 from mousterian.seeds import canonical, digest
 from mousterian.synthesis import shards
-from mousterian.synthesis.kinds import GeneratorContext, Progress, asked, portions, silent
-from mousterian.synthesis.shards import DAMAGE, Arrays
+from mousterian.synthesis.kinds import GeneratorContext, Progress, no_progress, portions, sampler_inputs
+from mousterian.synthesis.shards import Arrays
 
-POOL_VERSION = 1  # raised whenever the same identity would give other images
+POOL_VERSION = 1  # incremented whenever the same identity would give different images
 BASE, UPSTREAM, ELSEWHERE = "base", "upstream", "elsewhere"
 DESCRIPTION = "pool.json"
-_REMAKE = "`mousterian generate GRIDFILE` makes the same images anew; then run the grid with --retry-failed"
+_REMAKE = "`mousterian generate GRIDFILE` generates the same images; then run the grid with --retry-failed"
 
 
 @dataclass(frozen=True)
 class PoolIdentity:
-    """All that decides a pool's images.
+    """Everything that determines a pool's images.
 
     Attributes:
         generator: generator plug-in.
         options: all its options.
-        stamp: of the files that they name.
+        stamp: digest of the files that they name.
         seed: seed of its training and sampling.
-        trained_on: base (internal), upstream (external, trained here) or elsewhere (external).
+        trained_on: base (internal), upstream (external, trained here) or elsewhere (external, pre-trained).
         dataset: dataset plug-in and options, `{"name": ..., "options": ...}`.
-        subset_seed: the subsets that it was trained on belong to; 0 for elsewhere.
-        imbalance: of S_base; 1 unless trained on base.
+        subset_seed: of the subset that it was trained on; 0 for elsewhere.
+        imbalance: imbalance factor of S_base; 1 unless trained on base.
         n_base: size of S_base; 0 unless trained on base.
         n_upstream: size of the upstream set; 0 unless trained on upstream.
     """
@@ -73,7 +74,7 @@ class PoolIdentity:
 
     @classmethod
     def at(cls, folder: Path) -> PoolIdentity:
-        """Return the identity of the pool that lies in a folder.
+        """Return the identity of the pool in a folder.
 
         Raises:
             InputError: its description is missing or damaged.
@@ -83,9 +84,9 @@ class PoolIdentity:
             return cls(**{each.name: values[each.name] for each in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"cannot tell what this pool is of ({error})",
+                f"cannot read this pool's identity ({error})",
                 where=str(folder / DESCRIPTION),
-                hint="run its grid again: the file is written anew",
+                hint="run its grid again: the file is rewritten",
             ) from None
 
     @cached_property
@@ -95,7 +96,7 @@ class PoolIdentity:
 
     @property
     def label(self) -> str:
-        """What a person calls it, e.g. "edm trained on base of 300"."""
+        """Human-readable name, e.g. "edm trained on base of 300"."""
         sizes = {BASE: f" of {self.n_base}", UPSTREAM: f" of {self.n_upstream}", ELSEWHERE: ""}
         return f"{self.generator} trained on {self.trained_on}{sizes[self.trained_on]}".replace(
             "on else", "else"
@@ -103,7 +104,7 @@ class PoolIdentity:
 
 
 class Pool:
-    """One pool under the folder of all pools."""
+    """One pool in the folder of all pools."""
 
     def __init__(self, pools: Path, identity: PoolIdentity, class_names: tuple[str, ...]) -> None:
         self.identity = identity
@@ -123,26 +124,26 @@ class Pool:
         real: Callable[[], ImageSet],
         device: str,
         *,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         test: Callable[[], ImageSet] | None = None,
         wait: bool = True,
     ) -> None:
-        """Make the shards that the first `count` images need and that are not there yet.
+        """Generate those shards of the first `count` images that do not exist yet.
 
-        Two processes that want the same pool take turns; the kernel frees the lock when its holder dies.
+        Two processes that need the same pool take turns; the kernel releases the lock when its holder dies.
 
         Args:
             count: images wanted.
             shape: height, width and channels of one image.
-            real: gives the images that the generator is trained on; called only if needed.
+            real: returns the images that the generator is trained on; called only if needed.
             device: torch device name.
-            progress: is told how far training and sampling are.
-            test: gives the dataset's test images, to generators that have to leave out copies of them.
-            wait: for another process that is making the pool.
+            progress: receives the progress of training and sampling.
+            test: returns the dataset's test images, for generators that exclude copies of them.
+            wait: for another process that is generating the pool.
 
         Raises:
-            TakenError: another process is making it, and `wait` is off.
-            InputError: the pool's folder cannot be made or written, or the generator refuses.
+            LockTakenError: another process is generating it, and `wait` is off.
+            InputError: the pool's folder cannot be written, or the generator raises it.
         """
         if not self._missing(count):
             return
@@ -150,14 +151,14 @@ class Pool:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"cannot make the pool's folder ({error.strerror})", where=str(self.folder)
+                f"cannot create the pool's folder ({error.strerror})", where=str(self.folder)
             ) from error
         with held(self.folder / "lock", wait=wait) as alone:
             missing = self._missing(count)
             if not missing:
                 return
             if alone:
-                shards.sweep(self.folder)
+                shards.remove_temporary_files(self.folder)
             description = canonical(self.identity.describe())
             write_atomically(self.folder / DESCRIPTION, description.encode())
             context = GeneratorContext(
@@ -171,8 +172,8 @@ class Pool:
     def _sampler(self, context: GeneratorContext, real: Callable[[], ImageSet]) -> Any:
         identity = self.identity
         plugin = registry.find("generators", identity.generator)
-        given = (context,) if identity.trained_on == ELSEWHERE else (real(), context)
-        return plugin.load()(*given, **identity.options, **plugin.preset)
+        arguments = (context,) if identity.trained_on == ELSEWHERE else (real(), context)
+        return plugin.load()(*arguments, **identity.options, **plugin.preset)
 
     def _make(self, number: int, sampler: Any, shape: tuple[int, int, int], description: str) -> None:
         first, end = number * self.shard_size, (number + 1) * self.shard_size
@@ -180,17 +181,19 @@ class Pool:
         if end <= first:
             return
         starts = range(first, end, max(1, getattr(sampler, "batch", self.shard_size)))
-        made = shards.joined(self.folder, starts, end, lambda a, b: self._batch(a, b, sampler, shape))
+        made = shards.join_batches(self.folder, starts, end, lambda a, b: self._batch(a, b, sampler, shape))
         shards.write(shards.path(self.folder, number), {**made, "generator": np.array(description)})
-        shards.forget(self.folder)
+        shards.remove_batches(self.folder)
 
     def _batch(self, first: int, end: int, sampler: Any, shape: tuple[int, int, int]) -> Arrays:
-        labels, indices, seeds = asked(np.arange(first, end), len(self.class_names), self.identity.seed)
+        labels, indices, seeds = sampler_inputs(
+            np.arange(first, end), len(self.class_names), self.identity.seed
+        )
         parts = self._portions.made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(parts)
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
             raise InputError(
-                f"the generator gave {images.dtype} {images.shape} for {len(labels)} images of {shape}",
+                f"the generator returned {images.dtype} {images.shape} for {len(labels)} images of {shape}",
                 where=self.identity.label,
             )
         made = {"images": images, "labels": labels, "seeds": seeds}
@@ -205,13 +208,13 @@ class Pool:
             InputError: a shard is missing or cannot be read.
         """
         numbers = range(math.ceil(count / self.shard_size))
-        there = [path for path in (shards.path(self.folder, n) for n in numbers) if path.exists()]
-        parts = [self._images(path) for path in there or [shards.path(self.folder, 0)]]
+        paths = [path for path in (shards.path(self.folder, n) for n in numbers) if path.exists()]
+        parts = [self._images(path) for path in paths or [shards.path(self.folder, 0)]]
         found = sum(map(len, parts))
         if found < count:
             raise InputError(
-                f"the pool {self.identity.label} has only {found} images with the classes taking turns,"
-                f" and {count} are asked for",
+                f"the pool {self.identity.label} has only {found} images with the classes in turn,"
+                f" and {count} are needed",
                 where=str(self.folder),
                 hint="make r_syn or n_syn_plus smaller, or give the generator more images",
             )
@@ -233,19 +236,19 @@ class Pool:
             ) from error
 
     def count(self) -> int:
-        """Return how many images are there, up to the first shard that is missing; only labels are read."""
+        """Return the number of images before the first missing shard; only labels are read."""
         return images_in(self.folder)
 
     def prompts(self, count: int) -> list[str]:
-        """Return the texts that the first `count` images were made from; none if they were made from none."""
+        """Return the prompts of the first `count` images; none if they were generated without prompts."""
         found: list[str] = []
-        for path in shards.there(self.folder):
+        for path in shards.existing(self.folder):
             if len(found) < count:
                 found += [str(text) for text in self._arrays(path).get("prompts", ())]
         return found[:count]
 
     def classes(self) -> int:
-        """Return of how many classes its images are, by the first shard; 0 if there is none that is sound."""
+        """Return the number of classes in the first shard; 0 if it is missing or damaged."""
         try:
             labels = shards.column(shards.path(self.folder, 0), "labels")
         except DAMAGE:
@@ -253,15 +256,15 @@ class Pool:
         return 0 if labels is None or not len(labels) else int(labels.max()) + 1
 
     def set_damaged_aside(self) -> Sequence[Path]:
-        """Take every damaged shard out of the pool, for `ensure` to make anew; return their new names."""
+        """Rename every damaged shard, for `ensure` to generate again; return their new paths."""
         with held(self.folder / "lock"):
             return [shards.set_aside(path) for path, _ in faults(self.folder)]
 
 
 def images_in(folder: Path) -> int:
-    """Return how many images a pool has, up to the first shard that is missing; only labels are read."""
+    """Return the number of images before a pool's first missing shard; only labels are read."""
     found = 0
-    for path in shards.there(folder):
+    for path in shards.existing(folder):
         try:
             labels = shards.column(path, "labels")
         except DAMAGE:
@@ -271,22 +274,22 @@ def images_in(folder: Path) -> int:
 
 
 def verify(pools: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each shard under a folder that is not sound, and what is wrong with it."""
+    """Yield each damaged shard of the pools in a folder, and what is wrong with it."""
     for folder in sorted(path for path in pools.glob("*") if path.is_dir()):
         yield from faults(folder)
 
 
 def faults(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield each shard of one pool that cannot be read or is not of this pool, and what is wrong with it."""
+    """Yield each shard of a pool that is damaged or belongs to another pool, and what is wrong with it."""
     try:
-        own = (folder / DESCRIPTION).read_text(encoding="utf-8")
+        identity = (folder / DESCRIPTION).read_text(encoding="utf-8")
     except OSError:
-        own = ""
+        identity = ""
     for path in sorted(folder.glob("shard-*.npz")):
         try:
             arrays = shards.read(path)
         except DAMAGE as error:
             yield path, f"not a readable shard ({error})"
             continue
-        if own and str(arrays.get("generator", own)) != own:
-            yield path, "not a shard of this pool: another generator made it"
+        if identity and str(arrays.get("generator", identity)) != identity:
+            yield path, "not a shard of this pool: it comes from another generator"

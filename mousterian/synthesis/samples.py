@@ -22,32 +22,30 @@ if TYPE_CHECKING:
 
 SHEET = "sheet.png"
 
-# Pools that differ only in their seeds are shown once, and not more than this many.
-_MOST = 8
-# Images of each class in the sheets that are kept as files.
-_KEPT = 8
+_MAX_POOLS = 8  # shown; pools that differ only in their seeds count once
+_SAVED_COLUMNS = 8  # images of each class in the sheets that are saved as files
 
 
 def sheets_of(store: Path, data_dir: Path | None = None) -> tuple[Sheet, ...]:
-    """Return sheets of real images and of a store's pools; where it has none, those that were kept beside it.
+    """Return sheets of real images and of a store's pools; if it has no pools, the saved sheets beside it.
 
     Args:
         store: folder of the store.
-        data_dir: where datasets lie; by default where they always do.
+        data_dir: folder of the datasets; None for the default.
 
     Raises:
-        InputError: a dataset, a pool or a kept sheet cannot be read.
+        InputError: a dataset, a pool or a saved sheet cannot be read.
     """
     return _drawn(store, data_dir, COLUMNS) or samples.load(store / samples.FOLDER)
 
 
-def keep(store: Path, folder: Path, data_dir: Path | None = None) -> list[Path]:
-    """Write the sheets of a store's pools into a folder, smaller than a report of the store shows them.
+def save_sheets(store: Path, folder: Path, data_dir: Path | None = None) -> list[Path]:
+    """Write the sheets of a store's pools to a folder, with fewer columns than in a report of the store.
 
     Raises:
-        InputError: there are no pools, one or its dataset cannot be read, or the folder not be written.
+        InputError: there are no pools, a pool or its dataset cannot be read, or the folder cannot be written.
     """
-    sheets = _drawn(store, data_dir, _KEPT)
+    sheets = _drawn(store, data_dir, _SAVED_COLUMNS)
     if not sheets:
         raise InputError("no pools to draw samples of", where=str(store / "pools"))
     return samples.save(sheets, folder)
@@ -73,11 +71,11 @@ def _drawn(store: Path, data_dir: Path | None, columns: int) -> tuple[Sheet, ...
 
 
 def _kinds(folder: Path) -> Iterator[PoolIdentity]:
-    """Yield pools that differ in more than seeds, in the order of what they were trained on."""
-    there = [PoolIdentity.at(path.parent) for path in sorted(folder.glob(f"*/{pools.DESCRIPTION}"))]
+    """Yield one pool of each kind (equal but for seeds), ordered by generator and training set."""
+    stored = [PoolIdentity.at(path.parent) for path in sorted(folder.glob(f"*/{pools.DESCRIPTION}"))]
     seen: set[tuple[str, str]] = set()
     for identity in sorted(
-        there,
+        stored,
         key=lambda each: (
             each.generator,
             each.trained_on,
@@ -89,7 +87,7 @@ def _kinds(folder: Path) -> Iterator[PoolIdentity]:
         ),
     ):
         kind = (identity.label, str(identity.options))
-        if kind not in seen and len(seen) < _MOST:
+        if kind not in seen and len(seen) < _MAX_POOLS:
             seen.add(kind)
             yield identity
 
@@ -105,7 +103,7 @@ def _sheet(title: str, what: str, images: ImageSet, columns: int) -> Sheet:
 
 
 def draw(pool: Pool) -> None:
-    """Draw the sample sheet of what is there, if anything is."""
+    """Draw the sample sheet of a pool's images, if it has any."""
     images = min(pool.count(), COLUMNS * len(pool.class_names))
     if images:
         write_atomically(pool.folder / SHEET, sheet(pool.read(images)))

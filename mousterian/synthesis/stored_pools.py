@@ -1,4 +1,4 @@
-"""A store's pools by name, and the dataset and real images that their generators saw."""
+"""A store's pools by name, and the dataset and training images of their generators."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _HINT = "name a pool by the first digits of its hash, by its folder, or other im
 
 
 def pool_folders(pools: Sequence[str], store: Path) -> list[Path]:
-    """Return the folder or file of each pool that a command names; without names, all of the store.
+    """Return the folder or file of each named pool; without names, of all pools of the store.
 
     Raises:
-        InputError: no pool is there, or one that is named is not, or is not the only one.
+        InputError: there is no pool, or a name is unknown or ambiguous.
     """
-    there = {path.parent.name: path.parent for path in sorted((store / "pools").glob("*/pool.json"))}
-    if not pools and not there:
+    stored = {path.parent.name: path.parent for path in sorted((store / "pools").glob("*/pool.json"))}
+    if not pools and not stored:
         raise InputError("there are no pools here", where=str(store), hint=_HINT)
-    return [_place(name, there) for name in pools] or list(there.values())
+    return [_pool_path(name, stored) for name in pools] or list(stored.values())
 
 
-def _place(name: str, there: dict[str, Path]) -> Path:
-    found = [folder for key, folder in there.items() if key.startswith(name)]
+def _pool_path(name: str, stored: dict[str, Path]) -> Path:
+    found = [folder for key, folder in stored.items() if key.startswith(name)]
     if len(found) == 1:
         return found[0]
     if len(found) > 1:
@@ -38,17 +38,17 @@ def _place(name: str, there: dict[str, Path]) -> Path:
         )
     if (path := Path(name).expanduser()).exists():
         return path
-    raise unknown_name("pool", name, there, hint=_HINT)
+    raise unknown_name("pool", name, stored, hint=_HINT)
 
 
 def dataset_of(identity: PoolIdentity) -> Choice:
-    """Return the dataset that a pool was made for."""
-    own = identity.dataset
-    return Choice(own["name"], own["options"], own.get("stamp", ""))
+    """Return the dataset that a pool was generated for."""
+    dataset = identity.dataset
+    return Choice(dataset["name"], dataset["options"], dataset.get("stamp", ""))
 
 
 def seen_indices(identity: PoolIdentity, train: ImageSet) -> subsets.Indices:
-    """Return which training images a generator has seen; none where it was made elsewhere."""
+    """Return the training images that a generator has seen; none if it was trained elsewhere."""
     labels, classes, seed = train.labels, len(train.class_names), identity.subset_seed
     nothing = np.zeros(0, dtype=np.int64)
     if identity.trained_on == ELSEWHERE:

@@ -39,7 +39,7 @@ def check_strategy(trial: Trial, data_dir: Path | None) -> None:
         InputError: it refuses.
     """
     plugin = registry.find("strategies", trial.strategy.name)
-    if not plugin.has_check:
+    if "check" not in plugin.parts:
         return
     from mousterian.training.recipes import Recipe
     from mousterian.training.strategy_checks import Proposal
@@ -63,7 +63,7 @@ def check_model(trial: Trial, data_dir: Path | None) -> None:
         InputError: it refuses.
     """
     plugin = registry.find("models", trial.model.name)
-    if plugin.has_check:
+    if "check" in plugin.parts:
         plugin.check(load_images(trial.dataset, "train", data_dir).shape, trial.model.options)
 
 
@@ -75,7 +75,7 @@ def check_evaluations(trial: Trial, data_dir: Path | None) -> None:
     """
     for each in trial.evaluations:
         plugin = registry.find("evaluations", each.name)
-        if plugin.has_check:
+        if "check" in plugin.parts:
             train, test = (load_images(trial.dataset, split, data_dir) for split in ("train", "test"))
             nothing = np.zeros(0, dtype=np.int64)
             seen = TrialImages(train, test, nothing, None, 0, 0, data_dir, trial.dataset.unseen)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from mousterian.data.cache import data_directory
 from mousterian.errors import InputError, unknown_name
 from mousterian.plugins.choice import Choice
-from mousterian.plugins.key_value import pair
+from mousterian.plugins.key_value import key_and_value
 from mousterian.store.rows import Store
 from mousterian.store.schema import DONE, STATUSES
 from mousterian.trials import grid_file, grid_plugins
@@ -156,7 +156,7 @@ def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
     """Return the trials whose identity columns have the values of `COLUMN=VALUE` conditions."""
     chosen = list(trials)
     for condition in only:
-        column, value = pair(condition, flag="--only", form="COLUMN=VALUE")
+        column, value = key_and_value(condition, flag="--only", form="COLUMN=VALUE")
         columns = identity_columns(trials[0])
         if column not in columns:
             raise unknown_name("column", column, columns, where="--only")

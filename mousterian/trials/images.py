@@ -12,7 +12,7 @@ from mousterian.data import subsets
 from mousterian.data.image_set import ImageSet, TrialImages
 from mousterian.data.loading import load_images
 from mousterian.synthesis.filtering import Filtered, FilterInputs
-from mousterian.synthesis.kinds import Progress, silent
+from mousterian.synthesis.kinds import Progress, no_progress
 from mousterian.synthesis.pools import UPSTREAM, Pool
 from mousterian.training.device import device_named
 
@@ -58,7 +58,7 @@ def pool_of(trial: Trial, settings: Settings) -> Pool | None:
 
 
 def make_pool(
-    trial: Trial, count: int, settings: Settings, progress: Progress = silent, *, wait: bool = True
+    trial: Trial, count: int, settings: Settings, progress: Progress = no_progress, *, wait: bool = True
 ) -> Filtered | None:
     """Make the first `count` images of the trial's pool, or so many that its filters keep `count`.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +125,7 @@ def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
     if one.generator is None:
         return 0.0, 0.0
     plugin = registry.find("generators", one.generator.name)
-    size_for = getattr(importlib.import_module(plugin.module), "size_for", None)
+    size_for = plugin.part("size_for")
     if size_for is None or "steps" not in one.generator.options:
         return None
     options = one.generator.options

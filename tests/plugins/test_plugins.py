@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,115 +9,49 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import simulated
+from conftest import ROOT
+from examples import EXAMPLES, write_package
 
+import mousterian
 from mousterian.errors import InputError
-from mousterian.plugins import registry, spec
+from mousterian.fitting import surface
+from mousterian.plugins import registry
 from mousterian.plugins import source as plugin_source
+from mousterian.plugins.contract import kinds
+from mousterian.plugins.spec import Plugin
+from mousterian.reporting import javascript
 from mousterian.reporting.page_arms import in_order
+from mousterian.training import feature_spaces
 
-# What docs/howto/own-plugin.md tells, one file of each kind that a grid or a fit can name.
-FILES = {
-    "datasets": (
-        "stripes",
-        """
-import numpy as np
-from mousterian.data.image_set import ImageSet
-def load(split, data_dir, *, count: int = 60):
-    labels = np.arange(count) % 2
-    images = np.zeros((count, 8, 8, 1), dtype=np.uint8)
-    images[labels == 1, ::2] = 255
-    return ImageSet(images, labels, ("flat", "striped"))
-""",
-    ),
-    "models": (
-        "linear",
-        """
-from torch import nn
-def build(classes, shape, *, bias: bool = True):
-    '''One linear layer.'''
-    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes, bias=bias))
-""",
-    ),
-    "generators": (
-        "copier",
-        """
-class Copier:
-    def __init__(self, real): self.real = real
-    def sample(self, labels, indices, seeds):
-        import numpy as np
-        return np.stack([self.real.images[self.real.labels == label][0] for label in labels])
-def fit(real, context): return Copier(real)
-""",
-    ),
-    "strategies": (
-        "once",
-        """
-from mousterian.training.strategies.joint import train as joint
-def train(model, task, *, note: str = ""): return joint(model, task)
-""",
-    ),
-    "evaluations": (
-        "constant",
-        """
-def evaluate(model, images, device, *, value: float = 0.25):
-    return {"top1": value, "correct": round(value * len(images)), "total": len(images)}
-""",
-    ),
-    "executors": (
-        "inline",
-        """
-def run(jobs, settings, listener, *, workers: int = 0):
-    for job in jobs:
-        listener.started(job); job.execute(settings); listener.finished(job, 0.0)
-""",
-    ),
-    "surfaces": (
-        "flat",
-        "def accuracy(n_base, n_real_plus, n_syn_plus, *, level: float = 0.5): return level + 0 * n_base\n",
-    ),
-    "figures": ("nothing", "def draw(fit, *, width: float = 3.0): return None\n"),
-    "prompts": (
-        "shout",
-        "def write(class_names, *, loud: bool = True): return [name.upper() for name in class_names]\n",
-    ),
-    "filters": ("all", "def score(pool, *, threshold: float = 0.0): return [1.0] * len(pool)\n"),
-    "quality": ("size", "def measure(pool, real, test, context): return {'images': len(pool)}\n"),
-    "features": (
-        "grey",
-        "def load(device, data_dir, *, bins: int = 8): return lambda images: Output(images.mean((1, 2)))\n",
-    ),
-}
+
+def forget() -> None:
+    for known in (registry.available, registry.find, surface.load):
+        known.cache_clear()
 
 
 @pytest.fixture
 def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A package outside the house with one plug-in of each kind, known by entry points alone."""
-    package = tmp_path / "site" / "elsewhere"
-    package.mkdir(parents=True)
-    (package / "__init__.py").touch()
-    points = []
-    for kind, (name, text) in FILES.items():
-        (package / f"my_{name}.py").write_text(text)
-        points.append(f"[mousterian.{kind}]\n{name} = elsewhere.my_{name}\n")
+    """The page's plug-ins, one of each kind, in a package outside the house known by entry points alone."""
+    write_package(tmp_path / "site")
+    points = [f"[mousterian.{kind}]\n{name} = my_package.{name}\n" for kind, (name, _) in EXAMPLES.items()]
     info = tmp_path / "site" / "elsewhere-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("\n".join(points))
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry.available.cache_clear()
-    registry.find.cache_clear()
+    forget()
     yield tmp_path
-    for module in [name for name in sys.modules if name.partition(".")[0] == "elsewhere"]:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "my_package"]:
         del sys.modules[module]
-    registry.available.cache_clear()
-    registry.find.cache_clear()
+    forget()
 
 
 def test_one_file_of_each_kind_is_found_by_entry_point(third_party: Path) -> None:
-    assert set(FILES) == set(spec.KINDS)
-    for kind, (name, _) in FILES.items():
+    assert set(EXAMPLES) == set(kinds())
+    for kind, (name, _) in EXAMPLES.items():
         found = registry.find(kind, name)
-        assert (found.name, found.module) == (name, f"elsewhere.my_{name}")
+        assert (found.name, found.module) == (name, f"my_package.{name}")
         assert callable(found.load())
 
 
@@ -128,9 +63,9 @@ dataset = {name = "stripes", count = 40}
 n_base = 10
 r_syn = 1
 model = "linear"
-generator = "copier"
-strategy = "once"
-evaluation = ["accuracy", "constant"]
+generator = {name = "noisy_mean", filter = "bright"}
+strategy = "own_batch"
+evaluation = ["accuracy", {name = "first_images", count = 8}]
 recipe = {name = "small", iterations = 20}
 training_seeds = 0
 """
@@ -150,7 +85,7 @@ training_seeds = 0
     run_trials(trials, settings, listener, executor="inline", workers=1)
     rows = Store(third_party / "store").read()
     assert rows["n_syn_plus"].tolist().count(10) == 2
-    assert set(rows.loc[rows["evaluation"] == "constant", "top1"]) == {0.25}
+    assert set(rows.loc[rows["evaluation"] == "first_images", "total"]) == {8}
     assert rows.loc[rows["evaluation"] == "accuracy", "top1"].min() > 0.9
 
 
@@ -165,7 +100,7 @@ def test_options_are_the_keyword_only_arguments(third_party: Path) -> None:
         linear.resolve({"bias": "wide"})
 
 
-@pytest.mark.parametrize("kind", [kind for kind in spec.KINDS if registry._folder(kind).exists()])
+@pytest.mark.parametrize("kind", kinds())
 def test_every_plug_in_of_the_house_explains_itself(kind: str) -> None:
     for plugin in registry.available(kind).values():
         assert len(plugin.summary) > 20, plugin.name
@@ -203,7 +138,7 @@ def test_families_stand_for_all_their_members() -> None:
         ("def build(classes, shape, *, width=print): pass\n", "a default that is not a plain value"),
         (
             "def build(classes, shape, *, path='x'): pass\ndef stamp(data_dir, *, file): pass\n",
-            "asks for 'file', no option of it",
+            "takes 'file', which is no option of it",
         ),
         ("\0", "linear"),
     ],
@@ -211,7 +146,7 @@ def test_families_stand_for_all_their_members() -> None:
 def test_a_broken_plug_in_is_listed_with_its_error_and_spoils_no_other(
     third_party: Path, text: str, told: str
 ) -> None:
-    broken = third_party / "site" / "elsewhere" / "my_linear.py"
+    broken = third_party / "site" / "my_package" / "linear.py"
     broken.write_text(text)
     assert registry.find("models", "resnet110").name == "resnet110"
     assert "linear" not in registry.working("models")
@@ -232,29 +167,88 @@ def test_a_third_partys_name_that_is_ours_is_left_out_and_said(
 
 def test_listing_does_not_import_torch() -> None:
     code = (
-        "import sys\nfrom mousterian.plugins import registry, spec\n"
-        "[registry.available(kind) for kind in spec.KINDS]\nassert 'torch' not in sys.modules"
+        "import sys\nfrom mousterian.plugins import registry\nfrom mousterian.plugins.contract import kinds\n"
+        "[registry.available(kind) for kind in kinds()]\nassert 'torch' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
+def test_the_pages_prompts_measure_features_surface_and_figure_work(third_party: Path) -> None:
+    assert registry.find("prompts", "drawings").load()(["cat"], 5, 0, style="ink") == [
+        ["a ink drawing of a cat"]
+    ]
+    images = registry.find("datasets", "stripes").load()("test", third_party)
+    assert feature_spaces.load("colour:median")(images.images).shape == (60, 1)
+    assert registry.find("quality", "contrast").load()(images, images, images, None) == {"contrast": 1.0}
+    fit = mousterian.fit(simulated.table(0.2), surface="logarithm", bootstrap=20)
+    assert fit.surface == "logarithm"
+    assert registry.find("figures", "sizes").load()(fit).svg.startswith("<?xml")
+    assert "my_package_logarithm_accuracy" in (javascript.surfaces(["logarithm"]) or "")
+
+
+def place(plugin: Plugin) -> float:
+    return float(plugin.constants.get("PLACE", math.inf))
+
+
 def test_a_figure_stands_where_its_file_says_and_else_last_by_name(third_party: Path) -> None:
     found = registry.working("figures")
-    placed = sorted((each for each in found.values() if each.name != "nothing"), key=lambda each: each.place)
-    assert len({each.place for each in placed}) == len(placed)  # all of ours say where they stand
-    assert [each.name for each in placed[:2]] == ["accuracy_curves", "contour_map"]
+    placed = sorted(found.values(), key=place)
+    assert len({place(each) for each in placed}) == len(placed)  # all of ours say where they stand
+    assert [each.name for each in placed[:3]] == ["accuracy_curves", "contour_map", "sizes"]
     # Whatever order they are found in.
-    given = dict(reversed(found.items())) | {"another": replace(found["nothing"], name="another")}
-    names = [name for name, _ in in_order(given)]
-    assert names == [*(each.name for each in placed), "another", "nothing"]
+    unplaced = {name: replace(found["sizes"], name=name, constants={}) for name in ("second", "first")}
+    names = [name for name, _ in in_order(dict(reversed(found.items())) | unplaced)]
+    assert names == [*(each.name for each in placed), "first", "second"]
 
 
 @pytest.mark.parametrize(
-    ("line", "place"), [("PLACE = 2.5", 2.5), ("PLACE = 'first'", math.inf), ("", math.inf)]
+    ("line", "constants"),
+    [
+        ("PLACE = 2.5", {"PLACE": 2.5}),
+        ("PLACE: float = -1", {"PLACE": -1.0}),
+        ("PLACE = other.PLACE", {}),
+        ("", {}),
+    ],
 )
-def test_a_place_is_read_without_importing(tmp_path: Path, line: str, place: float) -> None:
+def test_a_constant_is_read_without_importing(tmp_path: Path, line: str, constants: dict[str, float]) -> None:
     file = tmp_path / "mine.py"
-    file.write_text(f"import nothing_of_the_kind\n{line}\ndef draw(fit): ...\n")
-    read = plugin_source.read("figures", "mine", "mine", file)
-    assert read is not None and read.place == place
+    file.write_text(f"import nothing_of_the_kind as other\n{line}\ndef draw(fit): ...\n")
+    assert plugin_source.read("figures", "mine", "mine", file).constants == constants
+
+
+@pytest.mark.parametrize(
+    ("kind", "line", "told"),
+    [
+        ("models", "def stmap(data_dir): ...", "it has 'stmap'; did you mean 'stamp'?"),
+        ("models", "chek = print", "it has 'chek'; did you mean 'check'?"),
+        ("figures", "PLACES = 2", ""),
+        ("figures", "Place = 2", "it has 'Place'; did you mean 'PLACE'?"),
+        ("figures", "PLACE = 'first'", "PLACE: 'first' is not float"),
+        ("generators", "PRETRIANED = True", "it has 'PRETRIANED'; did you mean 'PRETRAINED'?"),
+        ("generators", "def checked(): ...", ""),
+        ("generators", "def strength_for(shots): ...", ""),
+        ("models", "from mousterian.seeds import file_stamp as stamp", ""),
+        ("models", "try:\n    import fast\nexcept ImportError:\n    def stamp(data_dir): ...", ""),
+    ],
+)
+def test_what_is_nearly_of_the_kind_is_refused_and_helpers_are_not(
+    tmp_path: Path, kind: str, line: str, told: str
+) -> None:
+    file = tmp_path / "mine.py"
+    entry = next(iter(kinds()[kind].entries))
+    file.write_text(f"{line}\ndef {entry}(first, second): ...\n")
+    if not told:
+        assert ("stamp" in plugin_source.read(kind, "mine", "mine", file).parts) is ("stamp" in line)
+        return
+    with pytest.raises(InputError, match=re.escape(told)):
+        plugin_source.read(kind, "mine", "mine", file)
+
+
+def test_the_kinds_are_read_from_every_room_that_has_plug_ins() -> None:
+    rooms = {path.parent.name for path in (ROOT / "mousterian").glob("*/kinds.py")}
+    assert {kind.folder.parts[0] for kind in kinds().values()} == rooms - {"plugins"}
+    assert all((ROOT / "mousterian" / kind.folder / "__init__.py").exists() for kind in kinds().values())
+    assert kinds()["strategies"].singular == "strategy" and kinds()["models"].singular == "model"
+    assert list(kinds()["evaluations"].entries) == ["evaluate", "evaluate_trial", "observe"]
+    assert kinds()["surfaces"].forms[0].parts == {"accuracy", "starts", "BOUNDS", "LATEX"}

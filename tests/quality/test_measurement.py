@@ -1,4 +1,4 @@
-"""`mousterian quality`: which pools it measures, against what, and what the store keeps of it."""
+"""`mousterian quality`: which pools it measures, against which real images, and what it stores."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import tiny
-from conftest import ROOT
 
 from mousterian.__main__ import main
 from mousterian.cli.commands.quality import quality
@@ -23,6 +21,7 @@ from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.plugins import registry
 from mousterian.quality.inputs import measure_inputs
+from mousterian.quality.kinds import MeasureContext
 from mousterian.quality.measures import memorisation
 from mousterian.seeds import canonical
 from mousterian.store import quality as quality_files
@@ -59,7 +58,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, train: ImageSet) -> Path:
 
 @pytest.fixture
 def copy(store: Path, tmp_path: Path) -> Path:
-    """A store of the same pools in which nothing was measured."""
+    """A store of the same pools without measurements."""
     (tmp_path / "pools").symlink_to(store / "pools")
     return tmp_path
 
@@ -71,7 +70,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
     return int(str(ended.value.code)), out, err
 
 
-def test_all_pools_are_measured_and_kept_beside_the_trials(
+def test_all_pools_are_measured_and_stored_beside_the_trials(
     copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, _ = run(capsys, "--store", str(copy), "--features", "pixels", "--measure", "fid", "--json")
@@ -85,7 +84,7 @@ def test_all_pools_are_measured_and_kept_beside_the_trials(
     assert list(frame.columns) == [name for name, _, _ in COLUMNS]
 
 
-def test_what_was_measured_is_not_measured_again(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_measurements_are_not_repeated(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = {**QUICK, "store": copy}
     assert quality(**request) == 0
     before = {path: path.stat().st_mtime_ns for path in (copy / "quality").glob("*.parquet")}
@@ -99,7 +98,7 @@ def test_what_was_measured_is_not_measured_again(copy: Path, monkeypatch: pytest
     assert set(QualityTable(copy).read()["value"]) == {1.5}
 
 
-def test_fewer_images_another_space_or_seed_are_measurements_of_their_own(
+def test_fewer_images_another_space_or_seed_are_separate_measurements(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -113,7 +112,7 @@ def test_fewer_images_another_space_or_seed_are_measurements_of_their_own(
     assert sorted(frame["images"].unique()) == [200, 260]
 
 
-def test_the_generators_training_images_are_found_again(store: Path, train: ImageSet) -> None:
+def test_the_generators_training_images_are_found(store: Path, train: ImageSet) -> None:
     base = subsets.ordering(train.labels, 10, 0)[:30]
     internal = measure_inputs(store / "pools" / identity().key, "", 0, None)
     assert internal.seen is not None and np.array_equal(internal.seen.images, train.images[base])
@@ -123,51 +122,45 @@ def test_the_generators_training_images_are_found_again(store: Path, train: Imag
     assert internal.space == "classifier:digits"
 
 
-def test_a_copying_internal_pool_is_told_by_its_own_base(copy: Path, train: ImageSet, tmp_path: Path) -> None:
+def test_an_internal_pool_of_copies_is_detected_from_its_own_base(copy: Path) -> None:
     own = measure_inputs(copy / "pools" / identity().key, "", 0, None)
     assert own.seen is not None
-    from mousterian.quality.kinds import MeasureContext
-
     test = digits.load("test", Path())
     copies = memorisation.measure(own.seen, own.real, test, MeasureContext(seen=own.seen))
-    others = memorisation.measure(
-        own.seen, own.real, test, MeasureContext(seen=own.real.take(np.arange(900, 930)))
-    )
+    unseen = own.real.take(np.arange(900, 930))
+    others = memorisation.measure(own.seen, own.real, test, MeasureContext(seen=unseen))
     assert copies["copies"] == 1 and others["copies"] < 0.2
 
 
-def test_images_made_elsewhere_have_the_identity_that_a_grid_gives_them(
+def test_images_generated_elsewhere_have_the_identity_that_a_grid_gives_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], train: ImageSet
 ) -> None:
     file = tmp_path / "theirs.npz"
     np.savez(file, images=train.images[:400], labels=train.labels[:400])
-    asked = ("--store", str(tmp_path), "--features", "pixels", "--measure", "fid")
-    code, _, err = run(capsys, str(file), *asked)
+    arguments = ("--store", str(tmp_path), "--features", "pixels", "--measure", "fid")
+    code, _, err = run(capsys, str(file), *arguments)
     assert code == 2 and "--real DATASET" in err
-    code, out, _ = run(capsys, str(file), *asked, "--real", "digits", "--json")
+    code, out, _ = run(capsys, str(file), *arguments, "--real", "digits", "--json")
     assert code == 0
     rows = json.loads(out)["measured"]
     assert {row["generator"] for row in rows} == {"precomputed"}
-    options = registry.find("generators", "precomputed").resolve({"path": str(file)})
-    stamp = registry.find("generators", "precomputed").stamp(Path(), options)
-    expected = identity(
-        generator="precomputed", options=options, stamp=stamp, trained_on="elsewhere", n_base=0
-    )
+    plugin = registry.find("generators", "precomputed")
+    options = plugin.resolve({"path": str(file)})
+    origin = {"generator": plugin.name, "options": options, "stamp": plugin.stamp(Path(), options)}
+    expected = identity(**origin, trained_on="elsewhere", n_base=0)
     assert {row["pool"] for row in rows} == {expected.key}
 
 
-def test_a_measure_that_cannot_be_taken_spoils_no_other(
-    copy: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failing_measure_does_not_affect_the_others(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = identity().key
-    asked = (key, "--store", str(copy), "--features", "pixels", "--measure", "fid", "--measure")
-    code, out, _ = run(capsys, *asked, "inception_score", "--json")
+    arguments = (key, "--store", str(copy), "--features", "pixels", "--measure", "fid", "--measure")
+    code, out, _ = run(capsys, *arguments, "inception_score", "--json")
     found = json.loads(out)
     assert code == 2
     assert {row["measure"] for row in found["measured"]} == {"fid"}
     [failure] = found["failed"]
-    assert failure["measure"] == "inception_score" and "tells no classes apart" in failure["error"]
-    _, out, _ = run(capsys, *asked, "inception_score")
+    assert failure["measure"] == "inception_score" and "classes" in failure["error"]
+    _, out, _ = run(capsys, *arguments, "inception_score")
     assert "not measured: inception_score" in out and "fid_of_test" in out
 
 
@@ -182,7 +175,7 @@ def test_clip_score_of_a_local_model(copy: Path, tmp_path: Path) -> None:
     assert values["clip_score"] != values["clip_score_of_test"]
 
 
-def test_a_pool_in_the_making_spoils_no_other(store: Path, tmp_path: Path, train: ImageSet) -> None:
+def test_an_unfinished_pool_does_not_affect_the_others(store: Path, tmp_path: Path, train: ImageSet) -> None:
     (tmp_path / "pools").mkdir()
     for folder in (store / "pools").iterdir():
         (tmp_path / "pools" / folder.name).symlink_to(folder)
@@ -190,42 +183,39 @@ def test_a_pool_in_the_making_spoils_no_other(store: Path, tmp_path: Path, train
     empty = tmp_path / "pools" / making.key
     empty.mkdir()
     (empty / "pool.json").write_text(canonical(making.describe()))
-    assert quality(**QUICK, store=tmp_path) == 2  # fid was asked for
+    assert quality(**QUICK, store=tmp_path) == 2  # fid was requested
     assert QualityTable(tmp_path).read()["pool"].nunique() == 2
     assert making.key not in set(QualityTable(tmp_path).read()["pool"])
     with pytest.raises(InputError, match="no images yet"):
         quality(making.key, **QUICK, store=tmp_path)
 
 
-def test_what_filters_keep_of_a_pool_is_a_measurement_of_its_own(
+def test_filtered_images_of_a_pool_are_a_separate_measurement(
     copy: Path, tmp_path: Path, train: ImageSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pool = Pool(tmp_path / "own" / "pools", identity(), train.class_names)
     shutil.copytree(copy / "pools" / identity().key, pool.folder)
-    sieve = FilterSpec(
-        "real_features", {"features": "pixels", "margin": 0.0, "drop": 0.2}, "", {"n_base": 30}
-    )
-    sight = FilterInputs(lambda: train.take(np.arange(100)), lambda: train, "cpu", None)
-    Filtered(pool, [sieve]).ensure(100, lambda images: None, sight)
-    asked = (identity().key, "--store", str(tmp_path / "own"), "--features", "pixels", "--measure", "kid")
-    code, out, _ = run(capsys, *asked, "--json")
+    spec = FilterSpec("real_features", {"features": "pixels", "margin": 0.0, "drop": 0.2}, "", {"n_base": 30})
+    inputs = FilterInputs(lambda: train.take(np.arange(100)), lambda: train, "cpu", None)
+    Filtered(pool, [spec]).ensure(100, lambda images: None, inputs)
+    arguments = (identity().key, "--store", str(tmp_path / "own"), "--features", "pixels", "--measure", "kid")
+    code, out, _ = run(capsys, *arguments, "--json")
     whole = json.loads(out)["measured"][0]
-    code, out, _ = run(capsys, *asked, "--filter", "real_features", "--json")
+    code, out, _ = run(capsys, *arguments, "--filter", "real_features", "--json")
     assert code == 0
     part = json.loads(out)["measured"][0]
     assert json.loads(part["filters"])[0]["name"] == "real_features" and whole["filters"] == ""
     assert part["images"] < whole["images"] and part["measurement"] != whole["measurement"]
-    seen = measure_inputs(pool.folder, "", 0, None, [sieve.key[:6]])
-    kept = pool.read(260).take(
-        np.flatnonzero(pq.read_table(next(pool.folder.glob("filters/*.parquet")))["keep"])
-    )
+    seen = measure_inputs(pool.folder, "", 0, None, [spec.key[:6]])
+    table = pq.read_table(next(pool.folder.glob("filters/*.parquet")))
+    kept = pool.read(260).take(np.flatnonzero(table["keep"]))
     for label in range(10):
         mine = seen.pool.images[seen.pool.labels == label]
         assert np.array_equal(mine, kept.images[kept.labels == label][: len(mine)])
     assert np.array_equal(seen.pool.labels, np.arange(len(seen.pool)) % 10)
-    code, _, err = run(capsys, *asked, "--filter", "duplicate")
+    code, _, err = run(capsys, *arguments, "--filter", "duplicate")
     assert code == 2 and "unknown filter of this pool 'duplicate'" in err and "real_features" in err
-    code, _, err = run(capsys, *asked, "--filter", "real_features", "--images", "259")
+    code, _, err = run(capsys, *arguments, "--filter", "real_features", "--images", "259")
     assert code == 2 and "the filters keep" in err
 
 
@@ -237,19 +227,17 @@ def test_rows_from_before_there_were_filters_are_read(copy: Path) -> None:
     assert set(QualityTable(copy).read()["filters"]) == {""}
 
 
-def test_another_number_of_classes_is_named(
+def test_another_number_of_classes_is_reported(
     copy: Path, tmp_path: Path, train: ImageSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arrays = {"train_images": train.images[:40], "train_labels": np.arange(40) % 4}
     np.savez(tmp_path / "four.npz", **arrays, test_images=train.images[:8], test_labels=np.arange(8) % 4)
     real = f'{{name = "npz", path = "{tmp_path / "four.npz"}"}}'
     code, _, err = run(capsys, identity().key, "--store", str(copy), "--real", real, "--measure", "kid")
-    assert (
-        code == 2 and "its images are of 10 classes, those of npz of 4" in err and "its own is digits" in err
-    )
+    assert code == 2 and "its images have 10 classes, those of npz 4" in err and "its own is digits" in err
 
 
-def test_points_of_the_picture_are_kept(copy: Path) -> None:
+def test_points_of_the_plot_are_saved(copy: Path) -> None:
     quality(identity().key, store=copy, **{**QUICK, "measure": ("subspace",)})
     table = QualityTable(copy)
     [measurement] = table.read()["measurement"].unique()
@@ -259,7 +247,7 @@ def test_points_of_the_picture_are_kept(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--measure", "fidd"], "did you mean 'fid'"),
         (["nopool"], "unknown pool 'nopool'"),
@@ -274,11 +262,11 @@ def test_points_of_the_picture_are_kept(copy: Path) -> None:
         (["--features", "inception:nowhere.pth"], "--features classifier:DATASET"),
     ],
 )
-def test_bad_input_is_named(
-    arguments: list[str], told: str, copy: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_input_is_reported(
+    arguments: list[str], message: str, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, _, err = run(capsys, *arguments, "--store", str(copy))
-    assert code == 2 and told in err
+    assert code == 2 and message in err
 
 
 def test_no_pools_an_ambiguous_name_and_a_damaged_description(store: Path, tmp_path: Path) -> None:
@@ -287,25 +275,11 @@ def test_no_pools_an_ambiguous_name_and_a_damaged_description(store: Path, tmp_p
     with pytest.raises(InputError, match="begins the hash of 2 pools"):
         pool_folders(("",), store)
     (tmp_path / "pool.json").write_text("{}")
-    with pytest.raises(InputError, match="cannot tell what this pool is of"):
+    with pytest.raises(InputError, match="cannot read this pool's identity"):
         measure_inputs(tmp_path, "", 0, None)
 
 
-def test_wide_keeps_feature_spaces_apart_and_the_latest_value() -> None:
-    common = {"pool": "p", "dataset": "digits", "dataset_options": "{}"}
-    rows: list[dict[str, Any]] = [
-        {"quantity": "fid", "features": "pixels", "value": 3.0, "images": 100, "finished_at": "2"},
-        {"quantity": "fid", "features": "pixels", "value": 2.0, "images": 200, "finished_at": "1"},
-        {"quantity": "fid", "features": "inception", "value": 9.0, "images": 100, "finished_at": "1"},
-        {"quantity": "domain_accuracy", "features": "", "value": 0.9, "images": 100, "finished_at": "1"},
-    ]
-    rows = [{**row, "filters": ""} for row in rows]
-    rows.append({**rows[1], "value": 1.0, "filters": "[{}]", "finished_at": "3"})  # of part of the pool
-    [row] = wide(pd.DataFrame([common | row for row in rows])).to_dict("records")
-    assert row == common | {"fid [pixels]": 2.0, "fid [inception]": 9.0, "domain_accuracy": 0.9}
-
-
-def test_damaged_and_newer_files_are_named_and_nothing_measured_reads_as_no_rows(
+def test_damaged_and_newer_files_are_reported_and_no_measurements_are_no_rows(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     table = QualityTable(copy)
@@ -313,22 +287,14 @@ def test_damaged_and_newer_files_are_named_and_nothing_measured_reads_as_no_rows
     request = {**QUICK, "store": copy}
     quality(identity().key, **request)
     [file] = table.folder.glob("*.parquet")
-    sound = file.read_bytes()
+    content = file.read_bytes()
     file.write_bytes(b"half")
     assert [path for path, _ in table.verify()] == [file]
     with pytest.raises(InputError, match="not a readable file of measurements"):
         table.read()
-    quality(identity().key, **request)  # measured anew
+    quality(identity().key, **request)  # measured again
     assert len(table.read()) == 2
-    file.write_bytes(sound)
+    file.write_bytes(content)
     monkeypatch.setattr(quality_files, "QUALITY_VERSION", 0)
     with pytest.raises(InputError, match="newer mousterian"):
         table.read()
-
-
-def test_every_column_and_quantity_is_documented() -> None:
-    page = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
-    missing = [name for name, kind, meaning in COLUMNS if f"| `{name}` | {kind} | {meaning} |" not in page]
-    assert not missing
-    assert not [name for name in registry.working("quality") if f"`{name}`" not in page]
-    assert not [name for name in registry.working("features") if f"`{name}" not in page]

@@ -41,7 +41,7 @@ def canvas_of(name: str, width: float) -> Canvas:
     with asked_width(width), drawings() as drawn:
         if name == "beside":
             fits = map(Fit.load, sorted(STUDY.glob("*.json")))
-            registry.find("figures", "equivalence_curve").beside([(each.name, each) for each in fits])
+            registry.find("figures", "equivalence_curve").part("beside")([(each.name, each) for each in fits])
         elif "store" in registry.find("figures", name).options:
             joint = Fit.load(STUDY / "fashion_mnist-edm-base-joint.json")
             registry.find("figures", name).load()(joint, store=str(STUDY / "rows"))

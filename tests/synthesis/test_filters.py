@@ -1,4 +1,4 @@
-"""Filters: what each keeps, that pools which they choose from stay nested, and grids that use them."""
+"""Filters: what each keeps, nesting of filtered pools, and grids that use filters."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def context(test: ImageSet | None = None, earlier: ImageSet | None = None, block
 REAL = painted([10, 20, 200, 210, 100, 110], [0, 0, 1, 1, 2, 2])
 
 
-def test_real_features_keeps_what_lies_nearer_to_its_own_class() -> None:
+def test_real_features_keeps_what_is_closer_to_its_own_class() -> None:
     images = painted([15, 205, 15, 55], [0, 1, 1, 2])
     keep, score = real_features.score(images, REAL, context())
     assert keep.tolist() == [True, True, False, False]
@@ -73,7 +73,7 @@ def test_distances_to_classes_are_the_direct_ones() -> None:
     assert real_features.distance_to_classes(points, others, labels) == pytest.approx(expected, rel=1e-4)
 
 
-def test_exact_copies_of_test_images_and_of_earlier_images_go() -> None:
+def test_exact_copies_of_test_images_and_of_earlier_images_are_dropped() -> None:
     images = painted([1, 2, 1, 3, 4], [0, 0, 0, 0, 0])
     keep, score = duplicates.score(images, REAL, context(painted([2], [1]), painted([4], [0])))
     assert keep.tolist() == [True, False, False, True, False]
@@ -82,7 +82,7 @@ def test_exact_copies_of_test_images_and_of_earlier_images_go() -> None:
     assert inside.keep.tolist() == [True, True, False, True, True]
 
 
-def test_perceptual_copies_are_found_in_other_sizes_of_brightness() -> None:
+def test_near_copies_are_found_at_other_brightness() -> None:
     random = np.random.default_rng(0)
     one, two = (np.kron(random.integers(40, 200, (8, 9, 1)), np.ones((4, 4, 3))) for _ in range(2))
     brighter = one * 1.1 + 5
@@ -105,8 +105,10 @@ def test_clip_confidence_is_the_probability_of_the_images_own_class(clip_folder:
 
     images = painted([0, 100, 200, 250, 30], [0, 1, 2, 0, 1])
     keep, score = clip_confidence.score(images, REAL, context(), model=clip_folder)
-    seen = clip.load(clip_folder, "", "cpu")
-    logits = seen.scale * seen.images(images.images) @ seen.texts([f"a photo of a {n}" for n in NAMES]).T
+    loaded = clip.load(clip_folder, "", "cpu")
+    logits = (
+        loaded.scale * loaded.images(images.images) @ loaded.texts([f"a photo of a {n}" for n in NAMES]).T
+    )
     chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     assert score == pytest.approx(chances[np.arange(5), images.labels], rel=1e-4)
     assert keep.tolist() == (score >= 1 / 3).tolist()
@@ -118,7 +120,7 @@ def test_clip_confidence_is_the_probability_of_the_images_own_class(clip_folder:
     assert not clip_confidence.stamp(Path(), model="RN50", weights="openai")
 
 
-def test_the_lowest_share_of_each_block_is_dropped() -> None:
+def test_the_lowest_fraction_of_each_block_is_dropped() -> None:
     scores = np.array([3.0, 1, 2, 4, 0, 9, 8, 7])
     assert np.flatnonzero(~all_but_lowest(scores, 0.25, 4)).tolist() == [1, 4]
     with pytest.raises(InputError, match="below 1"):
@@ -127,11 +129,11 @@ def test_the_lowest_share_of_each_block_is_dropped() -> None:
 
 IDENTITY = PoolIdentity("made", {}, "", 0, "elsewhere", {"name": "made", "options": {}}, 0, 1.0, 0, 0)
 DARK = FilterSpec("real_features", {"features": "pixels", "margin": 0.0, "drop": 0.0}, "", {"n_base": 6})
-SIGHT = FilterInputs(lambda: REAL, lambda: REAL, "cpu", None)
+INPUTS = FilterInputs(lambda: REAL, lambda: REAL, "cpu", None)
 
 
-class Careless:
-    """Paints a random grey, and a speck of its own colour, whatever class is asked for."""
+class ClassBlind:
+    """Generates a random grey with one pixel of another colour, whatever the class."""
 
     def __init__(self, limit: int = 10**9) -> None:
         self.limit = limit
@@ -145,15 +147,15 @@ class Careless:
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pool]:
     def made(folder: str = "pools", sampler: Any = None) -> Pool:
-        monkeypatch.setattr(Pool, "_sampler", lambda *a: sampler or Careless())
+        monkeypatch.setattr(Pool, "_sampler", lambda *a: sampler or ClassBlind())
         return Pool(tmp_path / folder, IDENTITY, NAMES)
 
     return made
 
 
-def filtered(pool: Pool, count: int, *sieves: FilterSpec) -> Filtered:
-    found = Filtered(pool, sieves or (DARK,))
-    found.ensure(count, lambda n: pool.ensure(n, SHAPE, lambda: REAL, "cpu"), SIGHT)
+def filtered(pool: Pool, count: int, *specs: FilterSpec) -> Filtered:
+    found = Filtered(pool, specs or (DARK,))
+    found.ensure(count, lambda n: pool.ensure(n, SHAPE, lambda: REAL, "cpu"), INPUTS)
     return found
 
 
@@ -161,18 +163,18 @@ def test_a_filtered_pool_is_nested_in_turns_of_the_classes_and_topped_up(pool: C
     small = filtered(pool(), 9).read(9)
     large_pool = pool("others")
     large = filtered(large_pool, 300)
-    assert large_pool.count() > 300  # what the filter took was made up for
+    assert large_pool.count() > 300  # more images replace those that the filter dropped
     images = large.read(300)
     assert images.labels.tolist() == [0, 1, 2] * 100
     assert images.synthetic.all()
     assert np.array_equal(images.images[:9], small.images)
     assert real_features.score(images, REAL, context()).keep.all()
-    shares = large.shares()
+    shares = large.retention()
     assert [share.class_name for share in shares] == list(NAMES)
     assert all(100 <= share.kept < share.images for share in shares)
 
 
-def test_scores_are_kept_and_the_same_however_the_pool_grew(pool: Callable[..., Pool]) -> None:
+def test_saved_scores_do_not_depend_on_how_the_pool_was_extended(pool: Callable[..., Pool]) -> None:
     once, twice = pool("once"), pool("twice")
     filtered(once, 300, DARK, FilterSpec("duplicates", {"distance": 0}, "", {}))
     for count in (9, 150, 300):
@@ -186,31 +188,31 @@ def test_scores_are_kept_and_the_same_however_the_pool_grew(pool: Callable[..., 
         assert table["position"].to_pylist() == list(range(len(table)))
 
 
-def test_kept_scores_are_not_made_again_and_damaged_ones_are(
+def test_saved_scores_are_reused_and_damaged_ones_computed_again(
     pool: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = pool()
     good = filtered(one, 9).read(9)
-    asked: list[int] = []
+    calls: list[int] = []
     score = real_features.score
     monkeypatch.setattr(
-        real_features, "score", lambda images, *a, **k: (asked.append(len(images)), score(images, *a, **k))[1]
+        real_features, "score", lambda images, *a, **k: (calls.append(len(images)), score(images, *a, **k))[1]
     )
     filtered(one, 9)
-    assert not asked
+    assert not calls
     (one.folder / "filters" / f"{DARK.key}.parquet").write_bytes(b"nothing")
     assert np.array_equal(filtered(one, 9).read(9).images, good.images)
-    assert asked == [258]
+    assert calls == [258]
 
 
-def test_a_class_that_falls_short_is_named(
+def test_an_error_names_the_class_with_too_few_images(
     pool: Callable[..., Pool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"real_features\): dark \(\d+ of 40\)"):
-        filtered(pool(sampler=Careless(limit=130)), 120)
-    monkeypatch.setattr(filtering, "MOST", 2)
+        filtered(pool(sampler=ClassBlind(limit=130)), 120)
+    monkeypatch.setattr(filtering, "MAX_OVERSAMPLING", 2)
     strict = FilterSpec("real_features", {"features": "pixels", "margin": 0.999, "drop": 0.0}, "", {})
-    with pytest.raises(InputError, match="of 774 that were looked at") as caught:
+    with pytest.raises(InputError, match="of 774 scored") as caught:
         filtered(pool("strict"), 300, strict)
     assert "less strict" in caught.value.hint
 

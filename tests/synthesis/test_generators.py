@@ -1,4 +1,4 @@
-"""Training that is cut off and gone on with, memory that runs out, losses that diverge, and the samplers."""
+"""Resuming interrupted trainings, running out of memory, diverging losses, and the samplers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mousterian.data.image_set import ImageSet
 from mousterian.data.sample_sheet import sheet
@@ -17,7 +17,7 @@ from mousterian.synthesis.generators import ddpm, edm
 from mousterian.synthesis.generators._diffusion_training import CHECKPOINT, LOSSES, Training
 from mousterian.synthesis.generators._edm_augmentation import augmented
 from mousterian.synthesis.generators._training_preview import SHEET, Preview
-from mousterian.synthesis.kinds import GeneratorContext, asked
+from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 from mousterian.training import checkpoint
 
 NAMES = ("left", "right")
@@ -43,13 +43,13 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-class CutError(Exception):
-    """The power went off."""
+class InterruptionError(Exception):
+    """The training is interrupted."""
 
 
 @pytest.fixture
 def dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let small networks drop activations too, so that its randomness has to go on as well."""
+    """Use dropout in small networks, so that its random state has to be restored."""
     for module in (edm, ddpm):
         row = module.SIZES["8"].changed(dropout=0.2)
         monkeypatch.setattr(module, "SIZES", {**module.SIZES, "8": row})
@@ -57,7 +57,7 @@ def dropout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("dropout")
 @pytest.mark.parametrize("generator", [edm, ddpm])
-def test_a_training_cut_off_after_any_step_goes_on_bit_exactly(
+def test_a_training_interrupted_after_any_step_resumes_bit_for_bit(
     generator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     generator.fit(real(), context(tmp_path / "whole"), steps=STEPS, **TINY)
@@ -65,14 +65,14 @@ def test_a_training_cut_off_after_any_step_goes_on_bit_exactly(
     advance = Training._advance
     for cut in range(1, STEPS):
 
-        def cut_off(self: Training, at: int = cut) -> None:
+        def interrupt(self: Training, at: int = cut) -> None:
             if self.step == at:
-                raise CutError
+                raise InterruptionError
             advance(self)
 
         folder = tmp_path / str(cut)
-        monkeypatch.setattr(Training, "_advance", cut_off)
-        with pytest.raises(CutError):
+        monkeypatch.setattr(Training, "_advance", interrupt)
+        with pytest.raises(InterruptionError):
             generator.fit(real(), context(folder), steps=STEPS, **TINY)
         assert (folder / CHECKPOINT).exists()
         assert not (folder / "weights.safetensors").exists()
@@ -83,28 +83,28 @@ def test_a_training_cut_off_after_any_step_goes_on_bit_exactly(
         whole = weights(tmp_path / "whole")
         assert all(torch.equal(value, whole[name]) for name, value in weights(folder).items())
         assert (folder / LOSSES).read_text() == (tmp_path / "whole" / LOSSES).read_text()
-        # It drew sample sheets after every step, the whole training drew none: they change nothing.
+        # It drew a sample sheet after every step, the uninterrupted one none: they do not affect the result.
         assert (folder / SHEET).exists() and not (tmp_path / "whole" / SHEET).exists()
         assert not (folder / CHECKPOINT).exists()
 
 
 @pytest.mark.parametrize("generator", [edm, ddpm])
-def test_the_sample_sheet_of_a_training_is_the_pool_if_it_ended_now(
+def test_the_sample_sheet_of_a_training_shows_the_pool_if_it_ended_now(
     generator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     monkeypatch.setattr(Preview, "due", lambda self: True)
     made = generator.fit(real(), context(tmp_path), steps=STEPS, sampling_steps=3, **TINY)
-    first = asked(np.arange(24), len(NAMES), 0)
+    first = sampler_inputs(np.arange(24), len(NAMES), 0)
     images = ImageSet(made.sample(*first), first.labels, NAMES)
     assert (tmp_path / SHEET).read_bytes() == sheet(images)
 
 
-def test_a_sample_sheet_takes_a_small_share_of_a_training_and_never_ends_it(
+def test_sample_sheets_take_a_small_share_of_a_training_and_never_end_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Sampler:
-        def sample(self, *asked_for: Any) -> Any:
+        def sample(self, *arguments: Any) -> Any:
             raise MemoryError("none left")
 
     clock = iter([0.0, 10.0, 12.0, 111.0, 112.0])
@@ -113,25 +113,23 @@ def test_a_sample_sheet_takes_a_small_share_of_a_training_and_never_ends_it(
         "mousterian.synthesis.generators._training_preview.time.perf_counter", lambda: next(clock)
     )
     assert preview.due()
-    preview.draw(torch.nn.Identity())  # took 2 seconds, so the next may come after 100
+    preview.draw(torch.nn.Identity())  # took 2 seconds, so the next is due after 100
     assert [preview.due(), preview.due()] == [False, True]
     assert "no sample sheet" in caplog.text and "one image at a time" in caplog.text
     assert not (tmp_path / SHEET).exists()
 
 
-def test_the_losses_of_a_training_are_kept_and_fall(tmp_path: Path) -> None:
-    told: list[tuple[str, int, int, str]] = []
-    watched = GeneratorContext(NAMES, SHAPE, 0, "cpu", tmp_path, lambda *news: told.append(news))
+def test_the_losses_of_a_training_are_saved_and_fall(tmp_path: Path) -> None:
+    reports: list[tuple[str, int, int, str]] = []
+    watched = GeneratorContext(NAMES, SHAPE, 0, "cpu", tmp_path, lambda *report: reports.append(report))
     edm.fit(real(), watched, steps=60, channels=16, batch_size=32)
     rows = np.loadtxt(tmp_path / LOSSES, delimiter=",", skiprows=1)
     assert rows[:, 0].tolist() == list(range(1, 61))
     assert rows[-10:, 1].mean() < rows[:10, 1].mean() / 2
-    assert told[-1][:3] == ("training", 60, 60)
+    assert reports[-1][:3] == ("training", 60, 60)
 
 
-def test_where_memory_runs_out_the_batch_is_halved_and_training_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_batch_is_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loss, sizes = edm._loss, []
 
     def short_of_memory(network: Any, images: Any, labels: Any, random: Any) -> Any:
@@ -148,7 +146,7 @@ def test_where_memory_runs_out_the_batch_is_halved_and_training_goes_on(
         edm.fit(real(), context(tmp_path / "none"), steps=2, **TINY)
 
 
-def test_a_loss_that_is_no_number_is_named_and_never_kept(
+def test_a_loss_that_is_not_finite_is_reported_and_not_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
@@ -161,7 +159,7 @@ def test_a_loss_that_is_no_number_is_named_and_never_kept(
 
 
 def test_heun_is_karras_algorithm_1_and_of_second_order() -> None:
-    # Data that are normal with deviation 2: the denoiser is known, and so is where the path from x0 ends.
+    # For normal data with standard deviation 2, the denoiser and the end of the trajectory are known.
     spread = 2.0
 
     def denoise(images: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
@@ -182,7 +180,7 @@ def test_heun_is_karras_algorithm_1_and_of_second_order() -> None:
     ("generator", "sampler", "steps"),
     [(edm, "dpm_solver", 8), (edm, "heun", 8), *((ddpm, s, 12) for s in ("ddim", "dpm_solver", "unipc"))],
 )
-def test_every_sampler_paints_the_class_that_is_asked_for(
+def test_every_sampler_generates_the_requested_class(
     generator: Any, sampler: str, steps: int, trained: dict[Any, Path]
 ) -> None:
     made = generator.fit(
@@ -200,7 +198,7 @@ def test_ancestral_noise_is_each_images_own(trained: dict[Any, Path]) -> None:
     labels, seeds = np.array([0, 1, 0]), np.array([5, 6, 7])
     together = made.sample(labels, np.arange(3), seeds)
     alone = made.sample(labels[1:2], np.arange(1), seeds[1:2])
-    assert np.abs(together[1:2].astype(int) - alone).max() <= 1  # but for rounding, which batches may change
+    assert np.abs(together[1:2].astype(int) - alone).max() <= 1  # rounding depends on the batch size
 
 
 @pytest.fixture(scope="module")
@@ -223,20 +221,20 @@ def test_presets_are_the_papers_rows() -> None:
         assert passes == pytest.approx([passes[0]] * 3)
 
 
-def test_what_augmentation_does_to_an_image_is_told() -> None:
+def test_conditions_describe_the_augmentation() -> None:
     images = torch.rand(64, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    mirrored, told = augmented(images, 0.0, torch.Generator().manual_seed(0))
-    flipped = told[:, 0] == 1
-    assert 16 < int(flipped.sum()) < 48
-    expected = torch.where(flipped[:, None, None, None], images.flip(3), images)
-    assert torch.allclose(mirrored, expected, atol=1e-5)
-    assert not told[:, 1:].any()
-    _, told = augmented(images, 1.0, torch.Generator().manual_seed(0))
-    assert (told[:, 1:] != 0).float().mean() > 0.95
+    flipped, conditions = augmented(images, 0.0, torch.Generator().manual_seed(0))
+    flips = conditions[:, 0] == 1
+    assert 16 < int(flips.sum()) < 48
+    expected = torch.where(flips[:, None, None, None], images.flip(3), images)
+    assert torch.allclose(flipped, expected, atol=1e-5)
+    assert not conditions[:, 1:].any()
+    _, conditions = augmented(images, 1.0, torch.Generator().manual_seed(0))
+    assert (conditions[:, 1:] != 0).float().mean() > 0.95
 
 
 def test_augmentation_does_not_leak_into_the_samples(tmp_path: Path) -> None:
-    """Mirrored, an image of one class looks like one of the other; the samples still are of their own."""
+    """A flipped image looks like one of the other class; the samples are still of their own."""
     made = edm.fit(real(), context(tmp_path), channels=16, steps=400, batch_size=32, augment=0.12)
     labels = np.arange(40) % 2
     samples = made.sample(labels, np.arange(40), np.arange(40)).astype(float)
@@ -244,10 +242,21 @@ def test_augmentation_does_not_leak_into_the_samples(tmp_path: Path) -> None:
     assert ((labels == 0) == brighter_left).mean() > 0.9
 
 
+def test_augmented_weights_of_older_versions_are_read(tmp_path: Path) -> None:
+    """Older versions called the conditioning `told`, also in the keys of its weights."""
+    options = {"channels": 8, "steps": 3, "augment": 0.12, "sampling_steps": 2}
+    image = np.zeros(1, dtype=np.int64)
+    expected = edm.fit(real(), context(tmp_path), **options).sample(image, image, image)
+    old = {name.replace("conditioning.", "told."): value for name, value in weights(tmp_path).items()}
+    assert "told.classes.weight" in old
+    save_file(old, tmp_path / "weights.safetensors")
+    assert np.array_equal(edm.fit(real(), context(tmp_path), **options).sample(image, image, image), expected)
+
+
 @pytest.mark.parametrize("generator", [edm, ddpm])
-def test_a_network_on_patches_makes_whole_images(generator: Any, tmp_path: Path) -> None:
+def test_a_network_on_patches_generates_whole_images(generator: Any, tmp_path: Path) -> None:
     made = generator.fit(real(), context(tmp_path), channels=8, steps=3, patch=2)
     assert made.network.unet.config.sample_size == (4, 4)
     assert made.sample(np.arange(2), np.arange(2), np.arange(2)).shape == (2, *SHAPE)
-    with pytest.raises(InputError, match="cannot be cut into patches of 3"):
+    with pytest.raises(InputError, match="cannot be divided into patches of 3"):
         generator.fit(real(), context(tmp_path / "three"), steps=3, patch=3)

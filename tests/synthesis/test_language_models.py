@@ -17,7 +17,7 @@ pytest.importorskip("transformers")
 
 
 class Server(HTTPServer):
-    """An endpoint that gives the prepared answers, one after another, and keeps what it was sent."""
+    """An endpoint that returns the prepared answers in order, and records the requests."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, Any]] = []
@@ -38,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def log_message(self, *said: object) -> None:
+    def log_message(self, *args: object) -> None:
         pass
 
 
@@ -57,15 +57,15 @@ def endpoint(server: Server, **more: Any) -> language_models.Endpoint:
     return language_models.Endpoint(language_models.Settings("tiny", base_url=url, **more), pause=0.0)
 
 
-def said(text: str) -> tuple[int, Any]:
+def completion(text: str) -> tuple[int, Any]:
     return 200, {"choices": [{"message": {"role": "assistant", "content": text}}]}
 
 
-def test_an_endpoint_is_asked_with_model_seed_temperature_and_key(
+def test_an_endpoint_is_called_with_model_seed_temperature_and_key(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINY_KEY", "secret")
-    server.answers = [said(" a crane ")]
+    server.answers = [completion(" a crane ")]
     assert endpoint(server, key="TINY_KEY", temperature=0.5).reply("crane?", seed=2**40 + 3) == "a crane"
     path, body, authorization = server.seen[0]
     assert path == "/v1/chat/completions" and authorization == "Bearer secret"
@@ -73,31 +73,31 @@ def test_an_endpoint_is_asked_with_model_seed_temperature_and_key(
     assert (body["model"], body["seed"], body["temperature"]) == ("tiny", 2**40 % 2**31 + 3, 0.5)
 
 
-def test_a_busy_endpoint_is_asked_again(server: Server) -> None:
-    server.answers = [(503, {}), (429, {}), said("now")]
+def test_a_busy_endpoint_is_called_again(server: Server) -> None:
+    server.answers = [(503, {}), (429, {}), completion("now")]
     assert endpoint(server).reply("?", seed=0) == "now" and len(server.seen) == 3
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "message"),
     [
         ([(401, {"error": "bad key"})], "401 .*bad key"),
         ([(500, {})] * 4, "500"),
         ([(200, {"no": "choices"})], "no chat completion"),
     ],
 )
-def test_an_endpoint_that_refuses_is_named(server: Server, answers: list[Any], told: str) -> None:
+def test_errors_of_an_endpoint_are_reported(server: Server, answers: list[Any], message: str) -> None:
     server.answers = answers
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         endpoint(server).reply("?", seed=0)
-    assert "replies that came are kept" in caught.value.hint and not server.answers
+    assert "replies received so far are cached" in caught.value.hint and not server.answers
 
 
-def test_an_endpoint_that_is_down_and_a_key_that_is_missing_are_named(server: Server) -> None:
+def test_an_endpoint_that_is_down_and_a_missing_key_are_reported(server: Server) -> None:
     free = language_models.Endpoint(
         language_models.Settings("m", base_url="http://127.0.0.1:9/v1"), pause=0.0
     )
-    with pytest.raises(InputError, match="does not answer"):
+    with pytest.raises(InputError, match="does not respond"):
         free.reply("?", seed=0)
     with pytest.raises(InputError, match="NO_SUCH_KEY is not set"):
         endpoint(server, key="NO_SUCH_KEY").reply("?", seed=0)
@@ -105,13 +105,13 @@ def test_an_endpoint_that_is_down_and_a_key_that_is_missing_are_named(server: Se
         language_models.Endpoint(language_models.Settings("m", base_url="file:///etc")).reply("?", seed=0)
 
 
-def test_a_local_model_replies_by_its_seed_and_its_replies_outlive_it(tmp_path: Path) -> None:
+def test_a_local_model_depends_on_its_seed_and_its_replies_are_cached(tmp_path: Path) -> None:
     folder, replies = tiny.language(tmp_path / "t5"), tmp_path / "replies"
     settings = {"model": str(folder), "max_tokens": 8, "temperature": 1.0, "device": "cpu"}
     model = language_models.load(settings, replies=replies)
     first = [model.reply("crane", seed=seed) for seed in range(6)]
     assert len(set(first)) > 1 and all(set(reply.split()) <= set(tiny.WORDS) for reply in first)
-    fresh = language_models.Local(language_models.Settings.read(settings))
+    fresh = language_models.LocalModel(language_models.Settings.read(settings))
     assert [fresh.reply("crane", seed=seed) for seed in range(6)] == first
     for path in folder.iterdir():
         path.unlink()

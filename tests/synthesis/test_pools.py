@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.synthesis import pools
-from mousterian.synthesis.generators import _diffusion, ddpm, edm, precomputed
+from mousterian.synthesis.generators import _diffusion, ddpm, edm
 from mousterian.synthesis.generators._diffusion_training import Training
 from mousterian.synthesis.kinds import GeneratorContext
 from mousterian.synthesis.pools import Pool, PoolIdentity
@@ -53,25 +52,25 @@ def test_every_prefix_is_balanced_and_a_smaller_pool_is_a_prefix(made: Pool) -> 
     assert small.synthetic.all()
 
 
-def test_a_pool_extended_twice_equals_one_made_at_once(made: Pool, tmp_path: Path) -> None:
+def test_a_pool_extended_twice_equals_one_generated_at_once(made: Pool, tmp_path: Path) -> None:
     ensured(tmp_path, 10)
     extended = ensured(tmp_path, 300)
     assert np.array_equal(extended.read(300).images, made.read(300).images)
 
 
-def test_extending_uses_the_kept_weights(made: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extending_uses_the_saved_weights(made: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Training, "run", lambda self: pytest.fail("trained again"))
     made.ensure(600, SHAPE, real, "cpu")
     assert len(made.read(600)) == 600
 
 
-def test_a_pool_that_is_there_is_not_made_again(made: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_complete_pool_is_not_sampled_again(made: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pool, "_make", lambda *a: pytest.fail("sampled again"))
     made.ensure(300, SHAPE, lambda: pytest.fail("read the real images"), "cpu")
     assert len(made.read(300)) == 300
 
 
-def test_each_image_keeps_its_class_seed_and_generator(made: Pool) -> None:
+def test_a_shard_has_each_images_class_and_seed_and_the_generator(made: Pool) -> None:
     with np.load(made.folder / "shard-00000.npz") as shard:
         assert set(shard.files) == {"images", "labels", "seeds", "generator"}
         assert len(set(shard["seeds"].tolist())) == len(shard["labels"])
@@ -96,7 +95,7 @@ def test_whatever_changes_the_images_changes_the_key(change: dict[str, Any]) -> 
     assert identity(**change).key != identity().key
 
 
-def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
+def test_a_corrupt_shard_is_reported_and_generated_again(tmp_path: Path) -> None:
     pool = ensured(tmp_path, 10)
     shard = pool.folder / "shard-00000.npz"
     content = bytearray(shard.read_bytes())
@@ -106,35 +105,35 @@ def test_a_corrupt_shard_is_named(tmp_path: Path) -> None:
         pool.read(10)
     assert caught.value.where == str(shard)
     assert [path for path, _ in pools.verify(tmp_path)] == [shard]
-    good = ensured(tmp_path / "again", 10).read(10)
+    expected = ensured(tmp_path / "again", 10).read(10)
     aside = pool.set_damaged_aside()
     assert [path.name for path in aside] == ["shard-00000.npz.damaged"]
     assert aside[0].read_bytes() == content
     pool.ensure(10, SHAPE, real, "cpu")
-    assert np.array_equal(pool.read(10).images, good.images)
+    assert np.array_equal(pool.read(10).images, expected.images)
     assert not list(pools.verify(tmp_path))
 
 
-def test_a_shard_of_another_pool_is_named(tmp_path: Path) -> None:
+def test_a_shard_of_another_pool_is_reported(tmp_path: Path) -> None:
     pool, other = ensured(tmp_path, 10), ensured(tmp_path, 10, seed=1)
     (pool.folder / "shard-00000.npz").write_bytes((other.folder / "shard-00000.npz").read_bytes())
     assert [(path.parent, fault) for path, fault in pools.verify(tmp_path)] == [
-        (pool.folder, "not a shard of this pool: another generator made it")
+        (pool.folder, "not a shard of this pool: it comes from another generator")
     ]
 
 
 class Grey:
-    """A sampler that works in batches of 100, has texts, and stops where it is told to."""
+    """A sampler with batches of 100 and prompts, which stops after `stop` batches."""
 
     batch = 100
 
     def __init__(self, stop: int = 10**9, most: int = 10**9) -> None:
-        self.stop, self.most, self.asked = stop, most, list[int]()
+        self.stop, self.most, self.batches = stop, most, list[int]()
 
     def sample(self, labels: Any, indices: Any, seeds: Any) -> Any:
-        if len(self.asked) >= self.stop:
+        if len(self.batches) >= self.stop:
             raise KeyboardInterrupt
-        self.asked.append(len(labels))
+        self.batches.append(len(labels))
         if len(labels) > self.most:
             raise MemoryError("none left")
         return np.broadcast_to((seeds % 251).astype(np.uint8)[:, None, None, None], (len(labels), *SHAPE))
@@ -148,40 +147,38 @@ def grey(folder: Path, sampler: Grey, monkeypatch: pytest.MonkeyPatch, count: in
     return ensured(folder, count)
 
 
-def test_a_pool_cut_off_loses_at_most_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_pool_loses_at_most_one_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = grey(tmp_path / "whole", Grey(), monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         grey(tmp_path, Grey(stop=2), monkeypatch)
-    assert Pool(tmp_path, identity(), NAMES).count() == 0  # a grid reads no half of a shard
+    assert Pool(tmp_path, identity(), NAMES).count() == 0  # an incomplete shard is never read
     rest = Grey()
     pool = grey(tmp_path, rest, monkeypatch)
-    assert rest.asked == [56, 100, 100, 56]
+    assert rest.batches == [56, 100, 100, 56]
     assert np.array_equal(pool.read(512).images, whole.read(512).images)
     assert not (pool.folder / "batches").exists()
 
 
-def test_a_damaged_batch_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_batch_is_generated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         grey(tmp_path, Grey(stop=2), monkeypatch)
     first = min((Pool(tmp_path, identity(), NAMES).folder / "batches").iterdir())
     first.write_bytes(first.read_bytes()[:1000])
     rest = Grey()
     grey(tmp_path, rest, monkeypatch, 10)
-    assert rest.asked == [100, 56]
+    assert rest.batches == [100, 56]
 
 
-def test_where_memory_runs_out_a_pool_goes_on_with_half(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_batch_is_halved_where_memory_runs_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = Grey(most=30)
     pool = grey(tmp_path, short, monkeypatch, 10)
-    assert short.asked == [100, 50, *[25] * 8, 25, 25, 6]  # what memory held is remembered for the rest
+    assert short.batches == [100, 50, *[25] * 8, 25, 25, 6]  # the size that fits is remembered
     assert np.array_equal(pool.read(256).images, grey(tmp_path / "w", Grey(), monkeypatch).read(256).images)
     with pytest.raises(InputError, match="one image at a time"):
         grey(tmp_path / "none", Grey(most=0), monkeypatch)
 
 
-def test_texts_are_kept_beside_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompts_are_saved_with_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = grey(tmp_path, Grey(), monkeypatch)
     assert pool.prompts(3) == ["left 0", "right 0", "left 1"]
     assert len(pool.prompts(300)) == 300
@@ -205,7 +202,7 @@ def _want_pool(folder: Path, log: Path) -> None:
     ensured(folder, 10)
 
 
-def test_two_processes_that_want_one_pool_train_it_once(tmp_path: Path) -> None:
+def test_two_processes_that_need_one_pool_train_it_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     log = tmp_path / "log"
     processes = [context.Process(target=_want_pool, args=(tmp_path, log)) for _ in range(2)]
@@ -218,9 +215,7 @@ def test_two_processes_that_want_one_pool_train_it_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("generator", "steps"), [(edm, 60), (ddpm, 150)])
-def test_a_trained_generator_paints_the_class_that_is_asked_for(
-    generator: Any, steps: int, tmp_path: Path
-) -> None:
+def test_a_trained_generator_samples_the_requested_class(generator: Any, steps: int, tmp_path: Path) -> None:
     context = GeneratorContext(NAMES, SHAPE, 0, "cpu", tmp_path)
     sampler = generator.fit(real(), context, channels=16, steps=steps, batch_size=32, sampling_steps=8)
     labels = np.array([0, 1] * 8)
@@ -231,12 +226,12 @@ def test_a_trained_generator_paints_the_class_that_is_asked_for(
     assert len({image.tobytes() for image in images}) == 16
 
 
-def test_an_images_noise_is_its_own() -> None:
+def test_the_noise_of_an_image_does_not_depend_on_the_batch() -> None:
     together = _diffusion.noise(SHAPE, np.array([5, 6, 7]))
     assert np.array_equal(_diffusion.noise(SHAPE, np.array([6])), together[1:2])
 
 
-def test_kept_weights_of_another_network_are_named(tmp_path: Path) -> None:
+def test_saved_weights_of_another_network_are_reported(tmp_path: Path) -> None:
     context = GeneratorContext(NAMES, SHAPE, 0, "cpu", tmp_path)
     edm.fit(real(), context, channels=8, steps=1)
     with pytest.raises(InputError, match="cannot be used") as caught:
@@ -245,61 +240,7 @@ def test_kept_weights_of_another_network_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("side", "millions"), [(8, 0.2), (32, 35.7)])
-def test_ddpm_is_as_large_as_the_image_asks_for(side: int, millions: float) -> None:
+def test_the_size_of_ddpm_depends_on_the_image(side: int, millions: float) -> None:
     # 35.7 million parameters: Ho et al. 2020, Appendix B (unconditional CIFAR-10).
     network = ddpm.size_for(side).network((side, side, 3 if side == 32 else 1), 10)
     assert sum(p.numel() for p in network.parameters()) / 1e6 == pytest.approx(millions, rel=0.25)
-
-
-def pictures(folder: Path) -> Path:
-    for name, value in zip(NAMES, (0, 200), strict=True):
-        (folder / "FAKE" / name.upper()).mkdir(parents=True)
-        for number in range(3):
-            pixels = np.full((16, 16), value + number, dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / "FAKE" / name.upper() / f"{number}.png")
-    return folder
-
-
-def _as_npz(folder: Path) -> str:
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    images = np.stack([np.full(SHAPE, 200 * label + i % 3, dtype=np.uint8) for i, label in enumerate(labels)])
-    np.savez(folder / "pool.npz", image=images, label=labels)
-    return str(folder / "pool.npz")
-
-
-def _as_parquet(folder: Path) -> str:
-    import pandas as pd
-
-    files = sorted(
-        pictures(folder / "p").rglob("*.png"),
-        key=lambda file: file.parts[-2:] and (file.parts[-2] == "RIGHT", file.name),
-    )
-    rows = [
-        {"image": {"bytes": file.read_bytes(), "path": file.name}, "label": file.parts[-2].lower()}
-        for file in files
-    ]
-    pd.DataFrame(rows).to_parquet(folder / "pool.parquet")
-    return str(folder / "pool.parquet")
-
-
-@pytest.mark.parametrize("make", [lambda folder: str(pictures(folder) / "FAKE"), _as_npz, _as_parquet])
-def test_precomputed_pools_keep_their_order(make: Any, tmp_path: Path) -> None:
-    sampler = precomputed.load(GeneratorContext(NAMES, SHAPE, 0, "cpu", tmp_path), path=make(tmp_path))
-    images = sampler.sample(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 2]), np.zeros(4, dtype=np.int64))
-    assert images.shape == (4, *SHAPE)
-    assert images[:, 0, 0, 0].tolist() == [0, 200, 1, 202]
-
-
-def test_a_precomputed_pool_can_be_used_to_its_last_image_and_no_further(tmp_path: Path) -> None:
-    options = {"path": _as_npz(tmp_path), "synthetic_folder": ""}
-    pool = ensured(tmp_path, 500, generator="precomputed", options=options, trained_on="elsewhere")
-    assert pool.read(6).images[:, 0, 0, 0].tolist() == [0, 200, 1, 201, 2, 202]
-    with pytest.raises(InputError, match="has only 6 images") as caught:
-        pool.read(7)
-    assert "smaller" in caught.value.hint
-
-
-def test_a_folder_that_is_no_class_names_the_nearest(tmp_path: Path) -> None:
-    (pictures(tmp_path) / "FAKE" / "RIGHT").rename(tmp_path / "FAKE" / "rigth")
-    with pytest.raises(InputError, match="nearest is 'right'"):
-        precomputed.load(GeneratorContext(NAMES, SHAPE, 0, "cpu", tmp_path), path=str(tmp_path / "FAKE"))

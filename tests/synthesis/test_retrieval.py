@@ -37,7 +37,7 @@ def context(tmp_path: Path) -> GeneratorContext:
 
 
 def encoded(number: int) -> bytes:
-    """Return a picture of one colour, which tells its number."""
+    """Return an image of one colour, which encodes its number."""
     file = io.BytesIO()
     Image.new("RGB", (20, 16), (40 * number, 10, 200)).save(file, "PNG")
     return file.getvalue()
@@ -95,7 +95,7 @@ def test_images_whose_captions_name_a_class_are_retrieved_from_every_layout(
     assert set(found[0::2]) == {0, 4} and set(found[1::2]) <= {1, 3, 5}
     texts = sampler.prompts(np.array([0, 1]), np.array([0, 1]))
     assert texts == [CAPTIONS[found[0]], CAPTIONS[found[3]]]
-    assert everything(retrieval.load(context, path="gone", clip="gone")) == found  # what was chosen is kept
+    assert everything(retrieval.load(context, path="gone", clip="gone")) == found  # the list is saved
 
 
 def test_only_images_above_the_threshold_and_unlike_test_images_are_kept(
@@ -134,7 +134,7 @@ def test_the_longest_name_in_a_caption_decides() -> None:
     assert [label_of(text) for text in ("a tabby cat", "location", "the dog.")] == [1, -1, 2]
 
 
-def test_what_is_missing_is_named(model: str, context: GeneratorContext, tmp_path: Path) -> None:
+def test_errors_name_what_is_missing(model: str, context: GeneratorContext, tmp_path: Path) -> None:
     source = as_paths(tmp_path)
     with pytest.raises(InputError, match="no image of crane passes"):
         retrieval.load(replace(context, class_names=("crane",)), path=str(source), clip=model, threshold=2.0)
@@ -151,7 +151,7 @@ def test_what_is_missing_is_named(model: str, context: GeneratorContext, tmp_pat
     sampler = retrieval.load(context, path=str(source), clip=model, threshold=-1.0)
     for number in range(len(CAPTIONS)):
         (tmp_path / f"{number}.png").unlink()
-    with pytest.raises(InputError, match="no longer there"):
+    with pytest.raises(InputError, match="no longer exists"):
         everything(sampler)
 
 

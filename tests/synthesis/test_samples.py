@@ -1,4 +1,4 @@
-"""Sample sheets: drawn from a store's pools, kept as files, shown where there are no pools."""
+"""Sample sheets: drawn from a store's pools, saved as files, shown if there are no pools."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mousterian.__main__ import main
 from mousterian.data.loading import load_images
 from mousterian.errors import InputError
 from mousterian.plugins.choice import Choice
-from mousterian.store import samples as kept_samples
+from mousterian.store import samples as saved_samples
 from mousterian.synthesis import samples
 
 
@@ -36,7 +36,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "store"
 
 
-def test_kept_sheets_are_those_of_the_pools_and_are_shown_where_there_are_none(
+def test_saved_sheets_are_those_of_the_pools_and_are_shown_if_there_are_none(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "rows" / "samples"
@@ -63,24 +63,24 @@ def test_kept_sheets_are_those_of_the_pools_and_are_shown_where_there_are_none(
     assert (corner[4::8, 4::8] == first).all()
 
 
-def test_a_store_with_pools_shows_them_larger_than_what_is_kept(store: Path, tmp_path: Path) -> None:
-    small = kept_samples.load(samples.keep(store, tmp_path)[0].parent)
+def test_a_store_with_pools_shows_larger_sheets_than_those_saved(store: Path, tmp_path: Path) -> None:
+    small = saved_samples.load(samples.save_sheets(store, tmp_path)[0].parent)
     large = samples.sheets_of(store)
     assert [sheet.title for sheet in small] == [sheet.title for sheet in large]
     assert small[0].width < large[0].width
 
 
-def test_what_is_no_sheet_is_refused_by_name(tmp_path: Path) -> None:
+def test_files_that_are_no_sheets_are_named(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "plain.png")
-    with pytest.raises(InputError, match="no sample sheet") as refused:
-        kept_samples.load(tmp_path)
-    assert refused.value.where.endswith("plain.png")
+    with pytest.raises(InputError, match="no sample sheet") as caught:
+        saved_samples.load(tmp_path)
+    assert caught.value.where.endswith("plain.png")
     (tmp_path / "plain.png").write_bytes(b"no PNG")
     with pytest.raises(InputError, match="it is no PNG"):
-        kept_samples.load(tmp_path)
+        saved_samples.load(tmp_path)
     with pytest.raises(InputError, match="no pools"):
-        samples.keep(tmp_path, tmp_path / "kept")
+        samples.save_sheets(tmp_path, tmp_path / "saved")
 
 
-def test_without_pools_or_kept_sheets_there_are_none(tmp_path: Path) -> None:
+def test_without_pools_or_saved_sheets_there_are_none(tmp_path: Path) -> None:
     assert samples.sheets_of(tmp_path) == ()

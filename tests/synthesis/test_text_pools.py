@@ -1,4 +1,4 @@
-"""Pools of text-to-image generators, by the path that grids take."""
+"""Pools of text-to-image generators, as grids use them."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def real() -> ImageSet:
     return ImageSet(images, np.array([0, 1, 0, 1]), NAMES)
 
 
-def test_a_pool_keeps_the_prompt_of_every_image(model: Path, tmp_path: Path) -> None:
+def test_a_pool_stores_the_prompt_of_every_image(model: Path, tmp_path: Path) -> None:
     prompts = {"name": "templates", "count": 5}
     made = pool(tmp_path, "stable_diffusion", ELSEWHERE, model=str(model), steps=1, prompts=prompts)
     made.ensure(10, SHAPE, lambda: pytest.fail("read the real images"), "cpu")
-    told = made.prompts(20)
+    texts = made.prompts(20)
     assert made.read(10).images.shape == (10, *SHAPE)
-    assert all(NAMES[place % 2] in text for place, text in enumerate(told))
-    assert told[0] == told[10] != told[2] and len(set(told)) == 10
+    assert all(NAMES[place % 2] in text for place, text in enumerate(texts))
+    assert texts[0] == texts[10] != texts[2] and len(set(texts)) == 10
 
 
 def test_memory_that_runs_out_halves_the_batch_and_loses_nothing(
@@ -57,27 +57,27 @@ def test_memory_that_runs_out_halves_the_batch_and_loses_nothing(
     whole = pool(tmp_path / "whole", "stable_diffusion", ELSEWHERE, **options)
     whole.ensure(8, SHAPE, real, "cpu")
     sizes: list[int] = []
-    drawn = TextToImage._called
+    generated = TextToImage._run
 
     def called(self: TextToImage, labels: np.ndarray, indices: np.ndarray, seeds: np.ndarray) -> object:
         sizes.append(len(labels))
         if len(labels) > 20:
             raise torch.OutOfMemoryError("out of memory")
-        return drawn(self, labels, indices, seeds)
+        return generated(self, labels, indices, seeds)
 
-    monkeypatch.setattr(TextToImage, "_called", called)
-    spared = pool(tmp_path / "spared", "stable_diffusion", ELSEWHERE, **options)
-    spared.ensure(8, SHAPE, real, "cpu")
+    monkeypatch.setattr(TextToImage, "_run", called)
+    halved = pool(tmp_path / "halved", "stable_diffusion", ELSEWHERE, **options)
+    halved.ensure(8, SHAPE, real, "cpu")
     assert sizes[:3] == [64, 32, 16]
-    apart = spared.read(256).images.astype(int) - whole.read(256).images
-    assert np.abs(apart).max() <= 1  # sums of another batch round otherwise
+    difference = halved.read(256).images.astype(int) - whole.read(256).images
+    assert np.abs(difference).max() <= 1  # rounding depends on the batch size
 
 
 @pytest.mark.parametrize(
     ("generator", "options"),
     [("real_guidance", {"strength": 0.5, "steps": 2}), ("style_inversion", {"iterations": 2, "steps": 1})],
 )
-def test_generators_that_look_at_s_base_make_pools(
+def test_generators_that_use_s_base_make_pools(
     generator: str, options: dict[str, float], model: Path, tmp_path: Path
 ) -> None:
     made = pool(tmp_path, generator, BASE, model=str(model), **options)

@@ -38,12 +38,12 @@ def real() -> ImageSet:
     return ImageSet(coarse.repeat(4, axis=1).repeat(4, axis=2), np.array([0, 1, 0, 1, 0, 1]), NAMES)
 
 
-def test_each_image_follows_from_its_prompt_and_seed_alone(model: Path, context: GeneratorContext) -> None:
+def test_each_image_depends_on_its_prompt_and_seed_alone(model: Path, context: GeneratorContext) -> None:
     sampler = stable_diffusion.load(context, model=str(model), steps=2, rendering={"batch": 3})
     images = sampler.sample(LABELS, INDICES, SEEDS)
     assert images.shape == (4, 12, 12, 3) and images.dtype == np.uint8
     alone = sampler.sample(LABELS[2:3], INDICES[2:3], SEEDS[2:3])
-    assert np.abs(alone[0].astype(int) - images[2]).max() <= 1  # sums of another batch round otherwise
+    assert np.abs(alone[0].astype(int) - images[2]).max() <= 1  # rounding depends on the batch size
     assert not np.array_equal(images[0], images[2])  # another seed
     other = sampler.sample(LABELS[1:2], INDICES[:1], SEEDS[:1])
     assert not np.array_equal(other[0], images[0])  # another prompt
@@ -72,16 +72,16 @@ def test_guidance_steps_size_and_scheduler_reach_the_pipeline(model: Path, conte
 def test_prompts_take_turns_and_are_kept_with_the_pool(model: Path, context: GeneratorContext) -> None:
     table = {"name": "templates", "count": 3}
     sampler = stable_diffusion.load(context, model=str(model), prompts=table, steps=1)
-    told = sampler.prompts(np.zeros(7, dtype=int), np.arange(7))
-    assert len(set(told)) == 3 and told[:3] == told[3:6] and all("night snake" in text for text in told)
-    kept = json.loads((context.folder / "prompts.json").read_text())
-    assert kept[0] == told[:3]
+    texts = sampler.prompts(np.zeros(7, dtype=int), np.arange(7))
+    assert len(set(texts)) == 3 and texts[:3] == texts[3:6] and all("night snake" in text for text in texts)
+    saved = json.loads((context.folder / "prompts.json").read_text())
+    assert saved[0] == texts[:3]
     (context.folder / "prompts.json").write_text(json.dumps([["kept"], ["kept"]]))
     again = stable_diffusion.load(context, model=str(model), prompts=table, steps=1)
     assert again.prompts(LABELS, INDICES) == ["kept"] * 4
 
 
-def test_stable_diffusion_3_draws_from_texts_and_from_real_images(
+def test_stable_diffusion_3_generates_from_prompts_and_from_real_images(
     context: GeneratorContext, real: ImageSet, tmp_path: Path
 ) -> None:
     model = tiny.pipeline3(tmp_path / "sd3")
@@ -100,7 +100,7 @@ def test_grey_datasets_get_grey_images(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"model": "nowhere/at-all"}, "cannot be loaded"),
         ({"rendering": {"batches": 2}}, "did you mean 'batch'"),
@@ -118,11 +118,11 @@ def test_wrong_options_are_named(
     model: Path,
     context: GeneratorContext,
     options: dict[str, Any],
-    said: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         stable_diffusion.load(context, **({"model": str(model), "steps": 1} | options))
 
 
@@ -133,16 +133,16 @@ def test_a_folder_without_weights_is_named(tmp_path: Path, context: GeneratorCon
         stable_diffusion.load(context, model=str(folder), steps=1)
 
 
-def test_images_that_a_safety_check_blanks_are_drawn_again(context: GeneratorContext) -> None:
+def test_images_that_a_safety_checker_blanks_are_generated_again(context: GeneratorContext) -> None:
     calls: list[list[int]] = []
 
     class Checked:
-        """A pipeline that blanks what was drawn in the first call at its second place."""
+        """A pipeline that blanks the second image of its first call."""
 
         def __call__(self, prompt: list[str], generator: list[torch.Generator], output_type: str) -> Any:
             calls.append([one.initial_seed() for one in generator])
             images = torch.ones(len(prompt), 3, 12, 12)
-            flagged = [len(calls) == 1 and place == 1 for place in range(len(prompt))]
+            flagged = [len(calls) == 1 and index == 1 for index in range(len(prompt))]
             images[torch.tensor(flagged)] = 0
             return type("Made", (), {"images": images, "nsfw_content_detected": flagged})
 
@@ -185,7 +185,7 @@ def test_real_guidance_noises_the_class_s_real_images_to_the_time_step_of_its_st
     assert seen == [("noised", 301.0), *(("denoised", float(t)) for t in range(301, 0, -50))]
 
 
-def test_real_guidance_refuses_what_it_cannot_do(
+def test_real_guidance_reports_what_it_cannot_do(
     model: Path, context: GeneratorContext, real: ImageSet
 ) -> None:
     with pytest.raises(InputError, match="no real image"):
@@ -199,19 +199,21 @@ def test_a_name_s_meaning_is_decided_by_the_real_images_and_stands_in_the_prompt
     model: Path, context: GeneratorContext, real: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("open_clip")
-    asked: list[str] = []
+    requests: list[str] = []
 
     class Dictionary:
         def reply(self, request: str, *, seed: int) -> str:
-            asked.append(request)
+            requests.append(request)
             return "1. a lifting machine\n2. a long-legged bird"
 
     monkeypatch.setattr(language_models, "load", lambda given: Dictionary())
     options = {"model": str(model), "language": "any", "clip": f"local-dir:{tiny.clip(tmp_path / 'clip')}"}
     sampler = unambiguous.fit(real, context, steps=1, **options)
-    told = sampler.prompts(LABELS, INDICES)
-    meanings = {f"a photo of a crane, {said}" for said in ("a lifting machine", "a long-legged bird")}
-    assert told[1] in meanings and told[0].startswith("a photo of a night snake, a l") and len(asked) == 2
+    texts = sampler.prompts(LABELS, INDICES)
+    meanings = {f"a photo of a crane, {meaning}" for meaning in ("a lifting machine", "a long-legged bird")}
+    assert (
+        texts[1] in meanings and texts[0].startswith("a photo of a night snake, a l") and len(requests) == 2
+    )
     again = unambiguous.fit(real, context, steps=1, **options)
-    assert again.prompts(LABELS, INDICES) == told and len(asked) == 2  # kept with the pool
+    assert again.prompts(LABELS, INDICES) == texts and len(requests) == 2  # saved with the pool
     assert sampler.sample(LABELS, INDICES, SEEDS).shape == (4, 12, 12, 3)

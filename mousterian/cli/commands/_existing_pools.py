@@ -12,7 +12,7 @@ from mousterian.errors import InputError
 from mousterian.synthesis import pools
 from mousterian.synthesis.filter_scores import kept_by_filters
 from mousterian.synthesis.pools import Pool, PoolIdentity
-from mousterian.synthesis.samples import SHEET, draw, keep
+from mousterian.synthesis.samples import SHEET, draw, save_sheets
 from mousterian.synthesis.stored_pools import dataset_of
 
 EXIT_DONE, EXIT_FAULTS = 0, 2
@@ -48,7 +48,7 @@ def run(wanted: ExistingPoolsArguments, as_json: bool) -> int:
         answer["sheets"] = [str(folder / SHEET) for folder in folders if _drawn(folder, data_dir)]
     if wanted.samples:
         answer["sheets"] = answer.get("sheets", []) + [
-            str(path) for path in keep(store, wanted.samples, data_dir)
+            str(path) for path in save_sheets(store, wanted.samples, data_dir)
         ]
     if as_json:
         print_json(answer)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mousterian.cli.console import console, print_json
 from mousterian.plugins import registry
-from mousterian.plugins.key_value import given_as_text
+from mousterian.plugins.key_value import parsed_options
 
 if TYPE_CHECKING:
     from mousterian.data.image_set import ImageSet
@@ -41,10 +40,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
     load = plugin.load()
     sets = {split: load(split, folder, **values) for split in SPLITS}
     found = {split: sums(images) for split, images in sets.items()}
-    # A plug-in's file may have SUMS and origin(data_dir, *, its options); neither is a must.
-    module = importlib.import_module(plugin.module)
-    known = getattr(module, "SUMS", None)
-    where = getattr(module, "origin", None)
+    known, where = plugin.part("SUMS"), plugin.part("origin")
     lies = where(folder, **values) if where else Origin(f"the plug-in {plugin.module}", Path())
     return {
         "name": name,
@@ -95,7 +91,7 @@ def _show(name: str, options: Sequence[str], data_dir: Path | None, as_json: boo
     from mousterian.data.cache import data_directory
 
     plugin = registry.find("datasets", name)
-    chosen = plugin.resolve(given_as_text(plugin, options, flag="--option"))
+    chosen = plugin.resolve(parsed_options(plugin, options, flag="--option"))
     found = _describe(name, chosen, data_directory(data_dir))
     if as_json:
         return print_json(found)

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from mousterian.cli.commands import STORE
 from mousterian.cli.console import console, print_json, table
-from mousterian.errors import InputError, one
+from mousterian.errors import InputError
 from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 
 if TYPE_CHECKING:
     from mousterian.executors.jobs import PoolJob
-    from mousterian.synthesis.filtering import Filtered, Share
+    from mousterian.synthesis.filtering import ClassRetention, Filtered
     from mousterian.synthesis.kinds import Progress
     from mousterian.synthesis.pools import Pool, PoolIdentity
     from mousterian.trials.identity import Trial
@@ -148,9 +148,10 @@ def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data
         ("datasets", dataset.name, dataset.options, dataset.stamp),
         ("generators", identity.generator, identity.options, identity.stamp),
     ):
-        if registry.find(kind, name).stamp(place, options) != stamp:
+        plugin = registry.find(kind, name)
+        if plugin.stamp(place, options) != stamp:
             raise InputError(
-                f"files that the {one(kind)} {name} reads have changed since this pool was made, or are gone",
+                f"files that the {plugin.label} reads have changed since this pool was made, or are gone",
                 where=str(folder),
                 hint="put them back; or run the pool's grid file: with other files it makes another pool",
             )
@@ -185,7 +186,7 @@ def _make(wish: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
     before = pool.count()
     with Store(store).in_use(), out.status("") as status:
         filtered = wish.fill(ProgressReporter(wish.label, out, status))
-    shares = filtered.shares() if filtered else []
+    shares = filtered.retention() if filtered else []
     seconds = time.perf_counter() - started
     there = pool.count()
     draw(pool)
@@ -208,7 +209,7 @@ def _make(wish: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
     }
 
 
-def _tell_shares(shares: Sequence[Share], out: Console) -> None:
+def _tell_shares(shares: Sequence[ClassRetention], out: Console) -> None:
     """Say how much the filters took from each class, the hardest hit first."""
     looked, kept = sum(s.images for s in shares), sum(s.kept for s in shares)
     worst = sorted(shares, key=lambda share: share.kept / max(1, share.images))[:CLASSES_SHOWN]

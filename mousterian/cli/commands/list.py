@@ -7,7 +7,8 @@ from typing import Any
 
 from mousterian.cli.console import console, print_json, table
 from mousterian.errors import unknown_name
-from mousterian.plugins import registry, spec
+from mousterian.plugins import registry
+from mousterian.plugins.contract import kinds
 
 
 def _plugins_of(kind: str, as_json: bool) -> int:
@@ -21,11 +22,9 @@ def _plugins_of(kind: str, as_json: bool) -> int:
     if kind == "columns":
         columns = [asdict(column) for column in COLUMNS]
         return print_json(columns) if as_json else _show_columns(columns)
-    if kind and kind not in spec.KINDS:
-        raise unknown_name("kind", kind, [*spec.KINDS, "recipes", "columns"])
-    found = [
-        plugin for each in ([kind] if kind else spec.KINDS) for plugin in registry.available(each).values()
-    ]
+    if kind and kind not in kinds():
+        raise unknown_name("kind", kind, [*kinds(), "recipes", "columns"])
+    found = [plugin for each in ([kind] if kind else kinds()) for plugin in registry.available(each).values()]
     if as_json:
         return print_json(
             [

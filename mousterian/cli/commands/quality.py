@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mousterian.cli.commands import STORE
 from mousterian.errors import InputError
 from mousterian.plugins import registry
-from mousterian.plugins.key_value import given_as_text
+from mousterian.plugins.key_value import parsed_options
 from mousterian.plugins.spec import Plugin
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def _chosen(names: Sequence[str], options: Sequence[str], features: str) -> list
 
 
 def _options(plugin: Plugin, texts: Sequence[str], features: str) -> dict[str, Any]:
-    values = given_as_text(plugin, texts, flag="--option")
+    values = parsed_options(plugin, texts, flag="--option")
     if features and "features" in plugin.options:
         values.setdefault("features", features)
     return plugin.resolve(values)

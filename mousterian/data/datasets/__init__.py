@@ -1,1 +1,1 @@
-"""Datasets: each file's `load(split, ...)` gives an :class:`~mousterian.data.image_set.ImageSet`."""
+"""Datasets, one a file; `data/kinds.py` says what a file has."""

@@ -1,16 +1,15 @@
-"""What the surfaces' formulas share: their types, and sizes that are safe at zero images."""
+"""What the surfaces' formulas share: sizes that are safe at zero images, and derivatives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-# A float, or an array that broadcasts (complex where the engine differentiates by complex step).
-Values = float | NDArray[Any]
-Array = NDArray[Any]
+from mousterian.fitting import kinds
+
+Values = kinds.Values
+Array = kinds.Array
 
 
 def at_least_one(count: Values) -> Array:

@@ -1,1 +1,1 @@
-"""Quality measures: each file's `measure(pool, real, test, context, ...)` gives named numbers of a pool."""
+"""Quality measures of a pool, one a file; `quality/kinds.py` says what a file has."""

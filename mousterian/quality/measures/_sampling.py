@@ -1,4 +1,4 @@
-"""Parts of image sets and of features, drawn with named seeds."""
+"""Random subsets of images, with named seeds."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from mousterian.seeds import seed_for
 
 
-def some(count: int, most: int, purpose: str, seed: int) -> NDArray[np.int64]:
-    """Return `most` of the positions 0 to count - 1, drawn at random, in order; all if there are no more."""
+def subsample(count: int, most: int, purpose: str, seed: int) -> NDArray[np.int64]:
+    """Return at most `most` of the positions 0 to count - 1, drawn at random, in ascending order."""
     if count <= most:
         return np.arange(count, dtype=np.int64)
     random = np.random.default_rng(seed_for("quality", purpose, seed))

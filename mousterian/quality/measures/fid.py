@@ -14,20 +14,20 @@ from mousterian.quality.kinds import MeasureContext
 def measure(
     pool: ImageSet, real: ImageSet, test: ImageSet, context: MeasureContext, *, features: str = ""
 ) -> dict[str, float]:
-    """Fréchet distance to the real training images; only in the space `inception` is it *the* FID.
+    """Fréchet distance to the real training images; it is the FID in the space `inception` only.
 
-    It falls with the number of images too, so compare pools of one size. `fid_of_test` is what real test
-    images have, the least that a generator could be asked for.
+    It decreases with the number of images, so compare pools of equal size. `fid_of_test`, the distance of
+    real test images, is the best value to expect of a generator.
 
     Args:
         pool: synthetic images.
         real: the dataset's training images.
         test: its test images.
         context: feature spaces.
-        features: feature space; empty: the one that the command names.
+        features: feature space; empty: that of the command.
 
     Returns:
-        fid, fid_of_test: in squared units of the features; 0 is best.
+        fid, fid_of_test: in squared units of the features; lower is better.
     """
     of_real = gaussian(context.features(real, features))
     return {
@@ -50,8 +50,8 @@ def gaussian(features: NDArray[np.float32]) -> Gaussian:
 def frechet(one: Gaussian, other: Gaussian) -> float:
     """Return |m1 - m2|² + tr(C1 + C2 - 2 (C1 C2)^½).
 
-    The trace of the square root is that of singular values of C1^½ C2^½: no complex numbers come up, and
-    covariances of fewer images than features are no special case.
+    The trace of the square root is the sum of the singular values of C1^½ C2^½, which avoids complex numbers
+    and handles singular covariances.
     """
     (mean, covariance), (other_mean, other_covariance) = one, other
     roots = _root(covariance) @ _root(other_covariance)

@@ -20,26 +20,27 @@ def measure(
     features: str = "",
     splits: int = 10,
 ) -> dict[str, float]:
-    """How surely, and how evenly over the classes, a classifier takes the images for something.
+    """Inception score: how confident, and how diverse over the classes, a classifier's predictions are.
 
-    exp(E KL(p(y|x) || p(y))), from 1 to the number of classes of the space's classifier; only with
-    `inception` is it *the* Inception score.
+    exp(E KL(p(y|x) || p(y))), from 1 to the number of classes of the space's classifier; it is the Inception
+    score in the space `inception` only.
 
     Args:
         pool: synthetic images.
         real: unused.
         test: the dataset's test images.
         context: feature spaces.
-        features: feature space with classes; empty: the one that the command names.
-        splits: parts that the score is the mean over.
+        features: feature space with classes; empty: that of the command.
+        splits: number of subsets that the score is averaged over.
 
     Returns:
-        inception_score, its spread over the parts, and inception_score_of_test; the most is best.
+        inception_score, its spread (standard deviation over the splits), inception_score_of_test; higher is
+        better.
     """
     if splits < 1:
         raise InputError(f"splits is {splits}, and must be at least 1", where="inception_score")
-    scores = parts(context.probabilities(pool, features), splits, context.seed)
-    of_test = parts(context.probabilities(test, features), splits, context.seed)
+    scores = split_scores(context.probabilities(pool, features), splits, context.seed)
+    of_test = split_scores(context.probabilities(test, features), splits, context.seed)
     return {
         "inception_score": float(scores.mean()),
         "inception_score_spread": float(scores.std()),
@@ -47,10 +48,10 @@ def measure(
     }
 
 
-def parts(probabilities: NDArray[np.float32], splits: int, seed: int) -> NDArray[np.float64]:
-    """Return the score of each part of class probabilities (N, K): (splits,) or (N,) float64.
+def split_scores(probabilities: NDArray[np.float32], splits: int, seed: int) -> NDArray[np.float64]:
+    """Return the scores of random subsets of class probabilities (N, K): (splits,) or (N,) float64.
 
-    Images of a pool are in a fixed order of classes, so the parts are drawn at random.
+    The images of a pool are ordered by class in turn, so the subsets are random.
     """
     random = np.random.default_rng(seed_for("quality", "inception score", seed))
     order = random.permutation(len(probabilities))
@@ -59,9 +60,9 @@ def parts(probabilities: NDArray[np.float32], splits: int, seed: int) -> NDArray
 
 
 def score(probabilities: NDArray[np.float32]) -> float:
-    """Return exp of the mean divergence of p(y|x) from p(y), for probabilities (N, K)."""
-    given = probabilities.astype(np.float64)
-    mean = given.mean(0, keepdims=True)
+    """Return the exponential of the mean KL divergence of p(y|x) from p(y), for probabilities (N, K)."""
+    conditional = probabilities.astype(np.float64)
+    marginal = conditional.mean(0, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(given > 0, given * (np.log(given) - np.log(mean)), 0.0)
+        terms = np.where(conditional > 0, conditional * (np.log(conditional) - np.log(marginal)), 0.0)
     return float(np.exp(terms.sum(1).mean()))

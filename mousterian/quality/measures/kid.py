@@ -1,4 +1,4 @@
-"""Kernel distance between the features of synthetic and of real images (Bińkowski et al. 2018)."""
+"""Kernel inception distance between features of synthetic and real images (Bińkowski et al. 2018)."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ def measure(
     subsets: int = 50,
     subset_size: int = 1000,
 ) -> dict[str, float]:
-    """Unbiased squared maximum mean discrepancy, kernel (x·y/D + 1)³: pools of any size can be compared.
+    """Unbiased squared maximum mean discrepancy with kernel (x·y/D + 1)³; comparable across pool sizes.
 
     Args:
         pool: synthetic images.
         real: the dataset's training images.
         test: its test images.
         context: feature spaces and seed.
-        features: feature space; empty: the one that the command names.
-        subsets: pairs of subsets that the distance is the mean over.
-        subset_size: images in each; fewer where there are fewer.
+        features: feature space; empty: that of the command.
+        subsets: pairs of subsets that the distance is averaged over.
+        subset_size: images per subset, at most all.
 
     Returns:
-        kid, kid_spread (standard deviation over the subsets), kid_of_test; 0 or a little below is best.
+        kid, kid_spread (standard deviation over the subsets), kid_of_test; lower is better (slightly below 0
+        is possible).
     """
     if subsets < 1 or subset_size < 2:
         raise InputError("subsets must be at least 1, and subset_size 2", where="kid")
@@ -50,20 +51,20 @@ def measure(
 def distances(
     one: NDArray[np.float32], other: NDArray[np.float32], subsets: int, size: int, seed: int
 ) -> NDArray[np.float64]:
-    """Return the distance between pairs of subsets of features (N, D) and (M, D): (subsets,) float64."""
+    """Return the distances between random subsets of features (N, D) and (M, D): (subsets,) float64."""
     random = np.random.default_rng(seed_for("quality", "kid", seed))
     size = min(size, len(one), len(other))
     if size < 2:
         raise InputError("a kernel distance needs at least two images", hint="measure more of the pool")
     found = []
     for _ in range(subsets):
-        mine, theirs = (part[random.choice(len(part), size, replace=False)] for part in (one, other))
-        found.append(squared_discrepancy(mine.astype(np.float64), theirs.astype(np.float64)))
+        x, y = (part[random.choice(len(part), size, replace=False)] for part in (one, other))
+        found.append(squared_discrepancy(x.astype(np.float64), y.astype(np.float64)))
     return np.array(found)
 
 
 def squared_discrepancy(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return the unbiased estimate for features (N, D) and (N, D); it may be a little below 0."""
+    """Return the unbiased estimate for features (N, D) and (N, D); it may be slightly negative."""
     width, count = one.shape[1], len(one)
     within = [(part @ part.T / width + 1) ** 3 for part in (one, other)]
     across = (one @ other.T / width + 1) ** 3

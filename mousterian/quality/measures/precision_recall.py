@@ -1,4 +1,4 @@
-"""Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020) by neighbours."""
+"""Precision, recall (Kynkäänniemi et al. 2019), density and coverage (Naeem et al. 2020)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.quality.kinds import MeasureContext
 from mousterian.quality.measures._neighbours import balls_around, nearest
-from mousterian.quality.measures._sampling import some
+from mousterian.quality.measures._sampling import subsample
 
 
 def measure(
@@ -19,19 +19,19 @@ def measure(
     neighbours: int = 3,
     most: int = 10_000,
 ) -> dict[str, float]:
-    """How much of the pool lies among real images (precision), and of these among the pool (recall).
+    """Fraction of the pool within the manifold of real images (precision), and vice versa (recall).
 
-    A set's manifold is the union of balls around its images that reach to their k-th neighbour. As many
-    real as synthetic images are compared.
+    A set's manifold is the union of the balls around its images with the distance of the k-th neighbour as
+    radius. As many real as synthetic images are used.
 
     Args:
         pool: synthetic images.
         real: the dataset's training images.
         test: unused.
         context: feature spaces and seed.
-        features: feature space; empty: the one that the command names.
+        features: feature space; empty: that of the command.
         neighbours: k.
-        most: images of each kind, at most.
+        most: maximum number of real and of synthetic images.
 
     Returns:
         precision, recall, coverage (0 to 1); density (about 1 for real images).
@@ -41,18 +41,18 @@ def measure(
         raise InputError(
             f"neighbours is {neighbours}, and must be from 1 to {count - 1}", where="precision_recall"
         )
-    chosen = [some(len(part), count, "precision", context.seed) for part in (pool, real)]
-    mine = context.features(pool, features)[chosen[0]]
-    theirs = context.features(real, features)[chosen[1]]
+    chosen = [subsample(len(part), count, "precision", context.seed) for part in (pool, real)]
+    of_pool = context.features(pool, features)[chosen[0]]
+    of_real = context.features(real, features)[chosen[1]]
     device = context.device
-    my_radii, their_radii = (
-        nearest(part, part, neighbours, device, same=True).distances[:, -1] for part in (mine, theirs)
+    pool_radii, real_radii = (
+        nearest(part, part, neighbours, device, same=True).distances[:, -1] for part in (of_pool, of_real)
     )
-    around_mine = balls_around(mine, theirs, their_radii, device)
-    to_mine = nearest(theirs, mine, 1, device).distances[:, 0]
+    containing = balls_around(of_pool, of_real, real_radii, device)
+    to_pool = nearest(of_real, of_pool, 1, device).distances[:, 0]
     return {
-        "precision": float((around_mine > 0).mean()),
-        "recall": float((balls_around(theirs, mine, my_radii, device) > 0).mean()),
-        "density": float(around_mine.mean() / neighbours),
-        "coverage": float((to_mine <= their_radii).mean()),
+        "precision": float((containing > 0).mean()),
+        "recall": float((balls_around(of_real, of_pool, pool_radii, device) > 0).mean()),
+        "density": float(containing.mean() / neighbours),
+        "coverage": float((to_pool <= real_radii).mean()),
     }

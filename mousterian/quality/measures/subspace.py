@@ -12,11 +12,11 @@ from scipy import linalg
 from mousterian.data.image_set import ImageSet, concatenate
 from mousterian.errors import InputError
 from mousterian.quality.kinds import MeasureContext, Points
-from mousterian.quality.measures._sampling import some
+from mousterian.quality.measures._sampling import subsample
 
 
 class Principal(NamedTuple):
-    """Principal directions (D, k) float64, orthonormal, and the covariance (D, D) that they are of."""
+    """Orthonormal principal directions (D, k) float64 of a covariance (D, D)."""
 
     directions: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -32,32 +32,32 @@ def measure(
     components: int = 10,
     points: int = 1000,
 ) -> dict[str, float]:
-    """How far the directions in which real and synthetic images vary most are the same.
+    """Overlap of the principal subspaces of real and synthetic images.
 
-    Each kind has the subspace of its first principal components. The first two components of both kinds
-    together give the picture of Figure 1 (b), kept beside the numbers.
+    A set's subspace is that of its first principal components. The first two components of both sets together
+    give the plot of Figure 1 (b), saved with the values.
 
     Args:
         pool: synthetic images.
         real: the dataset's training images.
         test: its test images.
-        context: feature spaces; takes the picture's points.
-        features: feature space; empty: the one that the command names.
+        context: feature spaces; receives the points of the plot.
+        features: feature space; empty: that of the command.
         components: dimensions of each subspace.
-        points: images of each kind in the picture, at most.
+        points: maximum number of real and of synthetic images in the plot.
 
     Returns:
         subspace_overlap: mean squared cosine of the principal angles, 0 to 1; subspace_overlap_of_test.
         largest_angle: in degrees.
-        real_variance_in_synthetic: variance of real images inside the synthetic subspace over that inside
-            their own, 0 to 1; synthetic_variance_in_real: the other way round.
+        real_variance_in_synthetic: variance of real images within the synthetic subspace over that within
+            their own, 0 to 1; synthetic_variance_in_real: vice versa.
     """
     arrays = [context.features(part, features).astype(np.float64) for part in (real, pool, test)]
     most = min(arrays[0].shape[1], *(len(part) - 1 for part in arrays))
     if components < 1 or most < 1:
-        raise InputError("a subspace needs two images and one component at least", where="subspace")
+        raise InputError("a subspace needs at least two images and one component", where="subspace")
     of_real, of_pool, of_test = (principal(part, min(components, most)) for part in arrays)
-    _picture((real, pool), arrays[:2], points, context)
+    _save_plot((real, pool), arrays[:2], points, context)
     angles = linalg.subspace_angles(of_real.directions, of_pool.directions)
     of_test_angles = linalg.subspace_angles(of_real.directions, of_test.directions)
     return {
@@ -78,21 +78,21 @@ def principal(features: NDArray[np.float64], components: int) -> Principal:
 
 
 def share_inside(one: Principal, other: Principal) -> float:
-    """Return the variance of `one` inside the subspace of `other` over that inside its own."""
+    """Return the variance of `one` within the subspace of `other` over that within its own."""
     inside, own = (
         np.einsum("dk,de,ek->", part.directions, one.covariance, part.directions) for part in (other, one)
     )
     return float(inside / own) if own > 0 else 1.0
 
 
-def _picture(
+def _save_plot(
     parts: Sequence[ImageSet], features: Sequence[NDArray[np.float64]], most: int, context: MeasureContext
 ) -> None:
-    """Keep some real and synthetic images as points of the plane that their features make together."""
-    rows = [some(len(part), most, "picture", context.seed) for part in parts]
+    """Save some real and synthetic images as points on the principal plane of their features."""
+    rows = [subsample(len(part), most, "picture", context.seed) for part in parts]
     images = concatenate([part.take(chosen) for part, chosen in zip(parts, rows, strict=True)])
-    seen = np.concatenate([each[chosen] for each, chosen in zip(features, rows, strict=True)])
-    context.keep(plane(seen, images))
+    of_both = np.concatenate([each[chosen] for each, chosen in zip(features, rows, strict=True)])
+    context.keep(plane(of_both, images))
 
 
 def plane(features: NDArray[Any], images: ImageSet) -> Points:

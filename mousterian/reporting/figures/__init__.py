@@ -1,1 +1,1 @@
-"""Figures: each file's `draw(...)` gives one figure with its caption."""
+"""Figures of reports, one a file; `reporting/kinds.py` says what a file has."""

@@ -1,1 +1,1 @@
-"""Filters: `score` says which images of a pool to keep, and how sure it is."""
+"""Filters of a pool's images, one a file; `synthesis/kinds.py` says what a file has."""

@@ -1,4 +1,4 @@
-"""Filters that drop a share of the lowest scores, block by block of the pool."""
+"""Dropping a fraction of the lowest scores, separately in each block of the pool."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mousterian.errors import InputError
 
 
 def all_but_lowest(scores: NDArray[np.float64], drop: float, block: int) -> NDArray[np.bool_]:
-    """Return which scores (N,) to keep, (N,) bool, when the lowest share of every block is dropped.
+    """Return which scores (N,) to keep, (N,) bool, if the lowest fraction of every block is dropped.
 
     Raises:
-        InputError: the share is not from 0 to below 1.
+        InputError: `drop` is not in [0, 1).
     """
     if not 0 <= drop < 1:
         raise InputError(f"drop must be from 0 to below 1, not {drop:g}", where="filter")

@@ -1,4 +1,4 @@
-"""CF, the CLIP filter of He et al. (2023): keep what CLIP takes for the class that it was made for."""
+"""CF, the CLIP filter of He et al. (2023): keep images that CLIP assigns to their own class."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def score(
     threshold: float = 0.0,
     drop: float = 0.0,
 ) -> Scores:
-    """Keep images to whose own class CLIP gives at least the probability 1/N, of N classes.
+    """Keep images whose own class has a CLIP probability of at least 1/N, for N classes.
 
     Args:
         images: of the pool.
-        real: not looked at.
-        context: device, and the length of a block.
+        real: unused.
+        context: device, and block length.
         model: a name of open_clip, or "local-dir:FOLDER".
-        weights: a file, or a tag of open_clip's; "" where the model brings them.
-        prompt: text of a class; {} stands for its name.
-        threshold: least probability in place of 1/N; 0: 1/N (He et al.).
-        drop: drop this share of every block, the least probable, in place of a threshold, e.g. 0.2.
+        weights: a file, or a tag of open_clip; "" if the model includes them.
+        prompt: text of a class, with {} for its name.
+        threshold: minimum probability; 0: 1/N (He et al.).
+        drop: fraction of every block to drop, lowest probabilities first, in place of a threshold, e.g. 0.2.
 
     Returns:
         The score is the probability of the image's own class (0 to 1).
@@ -42,12 +42,14 @@ def score(
     from mousterian.training.encoders import clip
 
     if "{}" not in prompt:
-        raise InputError(f"prompt {prompt!r} does not say where the class goes", hint="write {} there")
+        raise InputError(
+            f"prompt {prompt!r} has no {{}} for the class name", hint='write e.g. "a photo of a {}"'
+        )
     if threshold and drop:
         raise InputError("clip_confidence takes threshold or drop, not both", where="filter")
-    seen = clip.load(model, weights, context.device)
-    texts = seen.texts([prompt.format(name.replace("_", " ")) for name in images.class_names])
-    logits = seen.scale * (seen.images(images.images) @ texts.T).astype(np.float64)
+    loaded = clip.load(model, weights, context.device)
+    texts = loaded.texts([prompt.format(name.replace("_", " ")) for name in images.class_names])
+    logits = loaded.scale * (loaded.images(images.images) @ texts.T).astype(np.float64)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     own = powers[np.arange(len(images)), images.labels] / powers.sum(axis=1)
     if drop:
@@ -56,5 +58,5 @@ def score(
 
 
 def stamp(data_dir: Path, *, model: str, weights: str) -> str:
-    """Return what tells the content of the weights."""
+    """Return a digest of the weights."""
     return weights_stamp(model, weights)

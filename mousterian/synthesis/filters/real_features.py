@@ -1,4 +1,4 @@
-"""RF, the real filter of He et al. (2023): drop images that lie nearer to real images of another class."""
+"""RF, the real filter of He et al. (2023): drop images that are closer to real images of another class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mousterian.errors import InputError
 from mousterian.synthesis.filters._threshold import all_but_lowest
 from mousterian.synthesis.kinds import FilterContext, Scores
 
-_CELLS = 2**24  # distances held at a time
+_CELLS = 2**24  # distances in memory at a time
 
 
 def score(
@@ -22,19 +22,19 @@ def score(
     margin: float = 0.0,
     drop: float = 0.0,
 ) -> Scores:
-    """Keep images whose nearest real image of their own class is nearer than that of any other class.
+    """Keep images whose nearest real image of their own class is closer than that of any other class.
 
     Args:
         images: of the pool.
-        real: S_base: what the trial that uses the pool may know of real images.
-        context: device, data folder, and the length of a block.
+        real: S_base, the only real images that the trial may use.
+        context: device, data folder, and block length.
         features: feature space, e.g. "pixels", "clip:MODEL:PATH".
-        margin: least score that is kept.
-        drop: drop this share of every block, the lowest scores, in place of a margin.
+        margin: keep scores above this.
+        drop: fraction of every block to drop, lowest scores first, in place of a margin.
 
     Returns:
-        The score is (other - own) / (other + own) of the two distances: 1 on a real image of the own class,
-        0 halfway, -1 on one of another class.
+        The score is (other - own) / (other + own) of the two distances: 1 at a real image of the own class, 0
+        halfway, -1 at one of another class.
     """
     from mousterian.training.feature_spaces import load
 
@@ -43,8 +43,8 @@ def score(
     present = np.unique(real.labels)
     if len(present) < len(images.class_names) or len(present) < 2:
         raise InputError(
-            f"real_features needs real images of every class, and of two at least; there are {len(present)}"
-            f" of {len(images.class_names)} classes",
+            f"real_features needs real images of every class, and at least two classes; there are"
+            f" {len(present)} of {len(images.class_names)} classes",
             where="filter",
             hint="use a larger n_base",
         )
@@ -62,14 +62,14 @@ def score(
 def distance_to_classes(
     points: NDArray[np.float32], others: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Return the distance of N points (N, D) to the nearest of `others` (M, D) of each class, (N, K).
+    """Return the distances of points (N, D) to the nearest of `others` (M, D) of each class: (N, K).
 
     Args:
         points, others: float32 features.
-        labels: (M,) class of each of `others`; every class from 0 to K - 1 has one at least.
+        labels: (M,) classes of `others`; every class from 0 to K - 1 occurs.
     """
     order = np.argsort(labels, kind="stable")
-    # Differences to the mean: squares of large numbers would drown small distances.
+    # Centred, as squares of large numbers would cancel small distances.
     centre = others.mean(axis=0, dtype=np.float64)
     keys, queries = others[order] - centre, points - centre
     starts = np.searchsorted(labels[order], np.arange(labels.max() + 1))

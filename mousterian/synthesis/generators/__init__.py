@@ -1,1 +1,1 @@
-"""Generators: `fit` on real images (trained here) or `load` (trained elsewhere) gives a sampler."""
+"""Generators, one a file; `synthesis/kinds.py` says what a file has."""

@@ -1,7 +1,7 @@
-"""Captioned images on disk: read through once by their captions, fetched one by one afterwards.
+"""Captioned images on disk: one pass over the captions, then random access to the images.
 
-Three layouts: parquet with a column of paths or of encoded bytes beside the captions; webdataset tars, whose
-members KEY.jpg and KEY.txt or KEY.json belong together; a folder of either. Nothing is ever unpacked.
+Three layouts: parquet with a column of captions and one of paths or encoded bytes; WebDataset tars, with
+members KEY.jpg and KEY.txt or KEY.json; a folder of either. Archives are never unpacked.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _IMAGES, _CAPTIONS = (
     ("image", "jpg", "path", "image_path", "file_name"),
     ("caption", "text", "TEXT", "prompt"),
 )
-ROWS = 1024  # rows of parquet read at once
+ROWS = 1024  # rows of parquet read at a time
 
 
 class Location(NamedTuple):
-    """Where an image's encoded bytes lie.
+    """Location of an image's encoded bytes.
 
     Attributes:
         file: an image, a tar or a parquet file.
@@ -43,15 +43,15 @@ class Location(NamedTuple):
 
 
 class Captioned(NamedTuple):
-    """An image's place and its caption."""
+    """An image's location and its caption."""
 
-    place: Location
+    location: Location
     caption: str
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns of a parquet file; found by the usual names where empty."""
+    """Column names of a parquet file; if empty, the usual names are tried."""
 
     image: str = ""
     caption: str = ""
@@ -61,7 +61,7 @@ def captions(path: Path, columns: Columns) -> Iterator[Captioned]:
     """Yield every captioned image of a file or a folder, in the order of the files' names.
 
     Raises:
-        InputError: there is nothing there, or a file cannot be read.
+        InputError: there are no captioned images, or a file cannot be read.
     """
     for file in _files(path):
         yield from _of_tar(file) if file.suffix == ".tar" else _of_parquet(file, columns)
@@ -76,7 +76,7 @@ def _files(path: Path) -> Sequence[Path]:
         raise InputError(
             "there are no captioned images here",
             where=str(path),
-            hint="give `path` a .parquet or an (uncompressed) .tar file, or a folder of such files",
+            hint="set `path` to a .parquet or an (uncompressed) .tar file, or a folder of such files",
         )
     return files
 
@@ -98,34 +98,34 @@ def _of_parquet(file: Path, columns: Columns) -> Iterator[Captioned]:
                 cells = batch.column(1).to_pylist() if paths else range(row, row + len(texts))
                 for cell, text in zip(cells, texts, strict=True):
                     if text and cell is not None:
-                        place = (
+                        location = (
                             Location(str(file.parent / cell), -1, -1)
                             if paths
                             else Location(str(file), cell, -1)
                         )
-                        yield Captioned(place, str(text))
+                        yield Captioned(location, str(text))
                 row += len(texts)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"not a readable parquet file ({error})", where=str(file)) from error
 
 
-def _column(given: str, usual: Sequence[str], there: Sequence[str], file: Path, what: str) -> str:
-    name = given or next((each for each in usual if each in there), "")
-    if name not in there:
-        close = nearest(name, there) if name else None
+def _column(given: str, usual: Sequence[str], names: Sequence[str], file: Path, what: str) -> str:
+    name = given or next((each for each in usual if each in names), "")
+    if name not in names:
+        close = nearest(name, names) if name else None
         raise InputError(
-            f"has no column {name!r}" if name else f"has no column of {what}s by a usual name",
+            f"has no column {name!r}" if name else f"has no column of {what}s with a usual name",
             where=str(file),
-            hint=f"give {what}_column = {close!r}"
+            hint=f"set {what}_column = {close!r}"
             if close
-            else f"it has: {', '.join(there)}; give {what}_column",
+            else f"it has: {', '.join(names)}; set {what}_column",
         )
     return name
 
 
 def _of_tar(file: Path) -> Iterator[Captioned]:
-    """Yield the pairs of a webdataset; members of one key follow one another."""
-    key, place, caption = "", None, ""
+    """Yield the image-caption pairs of a WebDataset tar; members of one key are adjacent."""
+    key, location, caption = "", None, ""
     try:
         with tarfile.open(file, "r:") as tar:
             for member in tar:
@@ -133,16 +133,16 @@ def _of_tar(file: Path) -> Iterator[Captioned]:
                 if not member.isfile():
                     continue
                 if stem != key:
-                    if place and caption:
-                        yield Captioned(place, caption)
-                    key, place, caption = stem, None, ""
+                    if location and caption:
+                        yield Captioned(location, caption)
+                    key, location, caption = stem, None, ""
                 if f".{suffix.lower()}" in SUFFIXES:
-                    place = Location(str(file), member.offset_data, member.size)
+                    location = Location(str(file), member.offset_data, member.size)
                 elif suffix in {"txt", "json"}:
                     raw = tar.extractfile(member)
                     caption = caption or _caption(raw.read() if raw else b"", suffix)
-            if place and caption:
-                yield Captioned(place, caption)
+            if location and caption:
+                yield Captioned(location, caption)
     except (tarfile.TarError, OSError, ValueError) as error:
         raise InputError(f"not a readable, uncompressed tar ({error})", where=str(file)) from error
 
@@ -154,60 +154,60 @@ def _caption(raw: bytes, suffix: str) -> str:
     return next((str(table[name]) for name in _CAPTIONS if isinstance(table, dict) and table.get(name)), "")
 
 
-def pictures(
-    places: Sequence[Location], size: int, columns: Columns
+def load_images(
+    locations: Sequence[Location], size: int, columns: Columns
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return images (N, size, size, 3) uint8 and which of them could be read (N,); the others are black."""
-    images = np.zeros((len(places), size, size, 3), dtype=np.uint8)
-    read = np.zeros(len(places), dtype=bool)
-    # In the order of files and rows, so that each part of a file is read once.
-    for number in sorted(range(len(places)), key=lambda place: places[place]):
-        pixels = _picture(places[number], size, columns)
+    images = np.zeros((len(locations), size, size, 3), dtype=np.uint8)
+    read = np.zeros(len(locations), dtype=bool)
+    # In the order of files and rows, so that each row group is read once.
+    for number in sorted(range(len(locations)), key=lambda each: locations[each]):
+        pixels = _image(locations[number], size, columns)
         if pixels is not None:
             images[number], read[number] = pixels, True
     return images, read
 
 
-def _picture(place: Location, size: int, columns: Columns) -> NDArray[np.uint8] | None:
+def _image(location: Location, size: int, columns: Columns) -> NDArray[np.uint8] | None:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(_bytes(place, columns))) as picture:
+        with Image.open(io.BytesIO(_bytes(location, columns))) as picture:
             return decode(picture, size)
     except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
         return None
 
 
-def _bytes(place: Location, columns: Columns) -> bytes:
-    if place.start < 0:
-        return Path(place.file).read_bytes()
-    if place.size < 0:
-        first, cells = _group(place.file, place.start, columns)
-        return _raw(cells[place.start - first])
-    with Path(place.file).open("rb") as file:
-        file.seek(place.start)
-        return file.read(place.size)
+def _bytes(location: Location, columns: Columns) -> bytes:
+    if location.start < 0:
+        return Path(location.file).read_bytes()
+    if location.size < 0:
+        first, cells = _group(location.file, location.start, columns)
+        return encoded_image(cells[location.start - first])
+    with Path(location.file).open("rb") as file:
+        file.seek(location.start)
+        return file.read(location.size)
 
 
-def _raw(cell: Any) -> bytes:
-    """Return the bytes of a cell; Hugging Face keeps an image as a struct of bytes and its file's name."""
+def encoded_image(cell: Any) -> bytes:
+    """Return the bytes of a parquet cell; Hugging Face stores an image as a struct of bytes and path."""
     raw: bytes = cell["bytes"] if isinstance(cell, dict) else cell
     return raw
 
 
 def _group(file: str, row: int, columns: Columns) -> tuple[int, Sequence[Any]]:
-    """Return the first row and the images of the row group that a row lies in."""
-    ends = _ends(file)
+    """Return the first row and the images of the row group that contains a row."""
+    ends = _group_ends(file)
     number = int(np.searchsorted(ends, row, side="right"))
     return (int(ends[number - 1]) if number else 0), _cells(file, number, columns)
 
 
 @lru_cache(maxsize=64)
-def _ends(file: str) -> NDArray[np.int64]:
+def _group_ends(file: str) -> NDArray[np.int64]:
     import pyarrow.parquet as pq
 
-    kept = pq.read_metadata(file)
-    return np.cumsum([kept.row_group(number).num_rows for number in range(kept.num_row_groups)])
+    metadata = pq.read_metadata(file)
+    return np.cumsum([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)])
 
 
 @lru_cache(maxsize=2)

@@ -1,13 +1,13 @@
-"""What the diffusion generators share: network sizes, kept weights, precision, noise."""
+"""Shared by the diffusion generators: network sizes, saved weights, precision, noise."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -28,24 +28,24 @@ from mousterian.synthesis.generators._training_preview import Preview
 from mousterian.synthesis.kinds import GeneratorContext, Sampler
 
 WEIGHTS = "weights.safetensors"
-Made = TypeVar("Made", bound=Sampler)
+SamplerT = TypeVar("SamplerT", bound=Sampler)
 
 
 @dataclass(frozen=True)
 class Size:
-    """A UNet and how it is trained.
+    """Architecture and training hyperparameters of a UNet.
 
     Attributes:
         channels: channels at full resolution.
-        multipliers: channels of each level over `channels`.
-        layers: residual blocks a level.
-        attention: side length at which self-attention is used.
+        multipliers: channels of each level, as multiples of `channels`.
+        layers: residual blocks per level.
+        attention: largest side at which self-attention is used.
         dropout: dropout in the residual blocks.
         steps: training steps.
-        batch_size: images a step.
+        batch_size: images per step.
         learning_rate: Adam's peak learning rate.
-        ema: decay of the running mean of the weights.
-        patch: side of the squares of pixels that the network takes as one pixel with more channels.
+        ema: decay of the exponential moving average of the weights.
+        patch: side of the patches that the network sees as one pixel with more channels.
     """
 
     channels: int
@@ -59,10 +59,9 @@ class Size:
     ema: float
     patch: int = 1
 
-    def changed(self, **given: float) -> Size:
-        """Return this size with every given value that is not 0 in place of its own."""
-        own = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Size(**(own | {name: value for name, value in given.items() if value}))
+    def changed(self, **given: Any) -> Size:
+        """Return this size with the given values, except those that are 0."""
+        return replace(self, **{name: value for name, value in given.items() if value})
 
     def network(self, shape: tuple[int, int, int], classes: int, *, conditions: int = 0) -> UNet:
         """Build a class-conditional UNet for images of (height, width, channels).
@@ -70,14 +69,14 @@ class Size:
         Args:
             shape: of an image.
             classes: number of classes.
-            conditions: numbers that the network is told of each image beside its class.
+            conditions: number of conditioning inputs of each image beside its class.
 
         Raises:
-            InputError: the images cannot be cut into patches.
+            InputError: the images cannot be divided into patches.
         """
         if shape[0] % self.patch or shape[1] % self.patch:
             raise InputError(
-                f"images of {shape[0]}×{shape[1]} pixels cannot be cut into patches of {self.patch}",
+                f"images of {shape[0]}×{shape[1]} pixels cannot be divided into patches of {self.patch}",
                 hint="choose a patch that divides both sides, or 1",
             )
         side = min(shape[:2]) // self.patch
@@ -97,67 +96,74 @@ class Size:
             class_embed_type="identity" if conditions else None,
             num_class_embeds=None if conditions else classes,
         )
-        whole: UNet = (
-            unet if self.patch == 1 and not conditions else WrappedUNet(unet, self.patch, classes, conditions)
-        )
-        return whole
+        plain = self.patch == 1 and not conditions
+        network: UNet = unet if plain else WrappedUNet(unet, self.patch, classes, conditions)
+        return network
 
 
 def size_of(sizes: Mapping[str, Size], side: int, preset: str = "") -> Size:
-    """Return the UNet and its training of a preset, or, without one, for images of this side."""
+    """Return the size of a preset, or, without one, for images of this side."""
     by_side = "8" if side < 16 else "16" if side < 32 else "cifar10"
     return sizes[preset or by_side]
 
 
-class _Told(nn.Module):
-    """What a UNet is told of each image: its class, and numbers that are all 0 where nothing is said."""
+class _Conditioning(nn.Module):
+    """Embedding of an image's class and of conditioning inputs, which are all 0 by default."""
 
     def __init__(self, classes: int, conditions: int, width: int) -> None:
         super().__init__()
         self.classes = nn.Embedding(classes, width)
         self.conditions = nn.Linear(conditions, width, bias=False)
-        nn.init.normal_(self.conditions.weight)  # as large as a class says it, or it is learned late
-        # A class mirrored is not the class plus mirroring: layers between, as in Karras et al.'s networks.
+        nn.init.normal_(self.conditions.weight)  # on the scale of the class embedding, or it is learnt late
+        # A flipped class is not the class plus a flip: hidden layers, as in Karras et al.'s networks.
         self.mixed = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, labels: Tensor, conditions: Tensor | None) -> Tensor:
-        told: Tensor = self.classes(labels)
+        embedding: Tensor = self.classes(labels)
         if conditions is not None:
-            told = told + self.conditions(conditions)
-        result: Tensor = told + self.mixed(told)
+            embedding = embedding + self.conditions(conditions)
+        result: Tensor = embedding + self.mixed(embedding)
         return result
 
 
 class WrappedUNet(nn.Module):
-    """A UNet on patches of images, or told more of them than their class; called as a UNet is.
+    """A UNet on patches of images, or with conditioning inputs beside the class; same call as a UNet.
 
     Args:
-        unet: on images (B, C * patch², H / patch, W / patch); with conditions, its class embedding is given.
+        unet: on images (B, C * patch², H / patch, W / patch); with conditions, it takes a class embedding.
         patch: side of a patch, pixels.
         classes: number of classes.
-        conditions: numbers that it is told of each image, all 0 where nothing is said.
+        conditions: number of conditioning inputs of each image.
     """
 
     def __init__(self, unet: UNet2DModel, patch: int, classes: int, conditions: int) -> None:
         super().__init__()
         self.unet, self.patch = unet, patch
         width = 4 * unet.config.block_out_channels[0]  # diffusers' width of the time embedding
-        self.told = _Told(classes, conditions, width) if conditions else None
+        self.conditioning = _Conditioning(classes, conditions, width) if conditions else None
+        self.register_load_state_dict_pre_hook(_rename_old_keys)  # type: ignore[no-untyped-call]
 
     def forward(
         self, images: Tensor, time: Tensor, class_labels: Tensor, conditions: Tensor | None = None
     ) -> UNet2DOutput:
-        """Return the UNet's output for images (B, C, H, W) of classes (B,), told `conditions` (B, n)."""
-        told = class_labels if self.told is None else self.told(class_labels, conditions)
-        output = self.unet(functional.pixel_unshuffle(images, self.patch), time, class_labels=told).sample
+        """Return the UNet's output for images (B, C, H, W) of classes (B,) with `conditions` (B, n)."""
+        labels = class_labels if self.conditioning is None else self.conditioning(class_labels, conditions)
+        output = self.unet(functional.pixel_unshuffle(images, self.patch), time, class_labels=labels).sample
         return UNet2DOutput(functional.pixel_shuffle(output, self.patch))
 
 
-UNet: TypeAlias = nn.Module  # a UNet2DModel or a WrappedUNet, which are called alike
+def _rename_old_keys(module: nn.Module, state: dict[str, Any], prefix: str, *_: object) -> None:
+    """Rename the conditioning's keys of a state that was saved when its attribute was called `told`."""
+    old = f"{prefix}told."
+    for name in [each for each in state if each.startswith(old)]:
+        state[f"{prefix}conditioning.{name.removeprefix(old)}"] = state.pop(name)
+
+
+UNet: TypeAlias = nn.Module  # a UNet2DModel or a WrappedUNet, which have the same signature
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[None]:
-    """Return the context in which a network runs in this precision; "auto": bfloat16 on accelerators."""
+    """Return the autocast context of a precision; "auto": bfloat16 on accelerators."""
     kind = torch.device(device).type
     low = precision == "bfloat16" or (precision == "auto" and kind != "cpu")
     return torch.autocast(kind, torch.bfloat16, enabled=low)
@@ -172,23 +178,23 @@ def fitted(
     flip: bool,
     precision: str,
     compiled: bool,
-    sampler_of: Callable[[UNet], Made],
+    sampler_of: Callable[[UNet], SamplerT],
     conditions: int = 0,
-) -> Made:
-    """Return the sampler of a UNet trained on real images, or kept when the pool was made before.
+) -> SamplerT:
+    """Return the sampler of a UNet trained on real images, or of the pool's saved weights.
 
-    A training that was cut off goes on where it last kept what it had reached.
+    An interrupted training resumes from its last checkpoint.
 
     Args:
-        real: all that it learns from.
-        context: classes, image shape, seed, device and where weights are kept.
-        size: of the network and its training.
-        loss: what it minimises.
-        flip: mirror half of the images.
+        real: the training set.
+        context: classes, image shape, seed, device and the folder of the weights.
+        size: architecture and training hyperparameters.
+        loss: training objective.
+        flip: flip half of the images horizontally.
         precision: float32, bfloat16 or auto, as for `autocast`.
-        compiled: compile the network where there is an accelerator.
-        sampler_of: gives the sampler of a network; also to look at what it makes while it is trained.
-        conditions: numbers that the loss tells the network of each image beside its class.
+        compiled: compile the network on accelerators.
+        sampler_of: returns the sampler of a network; also used for sample sheets during training.
+        conditions: number of conditioning inputs that the loss gives the network beside the class.
     """
     torch.manual_seed(seed_for("generator-initialisation", context.seed))
     network = size.network(context.shape, len(context.class_names), conditions=conditions).to(context.device)
@@ -206,12 +212,12 @@ def fitted(
         with autocast(context.device, precision):
             return loss(model, images, labels, random)
 
-    course = TrainingSettings(size.steps, size.batch_size, size.learning_rate, size.ema, flip)
+    settings = TrainingSettings(size.steps, size.batch_size, size.learning_rate, size.ema, flip)
     preview = Preview(sampler_of, context)
-    training = Training(network, real, in_precision, context, course, preview=preview)
+    training = Training(network, real, in_precision, context, settings, preview=preview)
     trained = training.run()
     write_atomically(path, save({name: value.cpu() for name, value in trained.state_dict().items()}))
-    training.forget()
+    training.remove_checkpoint()
     return sampler_of(trained.eval())
 
 
@@ -220,14 +226,14 @@ def _read(network: nn.Module, path: Path) -> None:
         network.load_state_dict(load_file(path))
     except (SafetensorError, RuntimeError) as error:
         raise InputError(
-            f"kept generator weights cannot be used ({error})",
+            f"the saved generator weights cannot be used ({error})",
             where=str(path),
-            hint="delete the pool's folder and run the grid again to train it anew",
+            hint="delete the pool's folder and run the grid again to retrain the generator",
         ) from error
 
 
 def noise(shape: tuple[int, int, int], seeds: NDArray[np.int64]) -> Tensor:
-    """Return standard normal noise (N, C, H, W) float32, each image from its own seed."""
+    """Return standard normal noise (N, C, H, W) float32, each image's from its own seed."""
     height, width, channels = shape
     return torch.stack(
         [torch.randn(channels, height, width, generator=torch.Generator().manual_seed(int(s))) for s in seeds]

@@ -1,4 +1,4 @@
-"""How the diffusion generators are trained: with a running mean of the weights, kept so as to go on from."""
+"""Training of the diffusion generators: Adam, an exponential moving average of the weights, checkpoints."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from mousterian.training.checkpoint import Checkpoint
 from mousterian.training.memory import with_less_memory
 
 CHECKPOINT, LOSSES = "training.checkpoint", "training.csv"
-WARM_UP = 0.05  # share of the steps over which the learning rate rises
+WARM_UP = 0.05  # fraction of the steps with a rising learning rate
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a network is trained.
+    """Hyperparameters of a training.
 
     Attributes:
         steps: training steps.
-        batch_size: images a step.
+        batch_size: images per step.
         learning_rate: Adam's, after a linear warm-up.
-        ema: decay of the running mean at the end; it starts lower, so that few steps are not lost in it.
-        flip: mirror half of the images.
+        ema: final decay of the weights' moving average; it starts lower, for short trainings.
+        flip: flip half of the images horizontally.
     """
 
     steps: int
@@ -45,13 +45,13 @@ class TrainingSettings:
     flip: bool
 
 
-# Of the network, images (B, C, H, W) float32 in [-1, 1], labels (B,) and a CPU generator: a scalar.
+# Takes network, images (B, C, H, W) float32 in [-1, 1], labels (B,) and a CPU generator; returns a scalar.
 Loss = Callable[[Any, Tensor, Tensor, torch.Generator], Tensor]
 
 
 @dataclass
-class _Record:
-    """Mean losses every so many steps, and what has been summed up since the last of them."""
+class _LossLog:
+    """Losses averaged over every so many steps, and the sum since the last row."""
 
     every: int
     total: Tensor
@@ -77,7 +77,7 @@ class _Record:
         return value
 
     def close(self, step: int) -> float:
-        """Begin a new row and return the mean of the last."""
+        """End the current row and return its mean."""
         value = self.mean(step)
         self.rows.append([step, value])
         self.total.zero_()
@@ -86,15 +86,15 @@ class _Record:
 
 
 class Training:
-    """A network's training on real images, which can be cut off after any step and gone on with.
+    """Training of a network on real images, which can be interrupted after any step and resumed.
 
     Args:
         network: trained in place, on the context's device.
-        real: what it learns; nothing else is seen.
-        loss: what it minimises.
-        context: seed, device, folder of the checkpoint and whom to tell of progress.
-        course: how it is trained.
-        preview: draws what the running mean makes so far.
+        real: the training set.
+        loss: training objective.
+        context: seed, device, folder of the checkpoint and progress.
+        settings: hyperparameters.
+        preview: draws samples of the averaged network during training.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class Training:
         real: ImageSet,
         loss: Loss,
         context: GeneratorContext,
-        course: TrainingSettings,
+        settings: TrainingSettings,
         *,
         preview: Preview,
     ) -> None:
-        self.network, self.loss, self.context, self.course = network, loss, context, course
+        self.network, self.loss, self.context, self.settings = network, loss, context, settings
         self._preview = preview
         self.step = 0
         self._parts = 1
@@ -115,32 +115,32 @@ class Training:
         self._order = np.random.default_rng(seed_for("generator-order", context.seed))
         self._pixels = torch.from_numpy(real.images.transpose(0, 3, 1, 2).copy()).to(context.device)
         self._labels = torch.from_numpy(real.labels).to(context.device)
-        self._optimizer = torch.optim.Adam(network.parameters(), lr=course.learning_rate)
-        self._mean = [parameter.detach().clone() for parameter in network.parameters()]
-        every = max(1, min(100, course.steps // 200))
-        self._record = _Record(every, torch.zeros((), dtype=torch.float64, device=context.device))
-        identity = digest([asdict(course), context.seed, context.shape, len(real)])
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+        self._average = [parameter.detach().clone() for parameter in network.parameters()]
+        every = max(1, min(100, settings.steps // 200))
+        self._losses = _LossLog(every, torch.zeros((), dtype=torch.float64, device=context.device))
+        identity = digest([asdict(settings), context.seed, context.shape, len(real)])
         self._checkpoint = Checkpoint(context.folder / CHECKPOINT, identity)
 
     def run(self) -> nn.Module:
-        """Train to the end and return the network with the running mean of its weights."""
+        """Train to the end and return the network with its averaged weights."""
         self.network.train()
         self._checkpoint.enter()
-        if held := self._checkpoint.state():
-            self._restore(held)
-        while self.step < self.course.steps:
+        if saved := self._checkpoint.state():
+            self._restore(saved)
+        while self.step < self.settings.steps:
             self._advance()
             if self._checkpoint.due():
-                self._record.mean(self.step)  # a network that has diverged is not kept
+                self._losses.mean(self.step)  # raises, so that a diverged network is not saved
                 self._checkpoint.write(self._state())
                 self._write_losses()
                 if self._preview.due():
-                    with self._running_mean():
+                    with self._averaged_weights():
                         self._preview.draw(self.network)
-        if self._record.since:
-            self._record.close(self.step)
+        if self._losses.since:
+            self._losses.close(self.step)
         self._write_losses()
-        self._set_weights(self._mean)
+        self._set_weights(self._average)
         return self.network
 
     @torch.no_grad()
@@ -149,39 +149,39 @@ class Training:
             parameter.copy_(value)
 
     @contextmanager
-    def _running_mean(self) -> Iterator[None]:
-        """While the block runs, the network has the running mean of its weights."""
+    def _averaged_weights(self) -> Iterator[None]:
+        """Give the network its averaged weights while the block runs."""
         own = [parameter.detach().clone() for parameter in self.network.parameters()]
-        self._set_weights(self._mean)
+        self._set_weights(self._average)
         try:
             yield
         finally:
             self._set_weights(own)
 
-    def forget(self) -> None:
-        """Delete the checkpoint: the trained weights are kept."""
+    def remove_checkpoint(self) -> None:
+        """Delete the checkpoint, once the trained weights are saved."""
         self._checkpoint.remove()
 
     def _advance(self) -> None:
-        rate = self.course.learning_rate * min(1.0, (self.step + 1) / (WARM_UP * self.course.steps))
+        rate = self.settings.learning_rate * min(1.0, (self.step + 1) / (WARM_UP * self.settings.steps))
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         images, labels = self._batch()
-        self._record.add(self._gradient(images, labels))
+        self._losses.add(self._gradient(images, labels))
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._optimizer.step()
-        decay = min(self.course.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(self._mean, [p.detach() for p in self.network.parameters()], 1 - decay)
+        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(self._average, [p.detach() for p in self.network.parameters()], 1 - decay)
         self.step += 1
-        if self._record.since >= self._record.every:
-            value = self._record.close(self.step)
-            self.context.progress("training", self.step, self.course.steps, f"loss {value:.4f}")
+        if self._losses.since >= self._losses.every:
+            value = self._losses.close(self.step)
+            self.context.progress("training", self.step, self.settings.steps, f"loss {value:.4f}")
 
     def _batch(self) -> tuple[Tensor, Tensor]:
-        chosen = torch.from_numpy(self._order.integers(0, len(self._labels), self.course.batch_size))
+        chosen = torch.from_numpy(self._order.integers(0, len(self._labels), self.settings.batch_size))
         chosen = chosen.to(self.context.device)
         images = self._pixels[chosen].float().div_(127.5).sub_(1)
-        if self.course.flip:
+        if self.settings.flip:
             mirrored = (torch.rand(len(chosen), generator=self._noise) < 0.5).to(images.device)
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         return images, self._labels[chosen]
@@ -202,8 +202,9 @@ class Training:
         total = torch.zeros((), dtype=torch.float64, device=images.device)
         size = -(-len(images) // parts)
         for start in range(0, len(images), size):
-            some, their = images[start : start + size], labels[start : start + size]
-            value = self.loss(self.network, some, their, self._noise) * (len(some) / len(images))
+            rows = slice(start, start + size)
+            share = len(labels[rows]) / len(images)
+            value = self.loss(self.network, images[rows], labels[rows], self._noise) * share
             value.backward()  # type: ignore[no-untyped-call]
             total += value.detach()
         return total
@@ -214,33 +215,33 @@ class Training:
             "step": self.step,
             "parts": self._parts,
             "network": self.network.state_dict(),
-            "mean": self._mean,
+            "mean": self._average,
             "optimizer": self._optimizer.state_dict(),
             "noise": self._noise.get_state(),
             "order": json.dumps(self._order.bit_generator.state),
             "dropout": [torch.get_rng_state(), *cuda],
-            "losses": self._record.rows,
-            "loss": [self._record.total.clone(), self._record.since],
+            "losses": self._losses.rows,
+            "loss": [self._losses.total.clone(), self._losses.since],
         }
 
-    def _restore(self, held: dict[str, Any]) -> None:
-        self.step, self._parts = held["step"], held["parts"]
-        self.network.load_state_dict(held["network"])
-        for mean, value in zip(self._mean, held["mean"], strict=True):
-            mean.copy_(value)
-        self._optimizer.load_state_dict(held["optimizer"])
-        self._noise.set_state(held["noise"])
-        self._order.bit_generator.state = json.loads(held["order"])
-        torch.set_rng_state(held["dropout"][0])
-        if torch.cuda.is_available() and len(held["dropout"]) > 1:
-            torch.cuda.set_rng_state_all(held["dropout"][1:])
-        self._record.rows = held["losses"]
-        total, self._record.since = held["loss"]
-        self._record.total.copy_(total)
+    def _restore(self, saved: dict[str, Any]) -> None:
+        self.step, self._parts = saved["step"], saved["parts"]
+        self.network.load_state_dict(saved["network"])
+        for average, value in zip(self._average, saved["mean"], strict=True):
+            average.copy_(value)
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self._noise.set_state(saved["noise"])
+        self._order.bit_generator.state = json.loads(saved["order"])
+        torch.set_rng_state(saved["dropout"][0])
+        if torch.cuda.is_available() and len(saved["dropout"]) > 1:
+            torch.cuda.set_rng_state_all(saved["dropout"][1:])
+        self._losses.rows = saved["losses"]
+        total, self._losses.since = saved["loss"]
+        self._losses.total.copy_(total)
 
     def _write_losses(self) -> None:
-        """Keep the losses as a table for people: step, mean loss since the row before."""
+        """Write the losses as CSV: step, mean loss since the previous row."""
         text = io.StringIO()
         text.write("step,loss\n")
-        text.writelines(f"{step:.0f},{loss:.6g}\n" for step, loss in self._record.rows)
+        text.writelines(f"{step:.0f},{loss:.6g}\n" for step, loss in self._losses.rows)
         write_atomically(self.context.folder / LOSSES, text.getvalue().encode())

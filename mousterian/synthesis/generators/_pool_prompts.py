@@ -1,4 +1,4 @@
-"""The prompts of a pool: written once by a prompt maker and kept beside the images."""
+"""The prompts of a pool: written once by a prompt maker and saved with the images."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from mousterian.files import write_atomically
 from mousterian.plugins import registry
 from mousterian.synthesis.kinds import GeneratorContext
 
-COUNT = 200  # prompts a class where the table does not say; He et al.'s number of sentences
+COUNT = 200  # prompts per class by default; He et al.'s number of sentences
 
 
-def written(
+def pool_prompts(
     given: str | Mapping[str, Any], context: GeneratorContext, class_names: Sequence[str] | None = None
 ) -> list[list[str]]:
-    """Return the prompts of each class: those kept in the pool's folder, or new ones, which are kept.
+    """Return the prompts of each class: those saved in the pool's folder, or new ones, which are saved.
 
     Args:
-        given: a prompt maker's name, or a table with `name`, `count` (prompts a class) and its options.
+        given: a prompt maker's name, or a table with `name`, `count` (prompts per class) and its options.
         context: classes, seed and folder.
-        class_names: names that prompts are to be written from; the context's if not given.
+        class_names: names to write prompts from; None for the context's.
 
     Raises:
         InputError: an unknown prompt maker or option, or a class without prompts.
     """
-    there = kept(context)
-    if there is not None:
-        return there
+    saved = saved_prompts(context)
+    if saved is not None:
+        return saved
     names = tuple(class_names or context.class_names)
     prompts = _made(given, names, context.seed)
-    without = [name for name, texts in zip(names, prompts, strict=True) if not texts]
-    if without:
-        raise InputError(f"no prompts were written for {first_of(without)}", where=f"prompts {given}")
+    missing = [name for name, texts in zip(names, prompts, strict=True) if not texts]
+    if missing:
+        raise InputError(f"no prompts were written for {first_of(missing)}", where=f"prompts {given}")
     context.folder.mkdir(parents=True, exist_ok=True)
     write_atomically(_path(context), json.dumps(prompts, indent=1, ensure_ascii=False).encode())
     return prompts
 
 
-def kept(context: GeneratorContext) -> list[list[str]] | None:
-    """Return the prompts kept in the pool's folder, None if there are none yet.
+def saved_prompts(context: GeneratorContext) -> list[list[str]] | None:
+    """Return the prompts saved in the pool's folder; None if there are none yet.
 
     Raises:
         InputError: they cannot be read.
@@ -69,7 +69,7 @@ def _made(given: str | Mapping[str, Any], names: tuple[str, ...], seed: int) -> 
     if not isinstance(name, str):
         raise InputError("the table of prompts has no name", hint='give e.g. prompts = {name = "templates"}')
     if not isinstance(count, int) or count < 1:
-        raise InputError(f"count must be a whole number of prompts, not {count!r}", where=f"prompts {name}")
+        raise InputError(f"count must be a positive integer, not {count!r}", where=f"prompts {name}")
     plugin = registry.find("prompts", name)
     made: list[list[str]] = plugin.load()(names, count, seed, **plugin.resolve(table), **plugin.preset)
     return made

@@ -1,4 +1,4 @@
-"""What generators that draw from texts share: a diffusers pipeline, its memory, a seed for every image."""
+"""Shared by the text-to-image generators: a diffusers pipeline, its memory, a seed for every image."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from mousterian.synthesis.kinds import GeneratorContext
 _log = logging.getLogger(__name__)
 _DTYPES = ("auto", "float32", "float16", "bfloat16")
 _OFFLOADS = {"none": "", "model": "enable_model_cpu_offload", "sequential": "enable_sequential_cpu_offload"}
-_REDRAWS = 3  # how often an image that a pipeline's own safety check blanked is drawn from another seed
+_RETRIES = 3  # with other seeds, of an image that the pipeline's safety checker blanked
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """How a pipeline draws, beside guidance, steps and size: the keys of the option `rendering`.
+    """How a pipeline is run, apart from guidance, steps and size: the keys of the option `rendering`.
 
     Attributes:
-        batch: images at once; fewer where memory runs out.
+        batch: batch size; reduced if memory runs out.
         dtype: of the weights: float32, float16, bfloat16, or "auto" (bfloat16 on an accelerator).
         offload: keep parts of the pipeline off the accelerator: none, model (whole parts) or sequential
-            (layer by layer: slow, and least memory).
+            (layer by layer: slow, with the least memory).
         attention_slicing: compute attention and the decoder in slices.
-        scheduler: a scheduler of diffusers' by its class, e.g. "DDIMScheduler"; the pipeline's own if empty.
-        negative: what the images are not to show.
+        scheduler: class name of a diffusers scheduler, e.g. "DDIMScheduler"; empty: the pipeline's.
+        negative: negative prompt.
     """
 
     batch: int = 8
@@ -48,10 +48,10 @@ class Rendering:
 
     @classmethod
     def read(cls, given: Mapping[str, Any] | None) -> Rendering:
-        """Return the settings that a table gives.
+        """Return the settings of a table.
 
         Raises:
-            InputError: an unknown key, a value of the wrong type, or one that does not exist.
+            InputError: an unknown key, or an invalid value.
         """
         where = "option rendering"
         known = {each.name: type(each.default) for each in fields(cls)}
@@ -60,32 +60,32 @@ class Rendering:
                 raise unknown_name("key", name, known, where=where)
             if type(value) is not known[name]:
                 raise InputError(f"{name} = {value!r} is not {known[name].__name__}", where=where)
-        made = cls(**(given or {}))
-        if made.batch < 1:
-            raise InputError(f"batch must be 1 or more, not {made.batch}", where=where)
-        if made.dtype not in _DTYPES:
-            raise unknown_name("dtype", made.dtype, _DTYPES, where=where)
-        if made.offload not in _OFFLOADS:
-            raise unknown_name("offload", made.offload, _OFFLOADS, where=where)
-        return made
+        settings = cls(**(given or {}))
+        if settings.batch < 1:
+            raise InputError(f"batch must be 1 or more, not {settings.batch}", where=where)
+        if settings.dtype not in _DTYPES:
+            raise unknown_name("dtype", settings.dtype, _DTYPES, where=where)
+        if settings.offload not in _OFFLOADS:
+            raise unknown_name("offload", settings.offload, _OFFLOADS, where=where)
+        return settings
 
     def torch_dtype(self, device: str) -> torch.dtype:
-        """Return the weights' type on a device."""
+        """Return the dtype of the weights on a device."""
         auto = "float32" if device == "cpu" else "bfloat16"
         dtype: torch.dtype = getattr(torch, auto if self.dtype == "auto" else self.dtype)
         return dtype
 
 
-def opened(model: str, rendering: Rendering, device: str) -> Any:
-    """Return a diffusers pipeline from a local folder or a hub's name; only safetensors weights are read.
+def load_pipeline(model: str, rendering: Rendering, device: str) -> Any:
+    """Load a diffusers pipeline from a local folder or a hub; only safetensors weights are read.
 
     Raises:
-        InputError: diffusers or its helpers are missing, or there is no such pipeline.
+        InputError: diffusers or a package it needs is missing, or the pipeline cannot be loaded.
     """
     path = Path(model).expanduser()
     try:
         import diffusers
-        import transformers  # noqa: F401 (the text encoders are its)
+        import transformers  # noqa: F401 (for the text encoders)
 
         pipeline = diffusers.DiffusionPipeline.from_pretrained(
             str(path) if path.is_dir() else model,
@@ -94,7 +94,7 @@ def opened(model: str, rendering: Rendering, device: str) -> Any:
         )
     except ImportError as error:
         raise InputError(
-            f"text-to-image generators need another package ({error})",
+            f"text-to-image generators need a package that is missing ({error})",
             where=model,
             hint="pip install 'mousterian[train,text]'",
         ) from error
@@ -102,8 +102,8 @@ def opened(model: str, rendering: Rendering, device: str) -> Any:
         raise InputError(
             f"the text-to-image pipeline cannot be loaded ({first_line(error)})",
             where=model,
-            hint="give `model` a folder with model_index.json and weights in safetensors, as diffusers saves"
-            " it, or a name on a hub that this machine reaches",
+            hint="set `model` to a folder with model_index.json and safetensors weights, as diffusers saves"
+            " it, or to a name on a hub that this machine can reach",
         ) from error
     if rendering.scheduler:
         pipeline.scheduler = _scheduler(rendering.scheduler, pipeline)
@@ -120,11 +120,11 @@ def _scheduler(name: str, pipeline: Any) -> Any:
     return getattr(diffusers, name).from_config(pipeline.scheduler.config)
 
 
-def placed(pipeline: Any, rendering: Rendering, device: str) -> Any:
-    """Put a pipeline on the device in the way that its memory asks for, and return it."""
-    way = _OFFLOADS[rendering.offload]
-    if way and device != "cpu":
-        getattr(pipeline, way)(device=device)
+def to_device(pipeline: Any, rendering: Rendering, device: str) -> Any:
+    """Move a pipeline to the device, or enable its offloading there, and return it."""
+    enable_offload = _OFFLOADS[rendering.offload]
+    if enable_offload and device != "cpu":
+        getattr(pipeline, enable_offload)(device=device)
     else:
         pipeline.to(device)
     if rendering.attention_slicing:
@@ -135,29 +135,29 @@ def placed(pipeline: Any, rendering: Rendering, device: str) -> Any:
 
 
 def native_size(pipeline: Any) -> int:
-    """Return the side of the images that the pipeline was made for, pixels."""
+    """Return the side of the images that the pipeline was trained on, pixels."""
     network = getattr(pipeline, "unet", None) or getattr(pipeline, "transformer", None)
     side = getattr(getattr(network, "config", None), "sample_size", None)
     if not isinstance(side, int):
         raise InputError(
-            "this pipeline does not say how large its images are",
+            "this pipeline does not specify the size of its images",
             where=type(pipeline).__name__,
-            hint="give the option `size`, e.g. size = 512",
+            hint="set the option `size`, e.g. size = 512",
         )
     return side * int(getattr(pipeline, "vae_scale_factor", 1))
 
 
 @dataclass
 class TextToImage:
-    """Draws each image from its prompt and its seed, whatever else is drawn with it.
+    """Generates each image from its prompt and its seed, independently of its batch.
 
     Attributes:
         pipeline: of diffusers, on its device.
         texts: the prompts of each class, used in turn.
-        context: classes and image shape; drawn images are resized and cropped to the shape.
-        rendering: batch, memory and the like.
+        context: classes and image shape; generated images are resized and cropped to the shape.
+        rendering: batch size, negative prompt.
         arguments: of the pipeline's call, for all images: guidance, steps, size.
-        inputs: gives those that differ by image, from labels and indices (N,).
+        inputs: returns the arguments that differ by image, given labels and indices (N,).
     """
 
     pipeline: Any
@@ -174,7 +174,7 @@ class TextToImage:
             raise InputError(
                 f"this pipeline does not take {', '.join(sorted(unknown))}",
                 where=type(self.pipeline).__name__,
-                hint="leave that option at 0 or empty",
+                hint="leave this option at 0 or empty",
             )
 
     def _negative(self, count: int) -> dict[str, list[str]]:
@@ -189,33 +189,35 @@ class TextToImage:
 
     @property
     def batch(self) -> int:
-        """How many images the pool asks for at a time; it asks for fewer where memory runs out."""
+        """Batch size that the pool asks for; reduced if memory runs out."""
         return self.rendering.batch
 
     def sample(self, labels: Labels, indices: Labels, seeds: Labels) -> NDArray[np.uint8]:
         """Return images (N, H, W, C) uint8 of the context's shape."""
         starts = range(0, len(labels), self.batch)
         rows = [slice(start, start + self.batch) for start in starts]
-        return np.concatenate([self._drawn(labels[part], indices[part], seeds[part]) for part in rows])
+        return np.concatenate([self._generated(labels[part], indices[part], seeds[part]) for part in rows])
 
-    def _drawn(self, labels: Labels, indices: Labels, seeds: Labels) -> NDArray[np.uint8]:
-        images, blank = self._called(labels, indices, seeds)
-        for attempt in range(_REDRAWS):
+    def _generated(self, labels: Labels, indices: Labels, seeds: Labels) -> NDArray[np.uint8]:
+        images, blank = self._run(labels, indices, seeds)
+        for attempt in range(_RETRIES):
             rows = np.flatnonzero(blank)
             if not len(rows):
                 break
-            again = np.array([seed_for("redraw", int(seed), attempt) for seed in seeds[rows]], dtype=np.int64)
-            images[rows], blank[rows] = self._called(labels[rows], indices[rows], again)
+            new_seeds = np.array(
+                [seed_for("redraw", int(seed), attempt) for seed in seeds[rows]], dtype=np.int64
+            )
+            images[rows], blank[rows] = self._run(labels[rows], indices[rows], new_seeds)
         if blank.any():
-            _log.warning("%d images stay blank: the pipeline's safety check refused each draw", blank.sum())
+            _log.warning("%d images are blank: the safety checker rejected every attempt", blank.sum())
         return images
 
     @torch.inference_mode()
-    def _called(
+    def _run(
         self, labels: Labels, indices: Labels, seeds: Labels
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """Return images and which of them the pipeline's safety check blanked (N,)."""
-        made = self.pipeline(
+        """Return images and which of them the pipeline's safety checker blanked (N,)."""
+        output = self.pipeline(
             prompt=self.prompts(labels, indices),
             generator=[torch.Generator().manual_seed(int(seed)) for seed in seeds],
             output_type="pt",
@@ -224,24 +226,24 @@ class TextToImage:
             **self.inputs(labels, indices),
         )
         height, width, channels = self.context.shape
-        pixels = made.images.float()
+        pixels = output.images.float()
         if not torch.isfinite(pixels).all():
             raise InputError(
-                "the pipeline drew images that are not numbers",
+                "the pipeline generated pixels that are not finite",
                 where=type(self.pipeline).__name__,
-                hint='give rendering = {dtype = "float32"} or {dtype = "bfloat16"}',
+                hint='set rendering = {dtype = "float32"} or {dtype = "bfloat16"}',
             )
         images = to_array(with_channels(cropped(pixels, height, width), channels))
-        flagged = getattr(made, "nsfw_content_detected", None) or [False] * len(labels)
+        flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(labels)
         return images, np.array(flagged, dtype=bool)
 
 
 def call_arguments(guidance: float, steps: int, size: int) -> dict[str, Any]:
-    """Return the arguments of a pipeline's call; what is 0 is left to the pipeline."""
+    """Return the arguments of a pipeline's call, without those that are 0."""
     given = {"num_inference_steps": steps, "height": size, "width": size}
     return {"guidance_scale": guidance} | {name: value for name, value in given.items() if value}
 
 
 def model_stamp(model: str) -> str:
-    """Return what tells the content of a local pipeline's folder; empty for a hub's name."""
+    """Return a digest of a local pipeline's folder; empty for a name on a hub."""
     return file_stamp(Path(model).expanduser())

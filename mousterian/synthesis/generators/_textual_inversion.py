@@ -1,4 +1,4 @@
-"""Textual inversion: new tokens of a text encoder, learnt by the diffusion loss while all else stays."""
+"""Textual inversion: embeddings of new tokens, learnt by the diffusion loss with the model frozen."""
 
 from __future__ import annotations
 
@@ -23,68 +23,70 @@ from mousterian.seeds import seed_for
 from mousterian.synthesis.generators._text_to_image import native_size
 from mousterian.synthesis.kinds import GeneratorContext
 
-KEPT_EVERY = 250  # steps between two checkpoints
+CHECKPOINT_EVERY = 250  # steps
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What is learnt and how long.
+class InversionSettings:
+    """The tokens to learn, and the hyperparameters of their training.
 
     Attributes:
-        tokens: the new tokens' texts, T of them.
-        starts: words whose mean vector each token starts from, T of them.
-        texts: the prompt of each class, with one of the tokens in it.
-        iterations: training steps, all tokens together.
-        batch_size: images of one class in a step.
+        tokens: texts of the T new tokens.
+        initial_words: T texts; a token's embedding is initialised with the mean of its text's.
+        prompts: the prompt of each class, which contains one of the tokens.
+        iterations: training steps for all tokens together.
+        batch_size: images per step, all of one class.
         learning_rate: Adam's.
     """
 
     tokens: Sequence[str]
-    starts: Sequence[str]
-    texts: Sequence[str]
+    initial_words: Sequence[str]
+    prompts: Sequence[str]
     iterations: int
     batch_size: int
     learning_rate: float
 
 
-def learn(pipeline: Any, real: ImageSet, lesson: Lesson, context: GeneratorContext, size: int = 0) -> None:
-    """Give a pipeline the lesson's tokens, with vectors learnt from real images or kept by an earlier run.
+def learn_tokens(
+    pipeline: Any, real: ImageSet, settings: InversionSettings, context: GeneratorContext, size: int = 0
+) -> None:
+    """Add the tokens to a pipeline, with embeddings learnt from real images or saved by an earlier run.
 
-    Each step takes one class at random and some of its images, and moves the vector of the token in the
-    class's prompt so that the noise added to these images is foretold better (Li et al., Eq. 2). What a step
-    does follows from the seed and its number, so that a training cut off goes on as if it had not been.
+    Each step samples a class and some of its images, and updates the embedding of the token in the class's
+    prompt to reduce the error of the predicted noise (Li et al., Eq. 2). A step depends on the seed and its
+    number alone, so that an interrupted training resumes bit for bit.
 
     Args:
         pipeline: of diffusers, with one text encoder, a UNet and a VAE, on the context's device.
-        real: the images to learn from.
-        lesson: what is learnt.
-        context: seed, device and the folder where vectors are kept.
-        size: side that images are brought to, pixels; 0 is the pipeline's own.
+        real: the training images.
+        settings: tokens and hyperparameters.
+        context: seed, device and the folder of the saved embeddings.
+        size: side that images are resized to, pixels; 0: the pipeline's native size.
 
     Raises:
-        InputError: a pipeline of another kind, kept vectors that do not fit, or a loss that is not a number.
+        InputError: an unsupported pipeline, saved embeddings that do not fit, or a loss that is not finite.
     """
     _check(pipeline)
-    vectors = _added(pipeline, lesson)
-    optimizer = torch.optim.Adam(vectors, lr=lesson.learning_rate)
+    vectors = _add_tokens(pipeline, settings)
+    optimizer = torch.optim.Adam(vectors, lr=settings.learning_rate)
     path = context.folder / "tokens.safetensors"
     side = size or native_size(pipeline)
-    with _standing_in(pipeline, lesson.tokens, vectors):
-        for step in range(_resume(path, vectors, optimizer), lesson.iterations):
+    with _substituted(pipeline, settings.tokens, vectors):
+        for step in range(_resume(path, vectors, optimizer), settings.iterations):
             random = torch.Generator().manual_seed(seed_for("inversion", context.seed, step))
-            value = _stepped(loss(pipeline, real, lesson, random, side), optimizer, step)
-            if (step + 1) % KEPT_EVERY == 0 or step + 1 == lesson.iterations:
-                _keep(path, vectors, optimizer, step + 1)
-                context.progress("learning tokens", step + 1, lesson.iterations, f"loss {value:.4f}")
+            value = _update(loss(pipeline, real, settings, random, side), optimizer, step)
+            if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == settings.iterations:
+                _save(path, vectors, optimizer, step + 1)
+                context.progress("learning tokens", step + 1, settings.iterations, f"loss {value:.4f}")
     table = pipeline.text_encoder.get_input_embeddings().weight
     with torch.no_grad():
-        for token, vector in zip(lesson.tokens, vectors, strict=True):
+        for token, vector in zip(settings.tokens, vectors, strict=True):
             table[pipeline.tokenizer.convert_tokens_to_ids(token)] = vector.to(table)
 
 
-def _stepped(value: Tensor, optimizer: torch.optim.Adam, step: int) -> float:
-    """Take one step down the loss, and return it."""
+def _update(value: Tensor, optimizer: torch.optim.Adam, step: int) -> float:
+    """Take an optimiser step and return the loss."""
     if not torch.isfinite(value):
         raise InputError(
             f"learning the tokens diverged at step {step}",
@@ -97,8 +99,10 @@ def _stepped(value: Tensor, optimizer: torch.optim.Adam, step: int) -> float:
     return float(value.detach())
 
 
-def loss(pipeline: Any, real: ImageSet, lesson: Lesson, random: torch.Generator, side: int) -> Tensor:
-    """Return the mean squared error of the foretold noise for some images of one class drawn at random."""
+def loss(
+    pipeline: Any, real: ImageSet, settings: InversionSettings, random: torch.Generator, side: int
+) -> Tensor:
+    """Return the mean squared error of the predicted noise for random images of a random class."""
     from diffusers import DDPMScheduler
 
     device = pipeline.unet.device
@@ -106,29 +110,28 @@ def loss(pipeline: Any, real: ImageSet, lesson: Lesson, random: torch.Generator,
     present = np.unique(real.labels)
     label = int(present[int(torch.randint(len(present), (), generator=random))])
     members = np.flatnonzero(real.labels == label)
-    rows = members[torch.randint(len(members), (lesson.batch_size,), generator=random).numpy()]
+    rows = members[torch.randint(len(members), (settings.batch_size,), generator=random).numpy()]
     pixels = cropped(with_channels(to_tensor(real.images[rows], device), 3), side, side)
     with torch.no_grad():
-        spread = pipeline.vae.encode((2 * pixels - 1).to(pipeline.vae.dtype)).latent_dist
-        latents = spread.mean + spread.std * _normal(spread.mean, random)
+        posterior = pipeline.vae.encode((2 * pixels - 1).to(pipeline.vae.dtype)).latent_dist
+        latents = posterior.mean + posterior.std * _normal(posterior.mean, random)
         latents = latents * pipeline.vae.config.scaling_factor
     noise = _normal(latents, random)
     last = scheduler.config.num_train_timesteps
     steps = torch.randint(last, (len(rows),), generator=random).to(device)
     tokens = pipeline.tokenizer(
-        [lesson.texts[label]] * len(rows),
+        [settings.prompts[label]] * len(rows),
         padding="max_length",
         max_length=pipeline.tokenizer.model_max_length,
         truncation=True,
         return_tensors="pt",
     ).input_ids.to(device)
-    said = pipeline.text_encoder(tokens)[0]
-    foretold = pipeline.unet(
-        scheduler.add_noise(latents, noise, steps), steps, encoder_hidden_states=said
-    ).sample
+    text = pipeline.text_encoder(tokens)[0]
+    noisy = scheduler.add_noise(latents, noise, steps)
+    predicted = pipeline.unet(noisy, steps, encoder_hidden_states=text).sample
     if scheduler.config.prediction_type == "v_prediction":
         noise = scheduler.get_velocity(latents, noise, steps)
-    return functional.mse_loss(foretold.float(), noise.float())
+    return functional.mse_loss(predicted.float(), noise.float())
 
 
 def _normal(like: Tensor, random: torch.Generator) -> Tensor:
@@ -142,49 +145,49 @@ def _check(pipeline: Any) -> None:
         raise InputError(
             f"tokens cannot be learnt for {type(pipeline).__name__}",
             where="style_inversion",
-            hint="it takes one text encoder, a UNet and a VAE: Stable Diffusion 1.4, 1.5 or 2",
+            hint="use a pipeline with one text encoder, a UNet and a VAE: Stable Diffusion 1.4, 1.5 or 2",
         )
     for part in parts[1:]:
         getattr(pipeline, part).requires_grad_(False)
 
 
-def _added(pipeline: Any, lesson: Lesson) -> list[nn.Parameter]:
-    """Make room for the tokens in tokenizer and text encoder, and return their first vectors (D,) float32."""
+def _add_tokens(pipeline: Any, settings: InversionSettings) -> list[nn.Parameter]:
+    """Add the tokens to tokenizer and text encoder; return their initial embeddings (D,) float32."""
     tokenizer, encoder = pipeline.tokenizer, pipeline.text_encoder
-    tokenizer.add_tokens(list(lesson.tokens))
+    tokenizer.add_tokens(list(settings.tokens))
     encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     table = encoder.get_input_embeddings().weight.requires_grad_(False)
     vectors = []
-    for words in lesson.starts:
-        numbers = tokenizer(words, add_special_tokens=False).input_ids
-        vectors.append(nn.Parameter(table[numbers].float().mean(0)))
+    for words in settings.initial_words:
+        ids = tokenizer(words, add_special_tokens=False).input_ids
+        vectors.append(nn.Parameter(table[ids].float().mean(0)))
     return vectors
 
 
 @contextmanager
-def _standing_in(pipeline: Any, tokens: Sequence[str], vectors: Sequence[Tensor]) -> Iterator[None]:
-    """While the block runs, the vectors stand where the embedding table has the tokens.
+def _substituted(pipeline: Any, tokens: Sequence[str], vectors: Sequence[Tensor]) -> Iterator[None]:
+    """Use the vectors in place of the tokens' rows of the embedding table while the block runs.
 
-    So that gradients reach the vectors alone, and the table needs neither gradient nor optimiser.
+    Gradients then reach the vectors alone, and the table needs neither gradient nor optimiser.
     """
-    numbers = pipeline.tokenizer.convert_tokens_to_ids(list(tokens))
+    ids = pipeline.tokenizer.convert_tokens_to_ids(list(tokens))
 
-    def put(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        for number, vector in zip(numbers, vectors, strict=True):
-            here = (given[0] == number)[..., None]
-            if here.any():  # a token that is not in the text gets no gradient, and so no step
+    def substitute(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        for token, vector in zip(ids, vectors, strict=True):
+            here = (given[0] == token)[..., None]
+            if here.any():  # a token that is not in the prompt gets no gradient, and so no update
                 output = torch.where(here, vector.to(output), output)
         return output
 
-    hook = pipeline.text_encoder.get_input_embeddings().register_forward_hook(put)
+    hook = pipeline.text_encoder.get_input_embeddings().register_forward_hook(substitute)
     try:
         yield
     finally:
         hook.remove()
 
 
-def _keep(path: Path, vectors: Sequence[nn.Parameter], optimizer: torch.optim.Adam, done: int) -> None:
-    """Keep vectors and optimiser, whole or not at all."""
+def _save(path: Path, vectors: Sequence[nn.Parameter], optimizer: torch.optim.Adam, done: int) -> None:
+    """Save vectors and optimiser atomically."""
     arrays = {"done": torch.tensor(done)}
     for place, vector in enumerate(vectors):
         arrays[f"{place}.vector"] = vector.detach().cpu()
@@ -195,7 +198,7 @@ def _keep(path: Path, vectors: Sequence[nn.Parameter], optimizer: torch.optim.Ad
 
 
 def _resume(path: Path, vectors: Sequence[nn.Parameter], optimizer: torch.optim.Adam) -> int:
-    """Take up what an earlier run kept, and return how many steps it had done."""
+    """Restore what an earlier run saved, and return its number of steps."""
     if not path.exists():
         return 0
     try:
@@ -210,7 +213,7 @@ def _resume(path: Path, vectors: Sequence[nn.Parameter], optimizer: torch.optim.
         return int(arrays["done"])
     except (SafetensorError, KeyError, RuntimeError) as error:
         raise InputError(
-            f"kept tokens cannot be used ({error})",
+            f"the saved tokens cannot be used ({error})",
             where=str(path),
-            hint="delete that file to learn them anew",
+            hint="delete this file to learn them again",
         ) from error

@@ -1,4 +1,4 @@
-"""A sample sheet of a generator that is still being trained."""
+"""A sample sheet of a generator during its training."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from mousterian.data.image_set import ImageSet
 from mousterian.data.sample_sheet import CLASSES, COLUMNS, sheet
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
-from mousterian.synthesis.kinds import GeneratorContext, Sampler, asked, portions
+from mousterian.synthesis.kinds import GeneratorContext, Sampler, portions, sampler_inputs
 
 SHEET = "training.png"
-_IMAGES = 64  # about so many on a sheet
-_SHARE = 0.02  # of the time since a sheet was drawn, what the next one may take
+_IMAGES = 64  # on a sheet, approximately
+_TIME_SHARE = 0.02  # fraction of the training time that sample sheets may take
 _log = logging.getLogger(__name__)
 
 
 class Preview:
-    """Draws `training.png` in the pool's folder: the pool's first images, if training were to end now.
+    """Draws `training.png` in the pool's folder: the pool's first images if training ended now.
 
-    Every image has its seed from the pool and the network is told to drop nothing, so drawing takes nothing
-    from the random streams of the training.
+    Images have their own seeds and the network is in evaluation mode (no dropout), so that drawing does not
+    touch the random streams of the training.
 
     Args:
-        sampler_of: gives the sampler of a network.
+        sampler_of: returns the sampler of a network.
         context: classes, seed and the pool's folder.
     """
 
@@ -37,11 +37,11 @@ class Preview:
         self._next = 0.0
 
     def due(self) -> bool:
-        """Tell whether drawing now takes little of the time that training takes."""
+        """Return whether enough time has passed since the last sheet."""
         return time.perf_counter() >= self._next
 
     def draw(self, network: nn.Module) -> None:
-        """Draw what a network makes; one that cannot be drawn or kept does not end the training."""
+        """Draw samples of a network; a failure is logged and does not end the training."""
         began = time.perf_counter()
         network.eval()
         try:
@@ -51,13 +51,15 @@ class Preview:
         finally:
             network.train()
         now = time.perf_counter()
-        self._next = now + (now - began) / _SHARE
+        self._next = now + (now - began) / _TIME_SHARE
 
     def _images(self, network: nn.Module) -> ImageSet:
         context, classes = self._context, len(self._context.class_names)
         columns = min(COLUMNS, max(1, _IMAGES // classes))
         positions = np.arange(columns * classes)
-        labels, indices, seeds = asked(positions[positions % classes < CLASSES], classes, context.seed)
+        labels, indices, seeds = sampler_inputs(
+            positions[positions % classes < CLASSES], classes, context.seed
+        )
         sampler = self._sampler_of(network)
         made = portions().made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(made)

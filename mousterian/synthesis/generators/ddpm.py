@@ -18,8 +18,8 @@ from mousterian.seeds import seed_for
 from mousterian.synthesis.generators._diffusion import Size, UNet, autocast, fitted, noise, size_of, to_uint8
 from mousterian.synthesis.kinds import GeneratorContext
 
-# The row of CIFAR-10 is Ho et al.'s own (their Appendix B). For halves and tenths of it: as many passes, more
-# dropout; these two are ours, as the main paper does not tell.
+# `cifar10` is Ho et al.'s setting (their Appendix B). The presets for half and a tenth of CIFAR-10 have as
+# many epochs, the latter more dropout; both are ours, as the main paper does not give them.
 #                 channels multipliers layers attention dropout  steps  batch  rate   ema
 SIZES: Mapping[str, Size] = {
     "8": Size(          16, (1, 2),       1,  0,        0.0,     600,     64, 1e-3, 0.999),
@@ -31,22 +31,22 @@ SIZES: Mapping[str, Size] = {
 size_for = partial(size_of, SIZES)
 
 
-class _Way(NamedTuple):
-    """A way to sample: its scheduler, the scheduler's options, and whether it draws noise at every step."""
+class _SamplingMethod(NamedTuple):
+    """A scheduler of diffusers, its options, and whether it adds noise at every step."""
 
     scheduler: Any
     options: Mapping[str, Any]
     stochastic: bool = False
 
 
-# All but ddim and ancestral, which do it by themselves, are told to clip the predicted image to its range:
-# without it a network trained briefly diverges.
+# Clips the predicted image to its range, as ddim and ancestral do by default: without it, the samples of a
+# briefly trained network diverge.
 _CLIPPED = {"thresholding": True, "dynamic_thresholding_ratio": 1.0, "sample_max_value": 1.0}
-_WAYS = {
-    "ddim": _Way(DDIMScheduler, {}),
-    "ancestral": _Way(DDPMScheduler, {}, stochastic=True),
-    "dpm_solver": _Way(DPMSolverMultistepScheduler, _CLIPPED),
-    "unipc": _Way(UniPCMultistepScheduler, _CLIPPED),
+_METHODS = {
+    "ddim": _SamplingMethod(DDIMScheduler, {}),
+    "ancestral": _SamplingMethod(DDPMScheduler, {}, stochastic=True),
+    "dpm_solver": _SamplingMethod(DPMSolverMultistepScheduler, _CLIPPED),
+    "unipc": _SamplingMethod(UniPCMultistepScheduler, _CLIPPED),
 }
 
 
@@ -63,30 +63,30 @@ class _Sampler:
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
-        way = _WAYS[self.sampler]
-        scheduler = way.scheduler.from_config(
-            self.schedule.config, timestep_spacing="trailing", **way.options
+        method = _METHODS[self.sampler]
+        scheduler = method.scheduler.from_config(
+            self.schedule.config, timestep_spacing="trailing", **method.options
         )
         scheduler.set_timesteps(self.sampling_steps, device=self.device)
         images = noise(self.shape, seeds).to(self.device)
         classes = torch.from_numpy(labels).to(self.device)
-        drawn = {"generator": _generators(seeds)} if way.stochastic else {}
+        random = {"generator": _generators(seeds)} if method.stochastic else {}
         with torch.inference_mode(), autocast(self.device, self.precision):
             for step in scheduler.timesteps:
                 output = self.network(images, step, class_labels=classes).sample
-                images = scheduler.step(output.float(), step, images, **drawn).prev_sample
+                images = scheduler.step(output.float(), step, images, **random).prev_sample
         return to_uint8(images)
 
 
 def _generators(seeds: NDArray[np.int64]) -> list[torch.Generator]:
-    """Return each image's own source of the noise that is added on the way."""
+    """Return the generator of each image's sampling noise."""
     return [torch.Generator().manual_seed(seed_for("sampling-noise", int(seed))) for seed in seeds]
 
 
 def _loss(
     network: UNet, images: Tensor, labels: Tensor, random: torch.Generator, *, schedule: DDPMScheduler
 ) -> Tensor:
-    """Mean squared error of the predicted noise at a random time (Ho et al. 2020, Eq. 14)."""
+    """Mean squared error of the predicted noise at a random time step (Ho et al. 2020, Eq. 14)."""
     target = torch.randn(images.shape, generator=random).to(images.device)
     times = torch.randint(0, schedule.config.num_train_timesteps, (len(images),), generator=random)
     times = times.to(images.device)
@@ -115,26 +115,26 @@ def fit(
     sampler: Literal["ddim", "ancestral", "dpm_solver", "unipc"] = "ddim",
     sampling_steps: int = 25,
 ) -> _Sampler:
-    """Train class-conditional DDPM (linear betas 1e-4 to 0.02) and sample it with DDIM or another sampler.
+    """Train class-conditional DDPM (linear betas 1e-4 to 0.02) and sample with DDIM or another sampler.
 
-    Ho et al.'s own setting at 32×32: sampler = "ancestral", sampling_steps = 1000, flip = true.
+    Ho et al.'s setting at 32×32: sampler = "ancestral", sampling_steps = 1000, flip = true.
 
     Args:
-        real: all that the generator learns from.
-        context: classes, image shape, seed, device and where weights are kept.
-        preset: network and training for CIFAR-10, its half (25,000 images) or a tenth; "": by image size.
+        real: the training set.
+        context: classes, image shape, seed, device and the folder of the weights.
+        preset: network and training for CIFAR-10, half of it (25,000 images) or a tenth; "": by image size.
         channels: channels of the UNet at full resolution; 0: the preset's.
-        layers: residual blocks a level; 0: the preset's.
+        layers: residual blocks per level; 0: the preset's.
         steps: training steps; 0: the preset's.
-        batch_size: images a step; 0: the preset's.
+        batch_size: images per step; 0: the preset's.
         learning_rate: Adam's peak learning rate; 0: the preset's.
-        ema: decay of the running mean of the weights; 0: the preset's.
-        flip: mirror half of the training images.
-        patch: side of the patches that the network takes as one pixel; 2 costs a fourth; 0: preset's.
+        ema: decay of the exponential moving average of the weights; 0: the preset's.
+        flip: flip half of the training images horizontally.
+        patch: side of the patches that the network sees as one pixel; 2 costs a quarter; 0: the preset's.
         precision: of the network; auto: bfloat16 on accelerators, float32 on a CPU.
-        compiled: compile the network on accelerators, which pays for long trainings.
+        compiled: compile the network on accelerators, which pays off for long trainings.
         timesteps: noise levels T of the forward process.
-        sampler: ddim, dpm_solver and unipc take few steps; ancestral is the paper's own and takes many.
+        sampler: ddim, dpm_solver and unipc need few steps; ancestral, the paper's, needs many.
         sampling_steps: network evaluations for each image.
     """
     size = size_for(min(context.shape[:2]), preset).changed(
@@ -148,7 +148,7 @@ def fit(
     )
     schedule = DDPMScheduler(timesteps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     loss = partial(_loss, schedule=schedule)
-    own = (context.shape, context.device, schedule, sampler, sampling_steps, precision)
+    sampling = (context.shape, context.device, schedule, sampler, sampling_steps, precision)
     return fitted(
         real,
         context,
@@ -157,5 +157,5 @@ def fit(
         flip=flip,
         precision=precision,
         compiled=compiled,
-        sampler_of=lambda trained: _Sampler(trained, *own),
+        sampler_of=lambda trained: _Sampler(trained, *sampling),
     )

@@ -22,9 +22,9 @@ from mousterian.synthesis.kinds import GeneratorContext
 SIGMA_DATA, LOG_SIGMA_MEAN, LOG_SIGMA_STD = 0.5, -1.2, 1.2  # Karras et al. 2022, Table 1
 SIGMA_MIN, SIGMA_MAX, RHO = 0.002, 80.0, 7  # Karras et al. 2022, Table 1
 
-# Rows of images of 32 and more are Karras et al.'s own for CIFAR-10 (their Table 7: 200 million images, half
-# of the running mean forgotten in 0.5 million). For halves and tenths of it: as many passes, more dropout;
-# these two are ours, as the main paper does not tell.
+# `cifar10` is Karras et al.'s setting (their Table 7: 200 million images, an EMA half-life of 0.5 million).
+# The presets for half and a tenth of CIFAR-10 have as many epochs, the latter more dropout; both are ours, as
+# the main paper does not give them.
 #                 channels multipliers layers attention dropout  steps  batch  rate   ema
 SIZES: Mapping[str, Size] = {
     "8": Size(          16, (1, 2),       1,  0,        0.0,     400,     64, 1e-3, 0.999),
@@ -35,13 +35,13 @@ SIZES: Mapping[str, Size] = {
 }  # fmt: skip
 size_for = partial(size_of, SIZES)
 
-Told = dict[str, Tensor]  # what a network is told beside image and time: class_labels (B,), conditions (B, n)
+Conditioning = dict[str, Tensor]  # the network's inputs class_labels (B,) and conditions (B, n)
 
 
-def _preconditioned(network: UNet, noisy: Tensor, sigma: Tensor, told: Told) -> Tensor:
+def _preconditioned(network: UNet, noisy: Tensor, sigma: Tensor, conditioning: Conditioning) -> Tensor:
     """Return the network's output F at noise level sigma (B, 1, 1, 1) (Karras et al. 2022, Eq. 7)."""
     scaled = noisy * (sigma.square() + SIGMA_DATA**2).rsqrt()
-    output: Tensor = network(scaled, 0.25 * sigma.log().flatten(), **told).sample
+    output: Tensor = network(scaled, 0.25 * sigma.log().flatten(), **conditioning).sample
     return output.float()
 
 
@@ -60,14 +60,14 @@ def _loss(
     conditions: Tensor | None = None,
 ) -> Tensor:
     """Weighted denoising error with EDM's preconditioning (Karras et al. 2022, Eq. 7 and 8)."""
-    told: Told = {"class_labels": labels}
+    conditioning: Conditioning = {"class_labels": labels}
     if conditions is not None:
-        told["conditions"] = conditions
+        conditioning["conditions"] = conditions
     log_sigma = LOG_SIGMA_MEAN + LOG_SIGMA_STD * torch.randn(len(images), generator=random)
     sigma = log_sigma.exp().to(images.device)[:, None, None, None]
     total = sigma.square() + SIGMA_DATA**2
     noisy = images + sigma * torch.randn(images.shape, generator=random).to(images.device)
-    output = _preconditioned(network, noisy, sigma, told)
+    output = _preconditioned(network, noisy, sigma, conditioning)
     skip = SIGMA_DATA**2 / total
     target = (images - skip * noisy) / (sigma * SIGMA_DATA * total.rsqrt())
     loss: Tensor = (output - target).square().mean()
@@ -86,29 +86,29 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
 def sigmas(steps: int) -> Tensor:
-    """Return noise levels, (steps + 1,) float64, the last of them 0 (Karras et al. 2022, Eq. 5)."""
-    share = torch.arange(steps, dtype=torch.float64) / max(1, steps - 1)
+    """Return the noise levels (steps + 1,) float64, the last of which is 0 (Karras et al. 2022, Eq. 5)."""
+    fraction = torch.arange(steps, dtype=torch.float64) / max(1, steps - 1)
     low, high = SIGMA_MIN ** (1 / RHO), SIGMA_MAX ** (1 / RHO)
-    return torch.cat([(high + share * (low - high)) ** RHO, torch.zeros(1, dtype=torch.float64)])
+    return torch.cat([(high + fraction * (low - high)) ** RHO, torch.zeros(1, dtype=torch.float64)])
 
 
 def heun(denoise: Denoise, start: Tensor, steps: int) -> Tensor:
-    """Return samples by the deterministic second-order sampler (Karras et al. 2022, Algorithm 1).
+    """Return samples of the deterministic second-order sampler (Karras et al. 2022, Algorithm 1).
 
     Args:
-        denoise: of noisy images (B, C, H, W) and a noise level.
+        denoise: takes noisy images (B, C, H, W) and a noise level.
         start: standard normal noise (B, C, H, W).
-        steps: of the sampler; the denoiser is asked 2 * steps - 1 times.
+        steps: of the sampler, with 2 * steps - 1 denoiser evaluations.
     """
     levels = sigmas(steps).to(start.device, torch.float32)
     images = start * levels[0]
-    for now, then in pairwise(levels):
-        slope = (images - denoise(images, now)) / now
-        reached = images + (then - now) * slope
-        if then > 0:
-            corrected = (reached - denoise(reached, then)) / then
-            reached = images + (then - now) * (slope + corrected) / 2
-        images = reached
+    for level, following in pairwise(levels):
+        slope = (images - denoise(images, level)) / level
+        euler = images + (following - level) * slope
+        if following > 0:
+            corrected = (euler - denoise(euler, following)) / following
+            euler = images + (following - level) * (slope + corrected) / 2
+        images = euler
     return images
 
 
@@ -127,7 +127,7 @@ class _Sampler:
         start = noise(self.shape, seeds).to(self.device)
         classes = torch.from_numpy(labels).to(self.device)
         with torch.inference_mode(), autocast(self.device, self.precision):
-            return to_uint8(_WAYS[self.sampler](self, start, classes))
+            return to_uint8(_SAMPLERS[self.sampler](self, start, classes))
 
     def heun(self, start: Tensor, classes: Tensor) -> Tensor:
         def denoise(noisy: Tensor, sigma: Tensor) -> Tensor:
@@ -143,11 +143,11 @@ class _Sampler:
             scaled = scheduler.scale_model_input(images, step)
             output = self.network(scaled, step, class_labels=classes).sample
             images = scheduler.step(output, step, images).prev_sample
-        reached: Tensor = images
-        return reached
+        result: Tensor = images
+        return result
 
 
-_WAYS = {"dpm_solver": _Sampler.dpm_solver, "heun": _Sampler.heun}
+_SAMPLERS = {"dpm_solver": _Sampler.dpm_solver, "heun": _Sampler.heun}
 
 
 def fit(
@@ -169,27 +169,27 @@ def fit(
     sampler: Literal["dpm_solver", "heun"] = "dpm_solver",
     sampling_steps: int = 12,
 ) -> _Sampler:
-    """Train class-conditional EDM on real images and sample it with a few steps of DPM-Solver++ or Heun.
+    """Train class-conditional EDM and sample with a few steps of DPM-Solver++ or Heun.
 
-    Karras et al.'s own setting at 32×32: sampler = "heun", sampling_steps = 18, augment = 0.12.
+    Karras et al.'s setting at 32×32: sampler = "heun", sampling_steps = 18, augment = 0.12.
 
     Args:
-        real: all that the generator learns from.
-        context: classes, image shape, seed, device and where weights are kept.
-        preset: network and training for CIFAR-10, its half (25,000 images) or a tenth; "": by image size.
+        real: the training set.
+        context: classes, image shape, seed, device and the folder of the weights.
+        preset: network and training for CIFAR-10, half of it (25,000 images) or a tenth; "": by image size.
         channels: channels of the UNet at full resolution; 0: the preset's.
-        layers: residual blocks a level; 0: the preset's.
+        layers: residual blocks per level; 0: the preset's.
         steps: training steps; 0: the preset's.
-        batch_size: images a step; 0: the preset's.
+        batch_size: images per step; 0: the preset's.
         learning_rate: Adam's peak learning rate; 0: the preset's.
-        ema: decay of the running mean of the weights; 0: the preset's.
-        flip: mirror half of the training images.
-        augment: probability of each transformation of a training image (mirrored, upside down, scaled,
-            turned, stretched, shifted), of which the network is told, so that samples show none; 0: none.
-        patch: side of the patches that the network takes as one pixel; 2 costs a fourth; 0: preset's.
+        ema: decay of the exponential moving average of the weights; 0: the preset's.
+        flip: flip half of the training images horizontally.
+        augment: probability of each non-leaking augmentation (horizontal and vertical flips, scaling,
+            rotation, stretching, translation), on which the network is conditioned; 0: none.
+        patch: side of the patches that the network sees as one pixel; 2 costs a quarter; 0: the preset's.
         precision: of the network; auto: bfloat16 on accelerators, float32 on a CPU.
-        compiled: compile the network on accelerators, which pays for long trainings.
-        sampler: dpm_solver asks the network once a step, heun twice (but once in the last).
+        compiled: compile the network on accelerators, which pays off for long trainings.
+        sampler: dpm_solver evaluates the network once per step, heun twice (once in the last).
         sampling_steps: steps of the sampler.
     """
     size = size_for(min(context.shape[:2]), preset).changed(
@@ -203,7 +203,7 @@ def fit(
     )
     loss = partial(_augmented_loss, probability=augment) if augment else _loss
     conditions = CONDITIONS if augment else 0
-    own = (context.shape, context.device, sampler, sampling_steps, precision)
+    sampling = (context.shape, context.device, sampler, sampling_steps, precision)
     return fitted(
         real,
         context,
@@ -212,6 +212,6 @@ def fit(
         flip=flip,
         precision=precision,
         compiled=compiled,
-        sampler_of=lambda trained: _Sampler(trained, *own),
+        sampler_of=lambda trained: _Sampler(trained, *sampling),
         conditions=conditions,
     )

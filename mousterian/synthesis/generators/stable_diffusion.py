@@ -1,18 +1,18 @@
-"""Any text-to-image pipeline of diffusers: Stable Diffusion 1.4 to 3 and its kin."""
+"""Any text-to-image pipeline of diffusers: Stable Diffusion 1.4 to 3 and similar models."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from mousterian.synthesis.generators._pool_prompts import written
+from mousterian.synthesis.generators._pool_prompts import pool_prompts
 from mousterian.synthesis.generators._text_to_image import (
     Rendering,
     TextToImage,
     call_arguments,
+    load_pipeline,
     model_stamp,
-    opened,
-    placed,
+    to_device,
 )
 from mousterian.synthesis.kinds import GeneratorContext
 
@@ -27,31 +27,31 @@ def load(
     size: int = 0,
     rendering: dict[str, Any] | None = None,
 ) -> TextToImage:
-    """Draw images from texts with a pre-trained pipeline of diffusers.
+    """Generate images from text prompts with a pre-trained diffusers pipeline.
 
     The papers' settings: guidance 7.5 with "High-quality photo of a C" (main paper, SD 2); 3.5 with
     `templates` (Li et al., SD 1.5, DDPM sampling); 2.5, 50 DDIM steps with `captions` (Geng et al., SD 1.5);
-    2.0 with `contextual` and `stylised` at 1024 pixels (Diversify). A pipeline's own safety check stays on;
-    an image that it blanks is drawn again from another seed.
+    2.0 with `contextual` and `stylised` at 1024 pixels (Diversify). A pipeline's safety checker stays on;
+    an image that it blanks is generated again from another seed.
 
     Args:
         context: classes, image shape, seed and device; images are resized and cropped to the shape.
-        model: a folder with model_index.json, or a hub's name such as "stabilityai/stable-diffusion-2".
-        prompts: a prompt maker, or a table with its name, `count` (prompts a class) and options.
+        model: a folder with model_index.json, or a name on a hub such as "stabilityai/stable-diffusion-2".
+        prompts: a prompt maker, or a table with its name, `count` (prompts per class) and options.
         guidance: scale of classifier-free guidance; 1 is none.
         steps: denoising steps.
-        size: side of the images as they are drawn, pixels; 0 is the pipeline's own.
+        size: side of the generated images, pixels; 0: the pipeline's native size.
         rendering: table with batch, dtype, offload, attention_slicing, scheduler and negative.
 
     Raises:
-        InputError: the pipeline or the language model of the prompts is not to be had, or options are wrong.
+        InputError: the pipeline or the prompts' language model cannot be loaded, or an invalid option.
     """
-    how = Rendering.read(rendering)
-    texts = written(prompts, context)
-    pipeline = placed(opened(model, how, context.device), how, context.device)
-    return TextToImage(pipeline, texts, context, how, call_arguments(guidance, steps, size))
+    render = Rendering.read(rendering)
+    texts = pool_prompts(prompts, context)
+    pipeline = to_device(load_pipeline(model, render, context.device), render, context.device)
+    return TextToImage(pipeline, texts, context, render, call_arguments(guidance, steps, size))
 
 
 def stamp(data_dir: Path, *, model: str) -> str:
-    """Return what tells the content of the pipeline's folder."""
+    """Return a digest of the pipeline's folder."""
     return model_stamp(model)

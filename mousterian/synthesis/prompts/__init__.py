@@ -1,1 +1,1 @@
-"""Prompt makers: class names to prompts for text-to-image generators; each file has one `write`."""
+"""Writers of prompts for text-to-image generators, one a file; `synthesis/kinds.py` says what a file has."""

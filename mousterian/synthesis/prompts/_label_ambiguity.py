@@ -1,4 +1,4 @@
-"""Label ambiguity resolution of Diversify (Section 3.1): which of its meanings a class name has here."""
+"""Label ambiguity resolution of Diversify (Section 3.1): what a class name means in a dataset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mousterian.seeds import seed_for
 from mousterian.synthesis import language_models
-from mousterian.synthesis.prompts._writing import bare, distinct, plain, unmarked
+from mousterian.synthesis.prompts._writing import bare, distinct, plain, stripped
 
 MEANINGS = 5
 
@@ -20,13 +20,13 @@ def resolved(
     images: NDArray[np.uint8],
     labels: NDArray[np.int64],
     clip: Any,
-    language: language_models.Language,
+    language: language_models.LanguageModel,
     *,
     seed: int,
 ) -> list[str]:
     """Return each class name with its meaning, e.g. "crane, a large long-legged bird" (Diversify, Eq. 1).
 
-    The language model lists what the name may mean; the meaning nearest to the class's real images in CLIP
+    The language model lists the meanings of the name; the one closest to the class's real images in CLIP
     space is chosen.
 
     Args:
@@ -40,28 +40,30 @@ def resolved(
     Raises:
         InputError: the model lists no meanings.
     """
-    told = []
+    names = []
     for label, name in enumerate(class_names):
         meanings = _meanings(language, name, seed_for("meanings", seed, label))
-        mine = images[labels == label]
-        if len(meanings) > 1 and len(mine):
-            # The sum over images of the cosines with a meaning is the cosine with the sum of the images.
-            meanings = [meanings[int(np.argmax(clip.texts(meanings) @ clip.images(mine).sum(0)))]]
-        told.append(f"{plain(name)}, {meanings[0]}")
-    return told
+        of_class = images[labels == label]
+        if len(meanings) > 1 and len(of_class):
+            # A meaning's mean cosine with the images is proportional to its product with their sum.
+            meanings = [meanings[int(np.argmax(clip.texts(meanings) @ clip.images(of_class).sum(0)))]]
+        names.append(f"{plain(name)}, {meanings[0]}")
+    return names
 
 
-def _meanings(language: language_models.Language, name: str, seed: int) -> list[str]:
+def _meanings(language: language_models.LanguageModel, name: str, seed: int) -> list[str]:
     request = (
         f'What can "{bare(name)}" mean? Give up to {MEANINGS} different meanings that a photo could'
         " show, each as a short phrase that describes the thing, one on each line, and nothing else."
     )
 
-    def read(reply: str) -> list[str]:
-        lines = [unmarked(line).rstrip(".") for line in reply.splitlines()]
+    def parse(reply: str) -> list[str]:
+        lines = [stripped(line).rstrip(".") for line in reply.splitlines()]
         phrases = distinct([line for line in lines if 0 < len(line.split()) <= 15])
         if not phrases:
             raise ValueError("it has no short line")
         return phrases[:MEANINGS]
 
-    return language_models.asked(language, request, read, seed=seed, what=f"the meanings of {bare(name)!r}")
+    return language_models.parsed_reply(
+        language, request, parse, seed=seed, what=f"the meanings of {bare(name)!r}"
+    )

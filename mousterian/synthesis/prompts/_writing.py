@@ -1,4 +1,4 @@
-"""What prompt makers share: plain class names, articles, whether a text speaks of a class."""
+"""Shared by the prompt makers: class names as words, articles, parsing of replies."""
 
 from __future__ import annotations
 
@@ -16,60 +16,60 @@ def plain(name: str) -> str:
 
 
 def bare(name: str) -> str:
-    """Return a class name without what is said to explain it: "crane, a long-legged bird" is "crane"."""
+    """Return a class name without its explanation: "crane, a long-legged bird" is "crane"."""
     return plain(name).partition(",")[0].strip()
 
 
 def mentions(text: str, name: str) -> bool:
-    """Tell whether a text contains a class's bare name, whatever its case and hyphens."""
-    return _letters(bare(name)) in _letters(text)
+    """Return whether a text contains a class's bare name, ignoring case and hyphens."""
+    return _normalised(bare(name)) in _normalised(text)
 
 
-def _letters(text: str) -> str:
+def _normalised(text: str) -> str:
     return re.sub(r"[\W_]+", " ", text).casefold().strip()
 
 
 def with_article(words: str) -> str:
-    """Return words after "a" or "an", by their first letter."""
+    """Prepend "a" or "an", depending on the first letter."""
     return f"{'an' if words[:1].lower() in set('aeiou') else 'a'} {words}"
 
 
 def shuffled(items: Sequence[str], seed: int, *purpose: object) -> list[str]:
-    """Return the items in an order that follows from the seed and the purpose."""
+    """Return the items in an order determined by the seed and the purpose."""
     order = np.random.default_rng(seed_for("prompts", seed, *purpose)).permutation(len(items))
-    return [items[place] for place in order]
+    return [items[index] for index in order]
 
 
 def in_turn(items: Sequence[str], count: int) -> list[str]:
-    """Return `count` items, beginning anew after the last."""
-    return [items[place % len(items)] for place in range(count)]
+    """Return `count` items, cycling through the list."""
+    return [items[index % len(items)] for index in range(count)]
 
 
 def distinct(texts: Sequence[str]) -> list[str]:
-    """Return the texts without those that came before, in order."""
+    """Return the texts without repetitions, in order."""
     return list(dict.fromkeys(texts))
 
 
 def first_line(reply: str) -> str:
-    """Return the first line of a reply that says something, without quotes and list marks.
+    """Return the first line of a reply that is not empty, without quotes and list markers.
 
     Raises:
         ValueError: there is none.
     """
-    lines = [unmarked(line) for line in reply.splitlines()]
+    lines = [stripped(line) for line in reply.splitlines()]
     found = next((line for line in lines if line), None)
     if found is None:
         raise ValueError("it is empty")
     return found
 
 
-def unmarked(line: str) -> str:
-    """Return a line without the number or mark of a list before it and quotes around it."""
+def stripped(line: str) -> str:
+    """Return a line without list markers and quotes."""
     return re.sub(r"^\s*(?:\d+[.):]|[-*•])\s+", "", line).strip().strip("\"'“”").strip()
 
 
 def sentence_about(reply: str, name: str) -> str:
-    """Return the first line of a reply, which must speak of the class.
+    """Return the first line of a reply, which must contain the class's name.
 
     Raises:
         ValueError: it is empty or does not contain the class's name.

@@ -1,4 +1,4 @@
-"""Captions in SynCLR's three kinds, as Geng et al. (2024, Appendix A.1) and the main paper use them."""
+"""Captions of SynCLR's three kinds, as used by Geng et al. (2024, Appendix A.1) and the main paper."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from mousterian.errors import InputError
 from mousterian.seeds import seed_for
 from mousterian.synthesis import language_models
-from mousterian.synthesis.prompts._writing import bare, distinct, plain, sentence_about, shuffled, unmarked
+from mousterian.synthesis.prompts._writing import bare, distinct, plain, sentence_about, shuffled, stripped
 
-# Three examples of each kind stand before the question, so that a model without instruction tuning, such
-# as the papers' LLaMA-2 7B, answers too. The examples are ours.
+# Three in-context examples of each kind, for models without instruction tuning such as the papers' LLaMA-2
+# 7B. The examples are ours.
 _ALONE = (
     ("lighthouse", "a white lighthouse on a rocky cape under heavy clouds"),
     ("espresso", "a small cup of espresso with a golden crema, seen from above"),
@@ -28,14 +28,14 @@ _RELATION = (
     ("espresso, next to", "an espresso next to a folded newspaper"),
     ("tabby cat, below", "a tabby cat below a kitchen chair"),
 )
-# "next to", "below" and "besides" are the paper's; the others are ours, of the same kind.
+# "next to", "below" and "besides" are the paper's; the others are ours.
 RELATIONS = ("next to", "below", "besides", "above", "behind", "in front of", "inside", "on top of")
 BACKGROUNDS_WANTED = 10
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """One of the three kinds: its examples and the attribute that goes with the class name."""
+    """One of the three kinds: its examples, and the attributes of a class, by its label."""
 
     examples: Sequence[tuple[str, str]]
     attributes: Callable[[int], Sequence[str]]
@@ -43,9 +43,9 @@ class _Kind:
     def request(self, name: str, label: int, number: int) -> str:
         """Return the request for the `number`-th caption of this kind."""
         attributes = self.attributes(label)
-        asked = f"{name}, {attributes[number % len(attributes)]}" if attributes else name
-        lines = [f"{words} => {caption}" for words, caption in self.examples]
-        return "\n".join(["Write a caption of a photo that shows the words.", *lines, f"{asked} =>"])
+        words = f"{name}, {attributes[number % len(attributes)]}" if attributes else name
+        lines = [f"{given} => {caption}" for given, caption in self.examples]
+        return "\n".join(["Write a caption of a photo that shows the words.", *lines, f"{words} =>"])
 
 
 def write(
@@ -57,21 +57,21 @@ def write(
     backgrounds: list[str] | None = None,
     relations: list[str] | None = None,
 ) -> list[list[str]]:
-    """Captions in SynCLR's three kinds, in turn: of the class; with a background; with a spatial relation.
+    """Captions of SynCLR's three kinds in turn: of the class, with a background, with a spatial relation.
 
     Args:
         class_names: the K classes, in label order.
-        count: captions asked for each class; those that come twice are kept once.
+        count: captions requested for each class; duplicates are removed.
         seed: of the model's sampling, and of the order of backgrounds and relations.
         language: the model: a name or a table (see `language_models`); the papers' is LLaMA-2 7B.
-        backgrounds: where the classes may be found; the model is asked for them if not given.
-        relations: spatial relations; eight if not given.
+        backgrounds: places where the classes are found; by default the model suggests them.
+        relations: spatial relations; by default eight.
 
     Returns:
         K lists of captions.
 
     Raises:
-        InputError: the model cannot be had, or writes no caption with the class's name.
+        InputError: the model cannot be loaded, or writes no caption with the class's name.
     """
     model = language_models.load(language)
     places = backgrounds or _backgrounds(model, class_names, seed)
@@ -85,7 +85,7 @@ def write(
     def captions(label: int, name: str) -> Iterator[str]:
         for number in range(count):
             kind = kinds[number % len(kinds)]
-            yield language_models.asked(
+            yield language_models.parsed_reply(
                 model,
                 kind.request(plain(name), label, number // len(kinds)),
                 lambda reply: sentence_about(reply.split("=>")[-1], name),
@@ -96,24 +96,24 @@ def write(
     return [distinct(list(captions(label, name))) for label, name in enumerate(class_names)]
 
 
-def _backgrounds(model: language_models.Language, class_names: Sequence[str], seed: int) -> list[str]:
-    """Ask the model where things of these classes are found (the paper asks GPT-4)."""
+def _backgrounds(model: language_models.LanguageModel, class_names: Sequence[str], seed: int) -> list[str]:
+    """Ask the model where objects of these classes are found (the paper asks GPT-4)."""
     names = ", ".join(bare(name) for name in class_names)
     request = (
         f"In photos, what backgrounds may these be found in: {names}? Give {BACKGROUNDS_WANTED} short names"
         " of places, one on each line, and nothing else."
     )
 
-    def read(reply: str) -> list[str]:
-        places = [unmarked(line).rstrip(".").lower() for line in reply.splitlines()]
+    def parse(reply: str) -> list[str]:
+        places = [stripped(line).rstrip(".").lower() for line in reply.splitlines()]
         short = distinct([place for place in places if 0 < len(place.split()) <= 5])
         if len(short) < 2:
             raise ValueError("it has fewer than two short lines")
         return short
 
     try:
-        return language_models.asked(
-            model, request, read, seed=seed_for("backgrounds", seed), what="backgrounds"
+        return language_models.parsed_reply(
+            model, request, parse, seed=seed_for("backgrounds", seed), what="backgrounds"
         )
     except InputError as error:
         raise InputError(

@@ -1,4 +1,4 @@
-"""One prompt a class: its name in a fixed sentence."""
+"""One prompt per class: its name in a fixed sentence."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def write(
 
     Args:
         class_names: the K classes, in label order.
-        count: prompts wanted for each class; there is only one.
-        seed: not used.
-        template: the sentence, with {} where the name goes; "High-quality photo of a {}" is the main paper's
+        count: unused: there is one prompt per class.
+        seed: unused.
+        template: the sentence, with {} for the name; "High-quality photo of a {}" is the main paper's
             for Stable Diffusion 2.
 
     Returns:
@@ -27,6 +27,6 @@ def write(
         raise InputError(
             f"the template {template!r} has no place for the class name",
             where="prompts class_name",
-            hint='write {} where the name goes, e.g. "a photo of a {}"',
+            hint='write {} for the name, e.g. "a photo of a {}"',
         )
     return [[template.replace("{}", plain(name))] for name in class_names]

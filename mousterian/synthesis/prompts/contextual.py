@@ -1,4 +1,4 @@
-"""Contextual diversification (CD) of Diversify: foreground, background, light and camera angle."""
+"""Contextual diversification (CD) of Diversify: foreground, background, lighting and camera angle."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from mousterian.seeds import seed_for
 from mousterian.synthesis import language_models
-from mousterian.synthesis.prompts._writing import bare, distinct, mentions, plain, unmarked
+from mousterian.synthesis.prompts._writing import bare, distinct, mentions, plain, stripped
 
 ASPECTS = ("Foreground", "Background", "Lighting Condition", "Camera Angle")
 DESCRIPTIONS_A_REPLY = 20  # the paper's
-# The question is the paper's; how the answer is to be laid out is ours, so that it can be read.
+# The question is the paper's; the format of the answer is ours, so that it can be parsed.
 _REQUEST = """Imagine there is a photo of {name}.
 What foreground and background objects can show up together with it?
 Describe the photo in the following four aspects:
@@ -26,12 +26,12 @@ def write(
 ) -> list[list[str]]:
     """Photographs of each class in many contexts, described by a language model (Diversify, CD).
 
-    The paper asks for 20 descriptions at a time at temperature 0.75 and keeps 600 a class (count = 600), and
-    samples with a guidance scale of 2.
+    The paper requests 20 descriptions at a time at temperature 0.75, uses 600 per class (count = 600), and
+    generates with a guidance scale of 2.
 
     Args:
         class_names: the K classes, in label order.
-        count: prompts wanted for each class; descriptions that come twice are kept once.
+        count: prompts wanted for each class; duplicates are removed.
         seed: of the model's sampling.
         language: the model: a name or a table (see `language_models`); the paper's is gpt-3.5-turbo.
 
@@ -39,7 +39,7 @@ def write(
         K lists of prompts "a photograph of …".
 
     Raises:
-        InputError: the model cannot be had, or its replies cannot be read.
+        InputError: the model cannot be loaded, or its replies cannot be parsed.
     """
     described = descriptions(class_names, count, seed, language)
     return [[f"a photograph of {text}" for text in texts] for texts in described]
@@ -53,20 +53,22 @@ def descriptions(
     return [_of_class(model, name, label, count, seed) for label, name in enumerate(class_names)]
 
 
-def _of_class(model: language_models.Language, name: str, label: int, count: int, seed: int) -> list[str]:
+def _of_class(
+    model: language_models.LanguageModel, name: str, label: int, count: int, seed: int
+) -> list[str]:
     found: list[str] = []
-    # Twice the replies that are needed if none repeats itself: then what came is used in turn.
+    # At most twice the replies needed if nothing is repeated; then there are fewer descriptions.
     for number in range(2 * -(-count // DESCRIPTIONS_A_REPLY)):
         if len(found) >= count:
             break
-        found += language_models.asked(
+        found += language_models.parsed_reply(
             model,
             _REQUEST.format(
                 name=plain(name),
                 aspects="\n".join(f"- {aspect}" for aspect in ASPECTS),
                 count=DESCRIPTIONS_A_REPLY,
             ),
-            lambda reply: read(reply, name),
+            lambda reply: parse(reply, name),
             seed=seed_for("contextual", seed, label, number),
             what=f"descriptions of photos of {bare(name)!r}",
         )
@@ -74,17 +76,17 @@ def _of_class(model: language_models.Language, name: str, label: int, count: int
     return found[:count]
 
 
-def read(reply: str, name: str) -> list[str]:
-    """Return the descriptions in a reply; the class is named first where a description does not name it.
+def parse(reply: str, name: str) -> list[str]:
+    """Return the descriptions in a reply; the class name is prepended to those that do not contain it.
 
     Raises:
         ValueError: no line has the four aspects.
     """
-    lines = [[part.strip(" .,") for part in unmarked(line).split("|")] for line in reply.splitlines()]
-    whole = [parts for parts in lines if len(parts) == len(ASPECTS) and all(parts)]
-    # A model may give the names of the aspects as the head of a table.
+    lines = [[part.strip(" .,") for part in stripped(line).split("|")] for line in reply.splitlines()]
+    complete = [parts for parts in lines if len(parts) == len(ASPECTS) and all(parts)]
+    # A model may write a table with the aspects as its header.
     texts = [
-        ", ".join(parts) for parts in whole if parts[1].lower() != "background" and set(parts[0]) != {"-"}
+        ", ".join(parts) for parts in complete if parts[1].lower() != "background" and set(parts[0]) != {"-"}
     ]
     if not texts:
         raise ValueError("no line has four aspects with | between them")

@@ -19,31 +19,31 @@ def write(
     request: str = "{}",
     prefix: str = "a photo of a ",
 ) -> list[list[str]]:
-    """Sentences that a word-to-sentence model makes of each class name, after "a photo of a" (He et al.).
+    """Sentences from a word-to-sentence model for each class name, after "a photo of a" (He et al.).
 
-    The paper takes a T5 that was fine-tuned on CommonGen, gives it the bare class name and draws 200
-    sentences a class (count = 200).
+    The paper uses a T5 fine-tuned on CommonGen, with the class name alone as input, and samples 200 sentences
+    per class (count = 200).
 
     Args:
         class_names: the K classes, in label order.
-        count: sentences asked for; those that come twice are kept once.
+        count: sentences requested; duplicates are removed.
         seed: of the model's sampling.
         language: the model: a name or a table (see `language_models`).
-        request: what the model is given, {} being the class name; a model that takes instructions needs
-            words here.
-        prefix: what stands before every sentence.
+        request: the model's input, with {} for the class name; instruction-tuned models need an instruction
+            here.
+        prefix: text before every sentence.
 
     Returns:
         K lists of prompts.
 
     Raises:
-        InputError: the model cannot be had, or writes no sentence with the class's name.
+        InputError: the model cannot be loaded, or writes no sentence with the class's name.
     """
     model = language_models.load(language)
 
     def sentences(label: int, name: str) -> list[str]:
         return [
-            language_models.asked(
+            language_models.parsed_reply(
                 model,
                 request.replace("{}", plain(name)),
                 lambda reply: sentence_about(reply, name),

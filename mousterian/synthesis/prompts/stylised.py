@@ -36,29 +36,29 @@ def write(
     Args:
         class_names: the K classes, in label order.
         count: prompts wanted for each class.
-        seed: of the model's sampling, and of which description gets which style.
-        language: as for `contextual`; the same model, seed and count use the same replies.
-        with_photographs: every other prompt stays a photograph, so that half of the images are contextual
-            and half stylised, as in the paper's main results.
+        seed: of the model's sampling, and of the assignment of styles to descriptions.
+        language: as for `contextual`; the same model, seed and count reuse its replies.
+        with_photographs: keep every other prompt a photograph, so that half of the images are contextual and
+            half stylised, as in the paper's main results.
 
     Returns:
         K lists of prompts.
 
     Raises:
-        InputError: the model cannot be had, or its replies cannot be read.
+        InputError: the model cannot be loaded, or its replies cannot be parsed.
     """
     described = descriptions(class_names, count, seed, language)
     prompts = []
     for label, texts in enumerate(described):
         kinds = in_turn(shuffled([_words(style) for style in STYLES], seed, "style", label), len(texts))
         if with_photographs:
-            kinds = ["a photograph" if place % 2 == 0 else kind for place, kind in enumerate(kinds)]
+            kinds = ["a photograph" if index % 2 == 0 else kind for index, kind in enumerate(kinds)]
         prompts.append([f"{kind} of {text}" for kind, text in zip(kinds, texts, strict=True)])
     return prompts
 
 
 def _words(style: str) -> str:
-    """Return a style as it stands in a sentence: "an oil painting", "a CGI", "a 3D model"."""
+    """Return a style with its article: "an oil painting", "a CGI", "a 3D model"."""
     first = style.split(maxsplit=1)[0]
     rest = " ".join(style.split())
     return with_article(rest if first.isupper() else rest[0].lower() + rest[1:])

@@ -38,11 +38,11 @@ TEMPLATES = (
 
 
 def write(class_names: Sequence[str], count: int, seed: int) -> list[list[str]]:
-    """The 27 ImageNet templates that Li et al. use, in an order of its own for each class.
+    """The 27 ImageNet templates of Li et al., in a random order for each class.
 
     Args:
         class_names: the K classes, in label order.
-        count: prompts wanted for each class; at most 27 come.
+        count: prompts wanted for each class; at most 27.
         seed: of the order.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Evaluations: each file's `evaluate(model, images, ...)` scores a trained classifier."""
+"""Evaluations of a classifier, one a file; `training/kinds.py` says what a file has."""

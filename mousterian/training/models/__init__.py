@@ -1,1 +1,1 @@
-"""Classifiers: each file's `build(classes, shape, ...)` gives a torch module."""
+"""Classifiers, one a file; `training/kinds.py` says what a file has."""

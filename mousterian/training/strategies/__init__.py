@@ -1,1 +1,1 @@
-"""Strategies: how a mixture is trained on; each file has one `train`."""
+"""Strategies: how a mixture is trained on, one a file; `training/kinds.py` says what a file has."""
