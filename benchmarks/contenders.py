@@ -123,9 +123,9 @@ class Contender:
         for seed in seeds:
             torch.manual_seed(seed_for("initialisation", seed))
             model, chosen, place = network(self.setting, self.train), self.setting.chosen, self.setting.place
-            if hasattr(model, "look_at"):
+            if hasattr(model, "initialise_from"):
                 shown = plain_loop.Transformed(self.train, plain_loop.transforms(self.train, chosen)[1])
-                model.look_at(torch.stack([shown[i][0] for i in range(min(2000, len(shown)))]))
+                model.initialise_from(torch.stack([shown[i][0] for i in range(min(2000, len(shown)))]))
             started = time.perf_counter()
             self.seen += plain_loop.train(model, self.train, chosen, place, seed, self.count)
             self.train_seconds += time.perf_counter() - started

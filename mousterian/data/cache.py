@@ -1,8 +1,8 @@
-"""The data directory, and image sets kept decoded in it so that the next load takes a moment.
+"""The data directory, and its cache of decoded image sets, from which the next load takes a moment.
 
-A kept set is an uncompressed `.npz` with the arrays `images`, `labels`, `class_names` and `source`
-(how it was had). It is written whole or not at all, by one process at a time, and the checksums inside
-the file are checked on every read.
+A cached set is an uncompressed `.npz` with the arrays `images`, `labels`, `class_names` and `source`
+(in words). It is written atomically, by one process at a time, and the zip checksums are verified on every
+read.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplem
 _log = logging.getLogger(__name__)
 
 
-class Sums(NamedTuple):
-    """sha256 sums of a split's decoded arrays, hexadecimal.
+class Checksums(NamedTuple):
+    """sha256 checksums of a split's decoded arrays, hexadecimal.
 
     Attributes:
         images: of the (N, H, W, C) uint8 images.
@@ -45,26 +45,26 @@ class Sums(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a dataset came from, in words, and where it lies."""
+    """The source of a dataset, in words, and its path."""
 
     source: str
     path: Path
 
 
 @dataclass(frozen=True)
-class Made:
-    """Image sets by the stem of the file that keeps each of them, and how they were had, in words."""
+class Decoded:
+    """Decoded image sets by the stem of their cache file, and their source in words."""
 
     sets: Mapping[str, ImageSet]
     source: str
 
 
 def data_directory(given: Path | None) -> Path:
-    """Return the folder datasets are kept in: `given`, else MOUSTERIAN_DATA, else the user's cache."""
+    """Return the folder of the datasets: `given`, else MOUSTERIAN_DATA, else the user's cache."""
     if given is not None:
         return given.expanduser()
-    if named := os.environ.get("MOUSTERIAN_DATA"):
-        return Path(named).expanduser()
+    if variable := os.environ.get("MOUSTERIAN_DATA"):
+        return Path(variable).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(cache).expanduser() / "mousterian" / "data"
 
@@ -75,24 +75,24 @@ def check_split(split: str) -> None:
         raise unknown_name("split", split, SPLITS)
 
 
-def located(path: str, data_dir: Path) -> Path:
-    """Return where a user's path lies: in the data directory if it is there, else as seen from here."""
+def resolve(path: str, data_dir: Path) -> Path:
+    """Return a user's path: in the data directory if it exists there, else in the working directory."""
     given = Path(path).expanduser()
     inside = data_dir / given
     return inside if inside.exists() else given
 
 
-def sums(images: ImageSet) -> Sums:
-    """Return the sums of an image set; labels of more than 256 classes are summed as int64."""
+def checksums(images: ImageSet) -> Checksums:
+    """Return the checksums of an image set; labels of more than 256 classes are hashed as int64."""
     labels = images.labels.astype(np.uint8 if len(images.class_names) <= 256 else np.int64)
-    return Sums(_sha256(images.images), _sha256(labels))
+    return Checksums(_sha256(images.images), _sha256(labels))
 
 
-def remember(path: Path, make: Callable[[], Made]) -> ImageSet:
-    """Return the image set kept at `path`; where there is none, make it and keep all that is made with it.
+def load_or_make(path: Path, make: Callable[[], Decoded]) -> ImageSet:
+    """Return the image set cached at `path`; if there is none, make it and cache every set made with it.
 
-    A damaged file is named in a warning and made again. Of two processes that want the same set at
-    once, the second waits for the first; where the file system has no locks, both make it.
+    A damaged file is reported in a warning and made again. Of two processes that need the same set at
+    once, the second waits for the first; on a file system without locks, both make it.
 
     Raises:
         InputError: the set cannot be made, or the folder cannot be written.
@@ -100,7 +100,7 @@ def remember(path: Path, make: Callable[[], Made]) -> ImageSet:
     try:
         return read(path)
     except (FileNotFoundError, InputError):
-        pass  # Another process may be making it: look again, and judge, under the lock.
+        pass  # Another process may be making it: read again under the lock before deciding.
     with _locked(path.parent):
         damage = None
         try:
@@ -115,18 +115,18 @@ def remember(path: Path, make: Callable[[], Made]) -> ImageSet:
         except InputError as error:
             if damage is None:
                 raise
-            what = f"{damage.what}, and it could not be made again: {error.what}"
+            what = f"{damage.what}, and could not be made again: {error.what}"
             raise InputError(what, where=str(path), hint=error.hint) from error
         for stem, images in made.sets.items():
-            _keep(path.with_name(f"{stem}.npz"), images, made.source)
+            _write(path.with_name(f"{stem}.npz"), images, made.source)
         return made.sets[path.stem]
 
 
 def read(path: Path) -> ImageSet:
-    """Return the image set kept at `path`.
+    """Return the image set cached at `path`.
 
     Raises:
-        FileNotFoundError: nothing is kept there.
+        FileNotFoundError: there is no such file.
         InputError: the file is damaged.
     """
     arrays = _read(path, "images", "labels", "class_names")
@@ -135,7 +135,7 @@ def read(path: Path) -> ImageSet:
 
 
 def origin(path: Path) -> Origin:
-    """Return how the set kept at `path` was had, and `path`."""
+    """Return the source of the set cached at `path`, and `path`."""
     return Origin(str(_read(path, "source")["source"]), path)
 
 
@@ -147,7 +147,7 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         FileNotFoundError: there is none.
         One of `DAMAGE`: it is not an .npz file; reading an array from it may raise these too.
     """
-    # Opened here and not by NumPy, which leaves a file open that turns out to be damaged.
+    # Opened here because NumPy leaves a damaged file open.
     with path.open("rb") as file:
         arrays = np.load(file, allow_pickle=False)
         if not isinstance(arrays, NpzFile):
@@ -164,22 +164,22 @@ def _read(path: Path, *names: str) -> dict[str, NDArray[Any]]:
         raise
     except DAMAGE as error:
         raise InputError(
-            f"the kept dataset is damaged ({error})",
+            f"the cached dataset is damaged ({error})",
             where=str(path),
             hint="delete the file to have it made again",
         ) from error
 
 
-def _keep(path: Path, images: ImageSet, source: str) -> None:
-    sink = io.BytesIO()
+def _write(path: Path, images: ImageSet, source: str) -> None:
+    buffer = io.BytesIO()
     np.savez(
-        sink,
+        buffer,
         images=images.images,
         labels=images.labels,
         class_names=np.array(images.class_names),
         source=np.array(source),
     )
-    write_atomically(path, sink.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 @contextmanager
@@ -193,7 +193,7 @@ def _locked(folder: Path) -> Iterator[None]:
             raise InputError(
                 f"cannot write the data directory ({error.__cause__ or error})",
                 where=str(folder),
-                hint="name another with --data-dir or MOUSTERIAN_DATA",
+                hint="choose another with --data-dir or MOUSTERIAN_DATA",
             ) from error
         yield
 

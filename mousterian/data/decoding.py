@@ -1,4 +1,4 @@
-"""Pictures to uint8 arrays of one shape."""
+"""Decoding pictures to uint8 arrays of one shape."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def decode(picture: Image, size: int | None) -> NDArray[np.uint8]:
     """Return a picture as an array (H, W, C) uint8, C = 1 if it is grey, else 3.
 
     Args:
-        picture: opened by PIL, in any of its modes.
+        picture: a PIL image of any mode.
         size: resize the shorter side to this (bicubic, with antialiasing) and crop the centre square; None
-            leaves the picture as it is.
+            keeps the picture's size.
     """
     from PIL import Image
 
     grey = picture.mode in GREY_MODES
     if size is not None:
-        # A JPEG is decoded at the smallest scale that is still twice the size wanted: many times faster.
+        # A JPEG is decoded at the smallest scale of at least twice the target size: many times faster.
         picture.draft(None, (2 * size, 2 * size))
     picture = picture.convert("L" if grey else "RGB")
     if size is not None and picture.size != (size, size):
@@ -43,7 +43,7 @@ def decode(picture: Image, size: int | None) -> NDArray[np.uint8]:
 
 
 def stack(pictures: Sequence[NDArray[np.uint8]], *, where: str) -> NDArray[np.uint8]:
-    """Return pictures as one array (N, H, W, C) uint8; grey ones among coloured ones get three channels.
+    """Return pictures as one array (N, H, W, C) uint8; with mixed modes, grey pictures get three channels.
 
     Raises:
         InputError: they differ in height or width.
@@ -54,7 +54,7 @@ def stack(pictures: Sequence[NDArray[np.uint8]], *, where: str) -> NDArray[np.ui
         raise InputError(
             f"its images differ in size ({smallest[0]}×{smallest[1]} to {largest[0]}×{largest[1]} pixels, …)",
             where=where,
-            hint="give the option `size` to resize and crop them all, e.g. size = 64",
+            hint="set the option `size` to resize and crop them all, e.g. size = 64",
         )
     channels = max(picture.shape[2] for picture in pictures)
     height, width = sizes.pop()

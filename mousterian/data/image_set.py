@@ -33,7 +33,7 @@ class ImageSet:
         object.__setattr__(self, "class_names", tuple(self.class_names))
         if self.synthetic.shape != self.labels.shape:
             if self.synthetic.size:
-                raise InputError(f"{self.synthetic.size} real/synthetic marks for {len(self.labels)} images")
+                raise InputError(f"{self.synthetic.size} real/synthetic flags for {len(self.labels)} images")
             object.__setattr__(self, "synthetic", np.zeros(len(self.labels), dtype=bool))
         if self.images.dtype != np.uint8 or self.images.ndim != 4 or self.images.shape[3] not in {1, 3}:
             raise InputError(
@@ -88,9 +88,9 @@ class TrialImages:
         train, test: the dataset's.
         real: (n_base + n_real_plus,) int64, indices of S_base and of the real additions in `train`.
         synthetic: a pool's images, of which the first `n_syn_plus` are added; None without a pool.
-        n_base: how many of `real`, from the first, are S_base.
-        data_dir: where other datasets are kept, for an evaluation on them; None for the default.
-        unseen: names of the classes that `real` has no image of, by the grid's word; none of them by default.
+        n_base: size of S_base, the first of `real`.
+        data_dir: directory of other datasets, for evaluations on them; None for the default.
+        unseen: names of the classes that the grid file leaves out of `real`; none by default.
     """
 
     train: ImageSet

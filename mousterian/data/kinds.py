@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from mousterian.data.cache import Origin, Sums
+from mousterian.data.cache import Checksums, Origin
 from mousterian.data.image_set import ImageSet
 from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
 
@@ -22,15 +22,15 @@ class DatasetWithOrigin(Protocol):
         ...
 
 
-class DatasetWithSums(Protocol):
+class DatasetWithChecksums(Protocol):
     """A dataset whose decoded images are known, so that `mousterian data` can verify them."""
 
     @property
-    def SUMS(self) -> Mapping[str, Sums]:
-        """The sha256 sums of each split, as `mousterian.data.cache.sums` computes them."""
+    def CHECKSUMS(self) -> Mapping[str, Checksums]:
+        """The sha256 sums of each split, as `mousterian.data.cache.checksums` computes them."""
 
 
-@plugin_kind("datasets", optional=(WithStamp, WithMembers, DatasetWithOrigin, DatasetWithSums))
+@plugin_kind("datasets", optional=(WithStamp, WithMembers, DatasetWithOrigin, DatasetWithChecksums))
 class DatasetPlugin(Protocol):
     """A dataset with a training and a test split of the same classes and image size."""
 

@@ -1,4 +1,4 @@
-"""Names of feature spaces and of the datasets inside them, as a person writes them."""
+"""Datasets by name: parsing a name or table of options, and loading its images."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def dataset_named(text: str) -> tuple[Plugin, dict[str, Any]]:
 
 
 def dataset_text(name: str, options: Mapping[str, Any]) -> str:
-    """Return the text that `dataset_named` reads as this dataset; the name alone where it says all."""
+    """Return the text that `dataset_named` parses to this dataset: the name alone if that suffices."""
     plugin = registry.find("datasets", name)
-    own = {key: value for key, value in options.items() if plugin.options[key].default != value}
-    return canonical({"name": name, **own}) if own else name
+    changed = {key: value for key, value in options.items() if plugin.options[key].default != value}
+    return canonical({"name": name, **changed}) if changed else name
 
 
 def _table(text: str) -> dict[str, Any]:
@@ -63,5 +63,5 @@ def _load(name: str, options: str, split: str, data_dir: Path | None) -> ImageSe
 
 
 def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
-    """Return the training or test images of a dataset; kept in memory for the next call."""
+    """Return the training or test images of a dataset; the last few are cached in memory."""
     return _load(dataset.name, canonical(dict(dataset.options)), split, data_dir)

@@ -1,4 +1,4 @@
-"""Batches of images to one height and width, on the device that they lie on."""
+"""Resizing and converting batches of images, on their device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 # Weights of red, green and blue in a grey image (ITU-R BT.601, which PIL uses too).
-_GREY = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
 
 
 def to_tensor(images: NDArray[np.uint8], device: str | torch.device) -> Tensor:
@@ -31,9 +31,9 @@ def to_array(images: Tensor) -> NDArray[np.uint8]:
 
 
 def cropped(images: Tensor, height: int, width: int) -> Tensor:
-    """Return images (N, C, H, W) in [0, 1] at (height, width): resized as little as it takes, centre kept.
+    """Return images (N, C, H, W) in [0, 1] resized to cover (height, width), then centre-cropped.
 
-    Bicubic with antialiasing, as PIL does it; values are held in [0, 1].
+    Bicubic with antialiasing, as in PIL; values are clamped to [0, 1].
     """
     _, _, rows, columns = images.shape
     if (rows, columns) == (height, width):
@@ -46,9 +46,9 @@ def cropped(images: Tensor, height: int, width: int) -> Tensor:
 
 
 def with_channels(images: Tensor, channels: int) -> Tensor:
-    """Return images (N, 1 or 3, H, W) with 1 or 3 channels: grey ones repeated, coloured ones weighed."""
+    """Return images (N, 1 or 3, H, W) with 1 or 3 channels: grey is repeated, colour reduced to luma."""
     if images.shape[1] == channels:
         return images
     if channels == 1:
-        return (images * images.new_tensor(_GREY)[:, None, None]).sum(1, keepdim=True)
+        return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
     return images.expand(-1, channels, -1, -1)

@@ -9,12 +9,12 @@ import numpy as np
 from mousterian.data.image_set import ImageSet
 
 COLUMNS, CLASSES = 12, 40
-_CELL = 64  # pixels that a small image is brought to, by whole factors
+_CELL = 64  # pixels that a small image is enlarged to, by an integer factor
 _GAP, _TITLE = 2, 160
 
 
 def sheet(images: ImageSet, columns: int = COLUMNS) -> bytes:
-    """Return a PNG of the first images of each class: a row, with its name, for each of the first 40."""
+    """Return a PNG of the first images of each class: a named row for each of the first 40 classes."""
     from PIL import Image, ImageDraw
 
     height, width, channels = images.shape

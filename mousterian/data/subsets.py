@@ -1,7 +1,7 @@
 """Nested subsets of a training set, balanced or long-tailed.
 
-One ordering of the training images belongs to each subset seed. Every subset is a prefix of it, so
-S_base(n) is inside S_base(m) for n < m, and base + real added is the continuation of the base
+Each subset seed defines one ordering of the training images. Every subset is a prefix of it, so
+S_base(n) is contained in S_base(m) for n < m, and base + real added is the continuation of the base
 (DESIGN, "The science", 1).
 """
 
@@ -37,13 +37,13 @@ def ordering(
     imbalance: float = 1.0,
     unseen: Collection[int] = (),
 ) -> Indices:
-    """Return the order, (N,) int64, whose every prefix is a class-balanced or long-tailed subset.
+    """Return the order, (N,) int64, of which every prefix is a class-balanced or long-tailed subset.
 
     Each class is shuffled by its own seed; then the classes take turns in proportion to their weights
     (the j-th image of class k comes at (j + 1/2) / w_k: Sainte-Laguë's rule, which never takes an image
     away when the subset grows). Balanced prefixes are equal to within one image until a class runs out.
-    Classes that are `unseen` are left out; the images of the others come in the order that they have among
-    themselves in any case, if that is balanced.
+    `unseen` classes are left out; in a balanced order this does not change the relative order of the
+    other images.
     """
     seen = [label for label in range(classes) if label not in unseen]
     indices, turns, owners = [], [], []
@@ -74,24 +74,24 @@ def check_balance(  # noqa: PLR0917 (as `ordering`, with the sizes between)
     imbalance: float = 1.0,
     unseen: Collection[int] = (),
 ) -> None:
-    """Refuse sizes for which a class runs out, so that the rule cannot be kept, or has no base image.
+    """Refuse sizes at which a class runs out of images, or has none in S_base.
 
     Raises:
-        InputError: with the largest n_base + n_real_plus, or the smallest n_base, that can be had.
+        InputError: with the largest n_base + n_real_plus, or the smallest n_base, that is possible.
     """
     seen = np.array([label for label in range(classes) if label not in unseen])
     if n_base < len(seen):
         raise InputError(f"n_base {n_base} is less than one image for each of {len(seen)} classes")
     weights = class_weights(len(seen), imbalance)
     share = weights / weights.sum()
-    there = np.bincount(labels, minlength=classes)[seen]
-    # In a prefix of n images a class has n·share to within one, as in Sainte-Laguë's rule.
-    most = int(np.min((there + 0.5) / share))
+    available = np.bincount(labels, minlength=classes)[seen]
+    # By Sainte-Laguë's rule a class has n·share images, to within one, in a prefix of n.
+    most = int(np.min((available + 0.5) / share))
     if n_base + n_real_plus > most:
-        short = int(np.argmin((there + 0.5) / share))
+        short = int(np.argmin((available + 0.5) / share))
         raise InputError(
-            f"n_base {n_base} + n_real_plus {n_real_plus} cannot be had with the classes in proportion: class"
-            f" {seen[short]} has only {there[short]} images",
+            f"n_base {n_base} + n_real_plus {n_real_plus} is too large for these class proportions: class"
+            f" {seen[short]} has only {available[short]} images",
             hint=f"the largest n_base + n_real_plus is {most}",
         )
     least = int(np.ceil(0.5 / share.min()))
@@ -104,23 +104,23 @@ def check_balance(  # noqa: PLR0917 (as `ordering`, with the sizes between)
 def upstream(
     labels: NDArray[np.int64], classes: int, subset_seed: int, size: int, exclude: Indices
 ) -> Indices:
-    """Return `size` indices of the real images an external generator is trained on.
+    """Return `size` indices of the real images that an external generator is trained on.
 
-    They are class-balanced, drawn from the far end of each class's order, and the same for every base
+    They are class-balanced, taken from the end of each class's order, and the same for every base
     size of one subset seed; an overlap with `exclude` (base and real images of a mixture) is an error.
     """
     order = ordering(labels, classes, subset_seed)
     owners = labels[order]
     turns = np.empty(len(order), dtype=np.int64)
     for label in range(classes):
-        mine = np.flatnonzero(owners == label)
-        turns[mine] = np.arange(len(mine))[::-1]
+        members = np.flatnonzero(owners == label)
+        turns[members] = np.arange(len(members))[::-1]
     chosen = order[np.lexsort((owners, turns))][:size]
     overlap = len(np.intersect1d(chosen, exclude))
     if size > len(order) or overlap:
         raise InputError(
             f"an upstream set of {size} images shares {overlap} with the {len(exclude)} real images"
             f" of the mixture ({len(order)} training images in all)",
-            hint="make n_upstream, n_base or the real additions smaller",
+            hint="reduce n_upstream, n_base or the real additions",
         )
     return chosen

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mousterian.data.image_set import ImageSet
 from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
 from mousterian.seeds import seed_for
-from mousterian.training.memory import Portions
+from mousterian.training.memory import AdaptiveBatches
 
 
 class Scores(NamedTuple):
@@ -99,9 +99,11 @@ def sampler_inputs(positions: NDArray[np.int64], classes: int, seed: int) -> Sam
     return SamplerInputs(positions % classes, positions // classes, seeds)
 
 
-def portions() -> Portions:
+def adaptive_batches() -> AdaptiveBatches:
     """Return what calls a sampler for fewer images at a time where memory runs out."""
-    return Portions("to generate one image at a time", hint="use another device, or a smaller generator")
+    return AdaptiveBatches(
+        "to generate one image at a time", hint="use another device, or a smaller generator"
+    )
 
 
 class Sampler(Protocol):

@@ -25,7 +25,13 @@ from mousterian.files import held, write_atomically
 from mousterian.plugins import registry
 from mousterian.seeds import canonical, digest
 from mousterian.synthesis import shards
-from mousterian.synthesis.kinds import GeneratorContext, Progress, no_progress, portions, sampler_inputs
+from mousterian.synthesis.kinds import (
+    GeneratorContext,
+    Progress,
+    adaptive_batches,
+    no_progress,
+    sampler_inputs,
+)
 from mousterian.synthesis.shards import Arrays
 
 POOL_VERSION = 1  # incremented whenever the same identity would give different images
@@ -111,7 +117,7 @@ class Pool:
         self.class_names = class_names
         self.folder = pools / identity.key
         self.shard_size = shards.size(len(class_names))
-        self._portions = portions()
+        self._batches = adaptive_batches()
 
     def _missing(self, count: int) -> list[int]:
         wanted = range(math.ceil(count / self.shard_size))
@@ -189,7 +195,7 @@ class Pool:
         labels, indices, seeds = sampler_inputs(
             np.arange(first, end), len(self.class_names), self.identity.seed
         )
-        parts = self._portions.made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        parts = self._batches.map(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(parts)
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
             raise InputError(

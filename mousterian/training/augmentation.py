@@ -1,4 +1,4 @@
-"""Augmentation in batch, on the device: normalise, random crop, random flip."""
+"""Batched augmentation on the device: normalisation, random crop, flip, mixup and CutMix."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def normalise(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """Return (N, C, H, W) uint8 images as float32 with the given mean taken out and deviation 1."""
+    """Return (N, C, H, W) uint8 images as float32, scaled to [0, 1] and standardised."""
     return images.float().div_(255).sub_(mean).div_(std)
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
-    """Shift each image of (N, C, H, W) by up to `padding` pixels, the edge reflected.
+    """Randomly crop each image of (N, C, H, W) after reflection padding by `padding` pixels.
 
-    Reflection is limited by the image, so tiny images take less padding than asked.
+    Reflection is limited by the image, so tiny images get less padding.
     """
     count, _, height, width = images.shape
     padding = min(padding, height - 1, width - 1)
@@ -44,19 +44,19 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
 
 
 def _reflected(shifts: Tensor, size: int) -> Tensor:
-    """Return the pixels (N, size) int64 that lie under a row moved by shifts (N, 1), the edge reflected."""
+    """Return source pixels (N, size) int64 of a row shifted by (N, 1), reflected at the edge."""
     moved = shifts + torch.arange(size, device=shifts.device)
     return size - 1 - (size - 1 - moved.abs()).abs()
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image of (N, C, H, W) left to right with probability one half."""
+    """Flip each image of (N, C, H, W) horizontally with probability one half."""
     flipped = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
     return flip_where(images, flipped.to(images.device))
 
 
 def flip_where(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror those of (N, C, H, W) images left to right where `flipped` (N,) bool is True."""
+    """Flip the images of (N, C, H, W) horizontally where `flipped` (N,) bool is True."""
     return torch.where(flipped[:, None, None, None], images.flip(3), images)
 
 
@@ -65,7 +65,7 @@ Blend = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 @contextmanager
 def drawn_from(generator: torch.Generator) -> Iterator[None]:
-    """Within, torch's global generator on CPU follows from `generator`, and is afterwards as it was."""
+    """Seed torch's global CPU generator from `generator` within the block, and restore it afterwards."""
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
@@ -73,7 +73,7 @@ def drawn_from(generator: torch.Generator) -> Iterator[None]:
 
 
 def per_image(recipe: Recipe, size: tuple[int, int]) -> Callable[[Tensor], Tensor] | None:
-    """Return what the recipe does to one image (C, H, W) uint8 before crops and flips; None if nothing.
+    """Return the recipe's transform of one image (C, H, W) uint8 before crops and flips; None if none.
 
     Args:
         recipe: its resized_crop and rand_augment.
@@ -93,14 +93,14 @@ def per_image(recipe: Recipe, size: tuple[int, int]) -> Callable[[Tensor], Tenso
 
 
 def blend(recipe: Recipe, classes: int) -> Blend | None:
-    """Return what blends the images of a batch and their labels; None if the recipe does not.
+    """Return the recipe's mixup or CutMix of a batch; None if it has neither.
 
-    It takes images (B, C, H, W) float and labels (B,) int64, and gives the targets as (B, classes) float32.
+    It takes images (B, C, H, W) float and labels (B,) int64, and returns targets (B, classes) float32.
     """
     if not (recipe.mixup or recipe.cutmix):
         return None
     if not classes:
-        raise InputError("mixup and CutMix need a mixture that knows its classes")
+        raise InputError("mixup and CutMix need a mixture with class names")
     from torchvision.transforms import v2
 
     kinds: list[Any] = [(v2.MixUp, recipe.mixup), (v2.CutMix, recipe.cutmix)]

@@ -1,4 +1,4 @@
-"""The device that a name stands for."""
+"""Devices by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def device_named(name: str) -> str:
-    """Return the device's name; on CPU also fix one thread, as sums in another order give other rows."""
+    """Return the device's name; on CPU also set one thread, since the order of sums changes results."""
     import torch
 
     device = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -19,7 +19,7 @@ def device_named(name: str) -> str:
 
 
 def device_title(device: torch.device) -> str:
-    """Return what the store calls a device: the accelerator's make, or "cpu"."""
+    """Return the name of a device in the store: the accelerator's product name, or "cpu"."""
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

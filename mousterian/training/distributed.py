@@ -1,14 +1,12 @@
-"""One training run on several devices: a process on each takes its share of every batch.
+"""Data-parallel training of one run on several devices: one process on each takes a share of every batch.
 
-Each process draws the same batches with the same augmentation, trains a whole copy of the model on its share,
-and adds up gradients with the others (data parallelism). Batch norms take their statistics over the batches
-of all, so the run is the one on a single device up to rounding. A model that draws random numbers while it
-trains (dropout) draws others.
+Each process draws the same batches with the same augmentation, trains a full replica of the model on its
+share, and sums gradients with the others. Batch norm statistics are taken over the batches of all, so the
+run equals the one on a single device up to rounding, except for random numbers drawn by the model (dropout).
 
-Gradients do not go through torch's DistributedDataParallel: it lays out its sums anew after the first step
-that it takes, so a run on three or more devices that goes on from a checkpoint would not be, bit for bit, the
-run that was never cut off. Batch norms do not go through torch's SyncBatchNorm: it is for CUDA alone, where
-every layer waits for the device.
+Gradients do not use torch's DistributedDataParallel: it rebuilds its buckets after the first step, so a run
+on three or more devices that resumes from a checkpoint would not match, bit for bit, the uninterrupted run.
+Batch norms do not use torch's SyncBatchNorm: it is for CUDA only, and synchronises the host in every layer.
 """
 
 from __future__ import annotations
@@ -37,34 +35,34 @@ _BATCH_NORM = inspect.signature(functional.batch_norm)
 
 @dataclass(frozen=True)
 class Group:
-    """The processes that train one model, as one of them sees it.
+    """The processes that train one model, seen from one of them.
 
     Attributes:
-        rank: which of them this is, from 0 on.
-        count: how many there are.
+        rank: of this process, from 0.
+        world_size: number of processes.
     """
 
     rank: int
-    count: int
+    world_size: int
 
-    def share(self, batch: Batch, parts: int) -> Batch:
-        """Return this process's share of a batch, which is cut into `parts` micro-batches further on.
+    def share(self, batch: Batch, micro_batches: int) -> Batch:
+        """Return this process's share of a batch, which is later split into micro-batches.
 
         Raises:
             InputError: a process, or one of its micro-batches, would have no image.
         """
         targets = batch[1]
-        if len(targets) < self.count * parts:
+        if len(targets) < self.world_size * micro_batches:
             raise InputError(
-                f"a batch of {len(targets)} images cannot be shared by {self.count} devices"
-                + (f" in {parts} micro-batches each" if parts > 1 else ""),
+                f"a batch of {len(targets)} images cannot be shared by {self.world_size} devices"
+                + (f" in {micro_batches} micro-batches each" if micro_batches > 1 else ""),
                 hint="set the recipe's devices lower or its batch_size higher",
             )
-        own = [each.tensor_split(self.count)[self.rank] for each in batch]
+        own = [each.tensor_split(self.world_size)[self.rank] for each in batch]
         return own[0], own[1]
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
-        """Replace tensors, float32 and of the same shapes in every process, by their sums over all."""
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Replace tensors, float32 and of the same shapes in every process, by their sums over processes."""
         flat = torch.cat([each.reshape(-1) for each in tensors])
         distributed.all_reduce(flat)
         for each, total in zip(
@@ -79,7 +77,7 @@ class Group:
         Raises:
             RuntimeError: the others start from another step, so from another checkpoint.
         """
-        steps = [step] * self.count
+        steps = [step] * self.world_size
         distributed.all_gather_object(steps, step)
         if len(set(steps)) > 1:
             raise RuntimeError(f"the processes of one trial start from different steps: {steps}")
@@ -92,24 +90,24 @@ class Group:
 
 
 @contextmanager
-def joined(rank: int, count: int, device: torch.device, meeting: Path) -> Iterator[Group]:
-    """Join the processes of a group; they find each other by a file that does not exist yet.
+def process_group(rank: int, world_size: int, device: torch.device, rendezvous: Path) -> Iterator[Group]:
+    """Join the group of processes that rendezvous at a file, which must not exist yet.
 
-    They are on one machine and talk over its loopback interface, or as NCCL does between its devices.
+    They are on one machine and communicate over its loopback interface, or by NCCL between its devices.
     """
     for name in ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
         os.environ.setdefault(name, "lo")
-    store = distributed.FileStore(str(meeting), count)  # type: ignore[attr-defined]
+    store = distributed.FileStore(str(rendezvous), world_size)  # type: ignore[attr-defined]
     backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=world_size)
     try:
-        yield Group(rank, count)
+        yield Group(rank, world_size)
     finally:
         distributed.destroy_process_group()
 
 
-class SharedUpdate(Update):
-    """A step of which each process of a group takes its share; all of them end with the same weights."""
+class DistributedUpdate(Update):
+    """A data-parallel step: each process of a group takes its share, and all end with the same weights."""
 
     def __init__(
         self,
@@ -119,43 +117,43 @@ class SharedUpdate(Update):
         recipe: Recipe,
         device: torch.device,
         *,
-        parts: int = 1,
+        micro_batches: int = 1,
     ) -> None:
-        super().__init__(modules, streams, recipe, device, parts)
+        super().__init__(modules, streams, recipe, device, micro_batches)
         self._group = group
 
     def _backward(self, batches: Sequence[Batch]) -> Tensor:
         whole = [len(targets) for _, targets in batches]
-        own = [self._group.share(batch, self._parts) for batch in batches]
+        own = [self._group.share(batch, self._micro_batches) for batch in batches]
         total = torch.zeros((), device=self._device)
-        for part in self._cut(own):
-            with SharedStatistics(self._group):
-                piece = self._total(part, whole)
+        for part in self._split(own):
+            with SynchronisedNorms(self._group):
+                piece = self._loss(part, whole)
             self._scaled(piece).backward()  # type: ignore[no-untyped-call]
             total = total + piece.detach()
-        self._group.add([total, *(p.grad for p in self._learning if p.grad is not None)])
+        self._group.all_reduce([total, *(p.grad for p in self._trainable if p.grad is not None)])
         return total
 
 
-class SharedStatistics(TorchFunctionMode):
-    """While entered, batch norms in training take their statistics over the batches of all processes."""
+class SynchronisedNorms(TorchFunctionMode):
+    """Within the context, batch norms in training use statistics over the batches of all processes."""
 
     def __init__(self, group: Group) -> None:
         super().__init__()
         self._group = group
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Answer for `functional.batch_norm`, through which torch's and timm's layers go."""
+        """Replace `functional.batch_norm`, which torch's and timm's layers call."""
         if func is functional.batch_norm:
             bound = _BATCH_NORM.bind(*args, **(kwargs or {}))
             bound.apply_defaults()
             if bound.arguments["training"]:
-                return _shared_norm(self._group, **bound.arguments)
+                return _synchronised_norm(self._group, **bound.arguments)
         return func(*args, **(kwargs or {}))
 
 
-def _shared_norm(group: Group, *, input: Tensor, momentum: float, eps: float, **norm: Any) -> Tensor:  # noqa: A002
-    """Return `functional.batch_norm` in training, whose arguments these are, over all processes' batches."""
+def _synchronised_norm(group: Group, *, input: Tensor, momentum: float, eps: float, **norm: Any) -> Tensor:  # noqa: A002
+    """Return `functional.batch_norm` in training mode over the batches of all processes."""
     images = input
     mean, variance, total = _moments(group, images)
     if norm["running_mean"] is not None:
@@ -174,15 +172,17 @@ def _moments(group: Group, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     variance, mean = torch.var_mean(images.float(), (0, *range(2, images.ndim)), correction=0)
     own = torch.cat([mean, variance, mean.new_full((1,), images.numel() / len(mean))])
     others = torch.zeros_like(own)
-    every = _Sum.apply(torch.stack([own if rank == group.rank else others for rank in range(group.count)]))
+    every = _AllReduce.apply(
+        torch.stack([own if rank == group.rank else others for rank in range(group.world_size)])
+    )
     means, variances, counts = every.tensor_split((len(mean), 2 * len(mean)), dim=1)
     total = counts.sum()
     mean = (counts * means).sum(0) / total
     return mean, (counts * (variances + (means - mean).square())).sum(0) / total, total
 
 
-class _Sum(torch.autograd.Function):
-    """The sum of a tensor over all processes, through which gradients go."""
+class _AllReduce(torch.autograd.Function):
+    """The sum of a tensor over all processes, with gradients."""
 
     @staticmethod
     def forward(_: Any, tensor: Tensor) -> Tensor:
@@ -194,4 +194,4 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(_: Any, gradient: Tensor) -> Tensor:
         """Return the sum of the gradients."""
-        return _Sum.forward(None, gradient)
+        return _AllReduce.forward(None, gradient)

@@ -1,4 +1,4 @@
-"""What every feature space gives, and the outputs that measures of one run share."""
+"""Feature spaces by name, their outputs, and a cache of the outputs shared by the measures of one run."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mousterian.errors import InputError
 from mousterian.plugins import registry
 from mousterian.plugins.spec import Plugin
 
-# A colon parts the values of a name, but not inside a table of options.
+# A colon separates the values in a name, except inside a table of options.
 _COLON = re.compile(r":(?![^{]*\})")
 
 
 class Output(NamedTuple):
-    """What a space gives for N images.
+    """The outputs of a feature space for N images.
 
     Attributes:
         features: (N, D) float32.
-        probabilities: (N, K) float32 of the K classes that its network tells apart; None if it has none.
+        probabilities: (N, K) float32 of the K classes of its network; None if it has none.
     """
 
     features: NDArray[np.float32]
@@ -35,10 +35,10 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Extractor:
-    """A feature space ready for use.
+    """A loaded feature space.
 
     Attributes:
-        name: the space's label; numbers of different labels must never be compared.
+        name: the space's label; values from spaces with different labels must never be compared.
         outputs: of images (N, H, W, C) uint8.
     """
 
@@ -54,12 +54,12 @@ def load(name: str, device: str = "cpu", data_dir: Path | None = None) -> Extrac
     """Return the feature space of a name such as "pixels", "classifier:digits" or "timm:resnet18:PATH".
 
     Args:
-        name: a file of this folder, then the values of its options in their order, parted by colons.
+        name: a features plug-in, then the values of its options in order, separated by colons.
         device: torch device name.
-        data_dir: folder of the datasets and of networks trained here; None for the default.
+        data_dir: folder of the datasets and of cached networks; None for the default.
 
     Raises:
-        InputError: an unknown space, or weights that are missing or do not fit, with what to do.
+        InputError: an unknown space, or weights that are missing or do not match, with a remedy.
     """
     from mousterian.data.cache import data_directory
 
@@ -68,7 +68,7 @@ def load(name: str, device: str = "cpu", data_dir: Path | None = None) -> Extrac
 
 
 def space_stamp(name: str, data_dir: Path | None = None) -> str:
-    """Return what tells the content of the files that a space reads; empty if it reads none."""
+    """Return a fingerprint of the files that a space reads; empty if it reads none."""
     from mousterian.data.cache import data_directory
 
     plugin, options = space_named(name)
@@ -76,7 +76,7 @@ def space_stamp(name: str, data_dir: Path | None = None) -> str:
 
 
 class Spaces:
-    """Feature spaces and their outputs for whole image sets, each made once while the set lives.
+    """Feature spaces and their outputs for whole image sets, each computed once in the set's lifetime.
 
     Args:
         device: torch device name.
@@ -96,21 +96,21 @@ class Spaces:
         return self._extractors[name]
 
     def outputs(self, images: ImageSet, name: str) -> Output:
-        """Return what the space of that name gives for a set of images.
+        """Return the outputs of the space of that name for a set of images.
 
         Raises:
-            InputError: the space cannot be loaded, or gives values that are not finite.
+            InputError: the space cannot be loaded, or returns values that are not finite.
         """
-        held = self._outputs.setdefault(images, {})
-        if name not in held:
-            held[name] = self.extractor(name).outputs(images.images)
-        if not np.isfinite(held[name].features).all():
-            raise InputError(f"the feature space {name!r} gave values that are not finite")
-        return held[name]
+        cached = self._outputs.setdefault(images, {})
+        if name not in cached:
+            cached[name] = self.extractor(name).outputs(images.images)
+        if not np.isfinite(cached[name].features).all():
+            raise InputError(f"the feature space {name!r} returned values that are not finite")
+        return cached[name]
 
 
 def space_named(name: str) -> tuple[Plugin, dict[str, Any]]:
-    """Return the plug-in of a space and its options; "timm:resnet18:PATH" gives them in their order.
+    """Return the plug-in of a space and its options; "timm:resnet18:PATH" lists them in order.
 
     Raises:
         InputError: an unknown space, or more values than it has options.

@@ -19,7 +19,7 @@ from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
 from mousterian.training.feature_spaces import Output
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.observer import Observer
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
 class ModelWithCheck(Protocol):
@@ -64,11 +64,11 @@ class ModelPlugin(Protocol):
 class StrategyWithCheck(Protocol):
     """A strategy that cannot train every mixture, recipe or model."""
 
-    def check(self, proposal: Proposal, /, *args: Any, **options: Any) -> None:
+    def check(self, setup: TrainingSetup, /, *args: Any, **options: Any) -> None:
         """Refuse what it cannot train, before a grid makes anything.
 
         Args:
-            proposal: the sizes of the mixture, the recipe, and the model.
+            setup: the sizes of the mixture, the recipe, and the model.
             options: those of the plug-in's options that the function names.
 
         Raises:

@@ -1,8 +1,8 @@
 """The one training loop. Strategies differ in the streams they feed it, not in loops of their own.
 
-A strategy may call `train` several times on one model (stages), each with a recipe of its own; feed
-several streams with their own batch sizes, loss weights, losses and targets; and send the streams through
-modules that share some of their parameters.
+A strategy may call `train` several times on one model (stages), each with its own recipe; use several
+streams with their own batch sizes, loss weights, losses and targets; and apply to the streams modules that
+share some of their parameters.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from mousterian.training.observer import Observer
 from mousterian.training.recipes import Recipe
 from mousterian.training.update import Update, autocast
 
-# Steps between two looks at the device for a loss that is not finite.
-_LOOK = 200
+# Steps between two checks for a non-finite loss, each of which waits for the device.
+_CHECK_EVERY = 200
 __all__ = ["Cost", "Diverged", "Mixture", "Normalised", "Stream", "Task", "prepare", "train"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a strategy is given beside the model.
+    """What a strategy is given besides the model.
 
     Attributes:
         mixture: base, real added and synthetic added images, in that order.
-        n_base: how many of them are S_base.
+        n_base: size of S_base.
         recipe: optimiser, schedule, length, augmentation.
-        device: where to train.
+        device: to train on.
         training_seed: seed of initialisation and data order.
-        checkpoint: where a long run keeps what it has reached.
-        parts: micro-batches that a batch is cut into, where memory is short.
-        key: the same for trials that share model, shapes, strategy and recipe: a compiled step is kept
-            under it for the next such trial. Empty: nothing is kept.
+        checkpoint: of a long run.
+        micro_batches: number of parts that each batch is split into to save memory.
+        key: the same for trials that share model, shapes, strategy and recipe: a captured step is cached
+            under it for the next such trial. Empty: no caching.
         acceleration: "eager", "graph" (the step as a CUDA graph), "compile" (the same, compiled) or
             "auto": graph on CUDA, else eager.
         group: the processes that train this task together, each on its device.
-        observers: look at the model while it trains, and change nothing about it.
+        observers: measure the model during training without changing it.
     """
 
     mixture: Mixture
@@ -58,7 +58,7 @@ class Task:
     device: torch.device
     training_seed: int
     checkpoint: Checkpoint | None = None
-    parts: int = 1
+    micro_batches: int = 1
     key: str = ""
     acceleration: str = "auto"
     group: Group | None = None
@@ -67,7 +67,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training run took."""
+    """The cost of a training run."""
 
     steps: int
     images_seen: int
@@ -81,11 +81,11 @@ class Cost:
 
 
 class Diverged(Exception):  # noqa: N818 (a result, not an error)
-    """The loss or a weight was not finite; a result of the trial, not a crash.
+    """The loss or a weight was not finite; a result of the trial, not a failure.
 
     Args:
         what: one sentence.
-        cost: what it took until that was seen.
+        cost: up to the detection.
     """
 
     def __init__(self, what: str, cost: Cost) -> None:
@@ -94,7 +94,7 @@ class Diverged(Exception):  # noqa: N818 (a result, not an error)
 
 
 class Normalised(nn.Module):
-    """A classifier of uint8 images: channel statistics of S_base, then the network."""
+    """A classifier of uint8 images: normalisation by the statistics of S_base, then the network."""
 
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor, precision: str = "float32") -> None:
         super().__init__()
@@ -113,20 +113,20 @@ class Normalised(nn.Module):
 
 
 def prepare(network: nn.Module, task: Task) -> Normalised:
-    """Return the network with the channel statistics of S_base in front of it, on the device.
+    """Return the network preceded by a normalisation by the channel statistics of S_base, on the device.
 
     The statistics come from S_base, not from the mixture, so that trials that differ only in what is
     added start from the same function; a pre-trained network brings its own as `statistics`, each
-    (1, C, 1, 1). A network that sets its first layer from images has a method
-    `look_at` and is shown S_base, normalised.
+    (1, C, 1, 1). A network with a data-dependent initialisation has a method `initialise_from`, which is
+    given the normalised images of S_base.
     """
     base = task.mixture.images(torch.arange(task.n_base, device=task.device))
     own: tuple[Tensor, Tensor] | None = getattr(network, "statistics", None)
     mean, std = channel_statistics(base) if own is None else own
     model = Normalised(network, mean, std, task.recipe.precision).to(task.device)
-    look_at: Callable[[Tensor], None] | None = getattr(network, "look_at", None)
-    if look_at is not None:
-        look_at(normalise(base, mean, std))
+    initialise_from: Callable[[Tensor], None] | None = getattr(network, "initialise_from", None)
+    if initialise_from is not None:
+        initialise_from(normalise(base, mean, std))
     return model if task.device.type == "cpu" else model.to(memory_format=torch.channels_last)
 
 
@@ -143,14 +143,14 @@ def train(
 
     Args:
         model: classifier of uint8 images.
-        streams: where batches come from; the step's loss is the weighted sum of their mean losses.
+        streams: sources of batches; the loss of a step is the weighted sum of their mean losses.
         task: device, seed, checkpoint.
         recipe: of this stage; default: the task's.
-        steps: optimiser steps; default: the recipe's, for the size of all streams together.
-        stage: its name, for seeds of its own, where a strategy trains in several.
+        steps: optimiser steps; default: the recipe's, for the total size of the streams.
+        stage: its name, which seeds it, if a strategy trains in several stages.
 
     Raises:
-        InputError: no stream is given.
+        InputError: there is no stream.
         Diverged: the loss or a weight was not finite.
     """
     if not streams:
@@ -159,18 +159,18 @@ def train(
     length = steps or recipe.steps(sum(len(stream.mixture) for stream in streams))
     run = _Run(model, streams, replace(task, recipe=recipe), length, stage)
     if task.checkpoint is None:
-        return run.go()
-    task.checkpoint.enter()
-    took = task.checkpoint.finished()
-    if took is None:
-        cost = run.go()
-        task.checkpoint.leave([cost.steps, cost.images_seen, cost.seconds])
+        return run.run()
+    task.checkpoint.begin_stage()
+    saved = task.checkpoint.finished_stage()
+    if saved is None:
+        cost = run.run()
+        task.checkpoint.end_stage([cost.steps, cost.images_seen, cost.seconds])
         return cost
-    return Cost(int(took[0]), int(took[1]), took[2])
+    return Cost(int(saved[0]), int(saved[1]), saved[2])
 
 
 class _Run:
-    """One call of `train`: the feeds, the update and where they are."""
+    """One call of `train`."""
 
     def __init__(
         self, model: Normalised, streams: Sequence[Stream], task: Task, length: int, stage: str
@@ -183,13 +183,18 @@ class _Run:
         self._seconds = 0.0
 
     def _feed(self, number: int, stream: Stream) -> Feed:
-        look = Preprocessing(self._model.get_buffer("mean"), self._model.get_buffer("std"), self._recipe)
-        return Feed(stream, look, lambda purpose: seed_for(purpose, *self._seeds, number), self._generator)
+        mean, std = self._model.get_buffer("mean"), self._model.get_buffer("std")
+        preprocessing = Preprocessing(mean, std, self._recipe)
 
-    def go(self) -> Cost:
-        """Train from the start, or from where a checkpoint was written."""
+        def seed(purpose: str) -> int:
+            return seed_for(purpose, *self._seeds, number)
+
+        return Feed(stream, preprocessing, seed, self._generator)
+
+    def run(self) -> Cost:
+        """Train from the start, or from a checkpoint."""
         started = time.perf_counter()
-        modules = [stream.through or self._model for stream in self._streams]
+        modules = [stream.module or self._model for stream in self._streams]
         for module in modules:
             module.train()
         feeds = [self._feed(number, stream) for number, stream in enumerate(self._streams)]
@@ -199,7 +204,7 @@ class _Run:
             self._streams,
             self._recipe,
             task.device,
-            parts=task.parts,
+            micro_batches=task.micro_batches,
             mode=task.acceleration,
             key=task.key and task.key + self._stage,
             group=task.group,
@@ -208,31 +213,31 @@ class _Run:
         if task.group is not None:
             task.group.begin(update.modules, first, task.training_seed)
         for step in range(first, self._steps):
-            update.rates(step, self._steps)
+            update.set_learning_rates(step, self._steps)
             update.step([feed.next() for feed in feeds])
-            if (step + 1) % _LOOK == 0:
+            if (step + 1) % _CHECK_EVERY == 0:
                 self._check(update, step + 1, started)
-            self._observed(update, modules, step + 1)
-            self._keep(update, step + 1, started)
+            self._observe(update, modules, step + 1)
+            self._save(update, step + 1, started)
         update.finish()
         for module in modules:
             module.eval()
         for observer in task.observers:
-            observer.over(self._steps)
+            observer.end_stage(self._steps)
         self._check(update, self._steps, started)
         if not update.weights_finite():
             raise Diverged("a weight is not finite after the last step", self._cost(self._steps, started))
         return self._cost(self._steps, started)
 
-    def _observed(self, update: Update, modules: Sequence[nn.Module], done: int) -> None:
-        """Let those look who want to see the model after so many steps; it goes on as it was."""
-        wanting = [each for each in self._task.observers if each.wants(done, self._steps)]
-        if not wanting:
+    def _observe(self, update: Update, modules: Sequence[nn.Module], done: int) -> None:
+        """Let the observers that are due measure the model, then return it to training mode."""
+        due = [each for each in self._task.observers if each.is_due(done, self._steps)]
+        if not due:
             return
-        update.show()
+        update.export_weights()
         self._model.eval()
-        for observer in wanting:
-            observer.look(self._model, done)
+        for observer in due:
+            observer.observe(self._model, done)
         for module in modules:
             module.train()
 
@@ -241,14 +246,14 @@ class _Run:
         return Cost(steps, seen, self._seconds + time.perf_counter() - started)
 
     def _check(self, update: Update, done: int, started: float) -> None:
-        """Look at a value on the device, which waits for all steps, and raise if a loss was bad."""
-        good = int(update.good)
-        if good < done:
+        """Wait for the device and raise if the loss of a step was not finite."""
+        finite = int(update.finite_steps)
+        if finite < done:
             raise Diverged(
-                f"the loss was not finite at step {good + 1} of {self._steps}", self._cost(done, started)
+                f"the loss was not finite at step {finite + 1} of {self._steps}", self._cost(done, started)
             )
 
-    def _keep(self, update: Update, done: int, started: float) -> None:
+    def _save(self, update: Update, done: int, started: float) -> None:
         checkpoint = self._task.checkpoint
         if checkpoint is None or done == self._steps or not checkpoint.due():
             return
@@ -266,7 +271,7 @@ class _Run:
         checkpoint.write(state)
 
     def _resume(self, update: Update, feeds: Sequence[Feed]) -> int:
-        """Return the step to go on from: 0, or that of the checkpoint."""
+        """Return the step to start from: 0, or that of the checkpoint."""
         state = self._task.checkpoint and self._task.checkpoint.state()
         if not state:
             return 0
@@ -278,7 +283,7 @@ class _Run:
         if "random_device" in state and self._task.device.type == "cuda":
             torch.cuda.set_rng_state(state["random_device"], self._task.device)
         self._seconds = state["seconds"]
-        # Of the processes of a trial on several devices one alone has observers.
+        # Of the processes of a trial on several devices only the first has observers.
         for observer, seen in zip(self._task.observers, state.get("observers", ()), strict=False):
             observer.load(seen)
         return int(state["step"])

@@ -1,4 +1,4 @@
-"""The loss scale of float16, which has no room for the small gradients of a mean loss."""
+"""Dynamic loss scaling for float16, in which the small gradients of a mean loss underflow."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ STEPS_TO_GROW = 2000  # without an overflow, until the scale is doubled
 
 
 class LossScale:
-    """A factor on the loss: halved when a gradient overflows, doubled when none has for long.
+    """A factor on the loss: halved when a gradient overflows, doubled after many steps without an overflow.
 
-    It lives on the device and is changed there, so that no host waits for it and a CUDA graph can hold it. A
-    step whose gradients overflowed is taken with gradients of zero.
+    It is updated on the device, without host synchronisation, so that a CUDA graph can capture it. A step
+    whose gradients overflowed is taken with gradients of zero.
 
     Args:
         device: where the gradients are.
@@ -28,7 +28,7 @@ class LossScale:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, at the same addresses."""
+        """Reset in place."""
         self._value.fill_(FIRST)
         self._calm.zero_()
 
@@ -38,7 +38,7 @@ class LossScale:
 
     @torch.no_grad()
     def unscale(self, gradients: Sequence[Tensor]) -> None:
-        """Divide gradients by the factor, or clear them if one has overflowed; then adapt the factor."""
+        """Divide gradients by the factor, or zero them all if one overflowed; then update the factor."""
         self._overflow.zero_()
         torch._amp_foreach_non_finite_check_and_unscale_(
             list(gradients), self._overflow, self._value.reciprocal()
@@ -49,10 +49,10 @@ class LossScale:
         torch._amp_update_scale_(self._value, self._calm, self._overflow, 2.0, 0.5, STEPS_TO_GROW)
 
     def state(self) -> dict[str, Tensor]:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"value": self._value, "calm": self._calm}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Go on from a state."""
+        """Restore a state."""
         self._value.copy_(state["value"])
         self._calm.copy_(state["calm"])

@@ -1,4 +1,4 @@
-"""Memory that runs out: telling it from every other error, and going on with less at a time.
+"""Out-of-memory errors: recognising them, and retrying the work in smaller parts.
 
 Importing this needs no torch.
 """
@@ -21,15 +21,15 @@ _SIGNS = ("not enough memory", "can't allocate memory", "out of memory", "ALLOC_
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that a device, or the machine, has no memory left."""
-    torch: Any = sys.modules.get("torch")  # an error of torch's comes only from where it is loaded
+    """Return whether an error says that a device, or the machine, is out of memory."""
+    torch: Any = sys.modules.get("torch")  # torch's errors can occur only once it is loaded
     if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
 def free() -> None:
-    """Give back what nobody holds any more."""
+    """Release unreferenced memory, including the accelerator's cache."""
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch and torch.cuda.is_available():
@@ -45,15 +45,15 @@ def with_less_memory(
     parts: int = 1,
     release: Callable[[], None] = free,
 ) -> tuple[T, int]:
-    """Return what `step` gives, and the number of parts that it took: the first of 1, 2, 4, … that fits.
+    """Return the result of `step` and the number of parts it took: the first of 1, 2, 4, … that fits.
 
     Args:
-        step: takes the number of parts in which to do its work.
-        size: items of that work; the number of parts ends where each has one.
-        what: what memory is needed for, one item at a time; for the error.
-        hint: what to do where it does not suffice for that.
+        step: does the work in a given number of parts.
+        size: items of work; at most so many parts are tried.
+        what: what memory is needed for with one item at a time; for the error.
+        hint: what to do if memory does not suffice for that.
         parts: the first number to try.
-        release: called before another number is tried.
+        release: called before each retry.
 
     Raises:
         InputError: memory does not suffice for one item at a time.
@@ -65,30 +65,30 @@ def with_less_memory(
             if not is_out_of_memory(error):
                 raise
             reason = str(error).partition("\n")[0]
-        # Out here, so that what the error's traceback held is free.
+        # Outside the handler, so that the objects in the traceback are released.
         parts *= 2
         if parts >= 2 * size:
             raise InputError(f"memory does not suffice {what} ({reason})", hint=hint)
         release()
-        _log.warning("memory ran out for %d at once; going on in %d parts", size, parts)
+        _log.warning("out of memory for %d at once; retrying in %d parts", size, parts)
 
 
 @dataclass
-class Portions:
-    """Makes rows one after the other, in halves where memory runs out, and remembers how many it holds.
+class AdaptiveBatches:
+    """Computes rows in batches, whose size it halves whenever memory runs out.
 
     Attributes:
-        what: what memory is needed for, one row at a time; for the error.
-        hint: what to do where it does not suffice for that.
-        most: rows that are made at once; fewer from the moment that memory ran out for so many.
+        what: what memory is needed for with one row at a time; for the error.
+        hint: what to do if memory does not suffice for that.
+        most: batch size, reduced when memory runs out.
     """
 
     what: str
     hint: str = ""
     most: int = sys.maxsize
 
-    def made(self, count: int, make: Callable[[slice], T]) -> list[T]:
-        """Return what `make` gives for slices that follow each other from row 0 to `count`.
+    def map(self, count: int, make: Callable[[slice], T]) -> list[T]:
+        """Return the results of `make` for consecutive slices of rows from 0 to `count`.
 
         Raises:
             InputError: memory does not suffice for one row.
@@ -101,12 +101,12 @@ class Portions:
         return found
 
     def _next(self, first: int, size: int, make: Callable[[slice], T]) -> tuple[T, int]:
-        """Make up to `size` rows from `first` on; return them and the row that follows."""
+        """Make up to `size` rows from `first`; return them and the next row."""
 
-        def made(parts: int) -> T:
+        def step(parts: int) -> T:
             return make(slice(first, first + math.ceil(size / parts)))
 
-        rows, parts = with_less_memory(made, size, self.what, hint=self.hint)
+        rows, parts = with_less_memory(step, size, self.what, hint=self.hint)
         if parts > 1:
             self.most = math.ceil(size / parts)
         return rows, first + math.ceil(size / parts)

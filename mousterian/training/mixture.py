@@ -1,4 +1,4 @@
-"""Mixtures on the device: index tensors over arrays that all trials of a process share."""
+"""Mixtures on the device: index tensors over image arrays shared by all trials of a process."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _RESIDENT: WeakKeyDictionary[ImageSet, dict[str, Tensor]] = WeakKeyDictionary()
 
 
 def resident(images: ImageSet, device: torch.device) -> Tensor:
-    """Return the images as (N, H, W, C) uint8 on the device; moved there once, as long as the set lives.
+    """Return the images as (N, H, W, C) uint8 on the device; copied there once in the set's lifetime.
 
-    On CPU it is the set's own memory.
+    On CPU the tensor shares the set's memory.
     """
-    held = _RESIDENT.setdefault(images, {})
-    if str(device) not in held:
-        held[str(device)] = torch.from_numpy(np.ascontiguousarray(images.images)).to(device)
-    return held[str(device)]
+    cached = _RESIDENT.setdefault(images, {})
+    if str(device) not in cached:
+        cached[str(device)] = torch.from_numpy(np.ascontiguousarray(images.images)).to(device)
+    return cached[str(device)]
 
 
 def channels_first(images: Tensor) -> Tensor:
-    """Return (N, H, W, C) as (N, C, H, W): on CPU laid out so, elsewhere a view (that is channels_last)."""
+    """Return (N, H, W, C) as (N, C, H, W): contiguous on CPU, elsewhere a view (channels_last)."""
     images = images.permute(0, 3, 1, 2)
     return images.contiguous() if images.device.type == "cpu" else images
 
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """What one trial trains on, by index; the images themselves are never copied.
+    """The training images of one trial, by index; the images themselves are never copied.
 
     Attributes:
         arrays: each (N_k, H, W, C) uint8, on the device; of one image shape.
-        rows: (N,) int64, on the device: which images, counted over the arrays laid end to end.
+        rows: (N,) int64, on the device: indices into the concatenation of the arrays.
         labels: (N,) int64, on the device.
         synthetic: (N,) bool, on the device, True where a generator made the image.
         class_names: one for each class, in label order.
@@ -83,8 +83,8 @@ class Mixture:
     def images(self, positions: Tensor) -> Tensor:
         """Return the images at `positions` (M,) int64 on the device: (M, C, H, W) uint8.
 
-        Each array is looked into for every image, and what is not its own is covered: no host has to
-        know which image lies where.
+        Every array is indexed for every image and the others' images are masked, so that the host need not
+        know which image is in which array.
         """
         rows = self.rows[positions]
         found = self.arrays[0][rows.clamp(max=len(self.arrays[0]) - 1)]

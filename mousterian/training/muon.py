@@ -1,4 +1,4 @@
-"""Muon (Jordan et al. 2024): momentum made orthogonal for convolution filters, SGD for all else."""
+"""Muon (Jordan et al. 2024): orthogonalised momentum for convolution filters, SGD for all else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# A quintic whose iterates draw all singular values of a matrix towards 1 (Jordan et al. 2024).
+# Coefficients of a quintic iteration that drives all singular values to about 1 (Jordan et al. 2024).
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 3
 _FILTER_MOMENTUM = 0.6
@@ -19,7 +19,7 @@ _FILTER_DIMENSIONS = 4
 def orthogonalise(matrices: Tensor, iterations: int = _ITERATIONS) -> Tensor:
     """Return (..., R, C) with singular values near 1 and the same singular vectors (Newton-Schulz).
 
-    Computed in bfloat16 on accelerators, where it costs least, and in float32 on CPU.
+    Computed in bfloat16 on accelerators, for speed, and in float32 on CPU.
     """
     a, b, c = _QUINTIC
     wide = matrices.shape[-2] <= matrices.shape[-1]
@@ -36,13 +36,13 @@ def orthogonalise(matrices: Tensor, iterations: int = _ITERATIONS) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for filters, Nesterov SGD for the other parameters.
 
-    A filter bank (out, in, height, width) is kept at the norm sqrt(out) and moved by an orthogonal
+    A filter bank (out, in, height, width) is normalised to the norm sqrt(out) and updated by an orthogonal
     matrix times the learning rate.
 
     Args:
-        parameters: all parameters that learn.
+        parameters: all trainable parameters.
         lr: learning rate of the filters.
-        side_lr: learning rate of the other parameters.
+        other_lr: learning rate of the other parameters.
         momentum: of the other parameters; that of the filters is 0.6.
         weight_decay: of the other parameters.
     """
@@ -52,7 +52,7 @@ class Muon(torch.optim.Optimizer):
         parameters: Iterable[nn.Parameter],
         *,
         lr: float,
-        side_lr: float,
+        other_lr: float,
         momentum: float,
         weight_decay: float,
     ) -> None:
@@ -61,13 +61,13 @@ class Muon(torch.optim.Optimizer):
         others = [p for p in every if p.ndim != _FILTER_DIMENSIONS]
         groups: list[dict[str, Any]] = [
             {"params": filters, "lr": lr, "momentum": _FILTER_MOMENTUM, "orthogonal": True},
-            {"params": others, "lr": side_lr, "momentum": momentum, "orthogonal": False},
+            {"params": others, "lr": other_lr, "momentum": momentum, "orthogonal": False},
         ]
         super().__init__([group for group in groups if group["params"]], {"weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        """Move all parameters; learning rates may be numbers or tensors."""
+        """Update all parameters; learning rates may be numbers or tensors."""
         for group in self.param_groups:
             moved = [p for p in group["params"] if p.grad is not None]
             if group["orthogonal"]:
@@ -84,10 +84,10 @@ class Muon(torch.optim.Optimizer):
         return gradient.add(buffer, alpha=momentum)
 
     def _move_filters(self, filters: list[nn.Parameter], group: dict[str, Any]) -> None:
-        alike = defaultdict(list)  # filters of one shape are one batch of matrices
+        by_shape = defaultdict(list)  # filters of one shape are one batch of matrices
         for each in filters:
-            alike[each.shape].append(each)
-        for same in alike.values():
+            by_shape[each.shape].append(each)
+        for same in by_shape.values():
             moves = [self._nesterov(p, p.grad, group["momentum"]) for p in same if p.grad is not None]
             matrices = torch.stack([move.flatten(-3) for move in moves])
             for parameter, move in zip(same, orthogonalise(matrices), strict=True):

@@ -1,4 +1,4 @@
-"""Who may look at a model while it trains."""
+"""Observers of a model during training."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from torch import nn
 
 
 class Observer(Protocol):
-    """Looks at a model after some steps of each stage of its training; what it saw survives a cut."""
+    """Measures a model after some steps of each stage of its training; its state is checkpointed."""
 
-    def wants(self, step: int, steps: int) -> bool:
-        """Tell whether it wants to look after `step` of the `steps` of a stage, counted from 1."""
+    def is_due(self, step: int, steps: int) -> bool:
+        """Return whether to observe after `step`, counted from 1, of the `steps` of a stage."""
         ...
 
-    def look(self, model: nn.Module, step: int) -> None:
-        """Look at the model, which is set to evaluation, after `step` of the stage."""
+    def observe(self, model: nn.Module, step: int) -> None:
+        """Measure the model, which is in evaluation mode, after `step` of the stage."""
         ...
 
-    def over(self, steps: int) -> None:
-        """A stage of so many steps is over."""
+    def end_stage(self, steps: int) -> None:
+        """End a stage of so many steps."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what was seen, for a checkpoint: numbers and lists of them."""
+        """Return the measurements for a checkpoint: numbers and lists of numbers."""
         ...
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Restore a state."""
         ...
 
     def columns(self) -> dict[str, Any]:
-        """Return the store's result columns that follow from what was seen."""
+        """Return the measurements as result columns of the store."""
         ...

@@ -21,64 +21,64 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Recipe(BaseModel):
-    """How long and with what optimiser a classifier is trained.
+    """Training settings of a classifier: optimiser, schedule, length and augmentation.
 
     Exactly one of `epochs`, `iterations` and `iterations_by_size` sets the length; warm-up and milestones are
-    shares of it.
+    fractions of it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(description="row of the recipe table it starts from")
+    name: str = Field(description="row of the recipe table to start from")
     epochs: float | None = Field(None, gt=0, description="passes over the mixture")
     iterations: int | None = Field(None, gt=0, description="optimiser steps, whatever the mixture's size")
     iterations_by_size: tuple[tuple[int, int], ...] = Field(
-        (), description="optimiser steps by the size of the mixture: from so many images on, so many steps"
+        (), description="optimiser steps by the size of the mixture: pairs of a minimum size and steps"
     )
-    batch_size: int = Field(128, gt=0, description="images a step; never more than the mixture has")
+    batch_size: int = Field(128, gt=0, description="images per step; at most the size of the mixture")
     min_iterations: int = Field(
-        0, ge=0, description="with epochs: at least so many optimiser steps, however small the mixture"
+        0, ge=0, description="with epochs: minimum number of optimiser steps, however small the mixture"
     )
     optimizer: Literal["sgd", "adamw", "lamb", "muon"] = Field("sgd", description="optimiser")
     learning_rate: float = Field(0.1, gt=0, description="peak learning rate")
     side_learning_rate: float = Field(
-        0.05, gt=0, description="with muon: learning rate of all but filters, times the images of a batch"
+        0.05, gt=0, description="with muon: learning rate of all parameters but filters, per image of a batch"
     )
     momentum: Share = Field(0.9, description="momentum of SGD")
-    nesterov: bool = Field(False, description="Nesterov's momentum for SGD")
+    nesterov: bool = Field(False, description="Nesterov momentum for SGD")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay on all parameters")
     schedule: Literal["constant", "cosine", "linear", "multistep"] = Field(
-        "cosine", description="learning rate over time"
+        "cosine", description="learning rate schedule"
     )
-    warmup: Share = Field(0.0, description="share of the steps with a rising learning rate")
-    warmup_iterations: int = Field(
-        0, ge=0, description="optimiser steps with a rising learning rate, in place of warmup"
-    )
+    warmup: Share = Field(0.0, description="fraction of the steps with a linear warm-up of the learning rate")
+    warmup_iterations: int = Field(0, ge=0, description="warm-up in optimiser steps, in place of warmup")
     milestones: tuple[Share, ...] = Field(
-        (0.5, 0.75), description="shares of the steps where multistep decays"
+        (0.5, 0.75), description="milestones of multistep, as fractions of the steps"
     )
-    decay: Share = Field(0.1, description="factor of each multistep decay")
-    crop: int = Field(4, ge=0, description="pixels of reflected padding for random crops; 0 is no crop")
+    decay: Share = Field(0.1, description="factor of the learning rate at each milestone")
+    crop: int = Field(4, ge=0, description="reflection padding for random crops, pixels; 0 is no crop")
     flip: bool | Literal["alternating"] = Field(
-        True, description="horizontal flips: random, or alternating from one pass to the next"
+        True, description="horizontal flips: random, or alternating between passes"
     )
     resized_crop: Share = Field(
-        0.0, description="random resized crops in place of crop: least share of the area; 0 is none"
+        0.0, description="random resized crops in place of crop: minimum fraction of the area; 0 is none"
     )
     rand_augment: int = Field(0, ge=0, le=30, description="magnitude of RandAugment (of 30); 0 is none")
     mixup: float = Field(0.0, ge=0, description="parameter of mixup's Beta distribution; 0 is no mixup")
-    cutmix: float = Field(0.0, ge=0, description="the same for CutMix; with both, each batch has one of them")
+    cutmix: float = Field(
+        0.0, ge=0, description="the same for CutMix; with both, each batch gets one of them"
+    )
     label_smoothing: Share = Field(0.0, description="label smoothing of the cross-entropy")
     precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="of convolutions and products on accelerators; a CPU takes float32 always"
+        "float32", description="of convolutions and matrix products on accelerators; always float32 on a CPU"
     )
     devices: int = Field(
-        1, ge=1, description="devices that train one trial together, in equal shares of each batch"
+        1, ge=1, description="devices that train one trial data-parallel, each on an equal share of the batch"
     )
 
     @model_serializer(mode="wrap")
     def _as_in_version_1(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what later versions added where it is not used: trials keep their hashes."""
+        """Omit fields of later versions that have their default, so that trials keep their hashes."""
         values: dict[str, Any] = serialise(self)
         for name in _ADDED:
             if name in values and getattr(self, name) == Recipe.model_fields[name].default:
@@ -86,7 +86,7 @@ class Recipe(BaseModel):
         return values
 
     def model_post_init(self, context: Any) -> None:
-        """Refuse a recipe without exactly one length, or whose batches are too small for its devices."""
+        """Refuse a recipe without exactly one length, or with batches too small for its devices."""
         if (self.epochs is not None) + (self.iterations is not None) + bool(self.iterations_by_size) != 1:
             raise ValueError("set exactly one of epochs and iterations (or iterations_by_size)")
         if self.devices > self.batch_size:
@@ -127,26 +127,26 @@ _ADDED = (
 )  # fmt: skip
 _LENGTHS = ("epochs", "iterations", "iterations_by_size")
 
-# Sources, by the beginning of the name. Dropout (0.25 for Diversify's ResNets) and stochastic depth (0.1,
-# 0.2, 0.45 for DeiT-S, -B, -L) belong to models. Where a paper does not say how images are cropped, the row
-# takes what is usual for its size of image.
+# Sources, by the prefix of the name. Dropout (0.25 for Diversify's ResNets) and stochastic depth (0.1,
+# 0.2, 0.45 for DeiT-S, -B, -L) are options of models. If a paper does not state its crops, the row has those
+# that are usual for its image size.
 # resnet110, resnet50, vit_l16: Tables 7 and 8 and Appendix D of the main paper: CIFAR-10 and CIFAR-Half
 #   (resnet110_small: CIFAR-Small), ImageNet-10 and -100, fine-tuning on CIFAR-10.
 # diversify: Tables 5 and 6 and Appendix A of Diversify, don't fine-tune. Its Table 6 calls 0.8 and 1.0
-#   probabilities of mixup and CutMix; in DeiT, which it follows, they are the parameters. low: few real
-#   images of each class; low_real: the same without synthetic ones; deit_b: also DeiT-L.
-# bridged: Appendix A of Li et al., who choose the learning rate for each data set out of 0.1, 0.03, 0.01,
-#   0.003, 0.001 (here the middle one), and train 100 epochs on few shots.
+#   probabilities of mixup and CutMix; in DeiT, which it follows, they are Beta parameters. low: few real
+#   images per class; low_real: the same without synthetic ones; deit_b: also DeiT-L.
+# bridged: Appendix A of Li et al., who choose the learning rate for each dataset from 0.1, 0.03, 0.01,
+#   0.003, 0.001 (here the middle one), and train 100 epochs in the few-shot setting.
 # he: A.7 of He et al.: zero-shot, few-shot (batches of 32 and 512 are options of the strategies),
 #   pre-training on synthetic images of the same classes or of many (wide), and transfer to CIFAR-100.
 # moco_v2: Chen et al. 2020, "Improved baselines with momentum contrastive learning", whose settings He et al.
-#   take for pre-training without labels; for a start from pre-trained weights they lower the rate to 0.003.
+#   use for pre-training without labels; from pre-trained weights they lower the learning rate to 0.003.
 # clip_fine_tune: B.2 of Geng et al.
-# small, fashion: this project's own, for embedded and CPU-sized data.
+# small, fashion: this project's own, for small data on a CPU.
 # speedrun follows the design of airbench94 with Muon (Jordan 2024, "94% on CIFAR-10 in 3.29 seconds on a
 # single GPU", and its repository) in ten epochs instead of eight. A mixture smaller than 50,000 images gets
 # the 250 steps that ten epochs of CIFAR-10 have, on batches of 2,000 or the whole mixture: Muon's filters
-# move a fixed length a step, so the number of steps, not of epochs, is what training needs.
+# move by a fixed length per step, so training needs a number of steps, not of epochs.
 _COLUMNS = (
     "optimizer", "learning_rate", "weight_decay", "batch_size", "schedule", "warmup", "crop", "flip",
 )  # fmt: skip
@@ -202,12 +202,12 @@ def names() -> tuple[str, ...]:
 
 
 def recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
-    """Return a recipe of the table, with some values changed.
+    """Return a recipe of the table, with some fields changed.
 
-    Setting one of the lengths (`epochs`, `iterations`, `iterations_by_size`) drops the row's own.
+    Setting one of the lengths (`epochs`, `iterations`, `iterations_by_size`) replaces the row's.
 
     Raises:
-        InputError: unknown recipe, unknown value, wrong type.
+        InputError: unknown recipe, unknown field, wrong type.
     """
     if name not in _ROWS:
         raise unknown_name("recipe", name, _ROWS, hint="`mousterian list recipes` shows them")
@@ -227,6 +227,6 @@ def _explain(name: str, error: Any) -> InputError:
     if error["type"] == "extra_forbidden":
         match = nearest(key, Recipe.model_fields)
         tail = f"did you mean {match!r}?" if match else f"it has: {', '.join(Recipe.model_fields)}"
-        return InputError(f"recipe {name!r} has no value {key!r}; {tail}")
+        return InputError(f"recipe {name!r} has no field {key!r}; {tail}")
     subject = f"recipe {name!r}: {key}" if key else f"recipe {name!r}"
     return InputError(f"{subject}: {error['msg']}")

@@ -1,4 +1,4 @@
-"""Calling an evaluation with what it asks for: the test images alone, or all images of the trial."""
+"""Calling an evaluation with the images that it takes: the test set, or all images of the trial."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _ALL, OBSERVES = "evaluate_trial", "observe"
 def score(
     plugin: Plugin, options: Mapping[str, Any], model: nn.Module, images: TrialImages, device: torch.device
 ) -> dict[str, Any]:
-    """Return the result columns that an evaluation plug-in gives for a trained model.
+    """Return the result columns of an evaluation plug-in for a trained model.
 
     Args:
-        plugin: an evaluation; its function `evaluate` gets the test images, `evaluate_trial` all.
+        plugin: an evaluation; its function `evaluate` gets the test images, `evaluate_trial` all images.
         options: value of each of its options.
         model: the trial's, trained.
         images: of the trial.
-        device: where to evaluate.
+        device: to evaluate on.
     """
-    seen = images if plugin.function == _ALL else images.test
-    return dict(plugin.load()(model, seen, device, **options, **plugin.preset))
+    given = images if plugin.function == _ALL else images.test
+    return dict(plugin.load()(model, given, device, **options, **plugin.preset))
 
 
 def observer(
     plugin: Plugin, options: Mapping[str, Any], images: TrialImages, device: torch.device
 ) -> Observer | None:
-    """Return what looks on while the trial's model trains, if the evaluation is of that kind."""
+    """Return the evaluation's observer of the trial's training; None if it evaluates the trained model."""
     if plugin.function != OBSERVES:
         return None
     found: Observer = plugin.load()(images, device, **options, **plugin.preset)
@@ -47,8 +47,8 @@ def named(evaluation: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any]]:
     """Return an evaluation plug-in and its options, from its name or a table with its name and options.
 
     Raises:
-        InputError: no such evaluation or option, or one that looks at a model while that trains, so that no
-            other evaluation can hold it.
+        InputError: no such evaluation or option, or one that observes training, so that it cannot be nested
+            in another evaluation.
     """
     table = {"name": evaluation} if isinstance(evaluation, str) else dict(evaluation)
     name = table.pop("name", None)
@@ -57,7 +57,7 @@ def named(evaluation: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any]]:
     plugin = registry.find("evaluations", name)
     if plugin.function == OBSERVES:
         raise InputError(
-            f"{plugin.name} looks at the classifier while it trains, so no other evaluation can hold it",
-            hint="name it by itself under `evaluation`",
+            f"{plugin.name} observes the classifier during training, so no other evaluation can contain it",
+            hint="list it by itself under `evaluation`",
         )
     return plugin, plugin.resolve(table)

@@ -1,4 +1,4 @@
-"""What a strategy is asked to train on, known before anything is made or trained."""
+"""Checks of a strategy's settings before anything is generated or trained."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mousterian.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """What a strategy's `check(proposal, *, ...)` is given: it refuses what it cannot train.
+class TrainingSetup:
+    """What a trial would train on, for a strategy's `check(setup, *, ...)`.
 
     Attributes:
-        n_real: S_base and the real images added to it.
-        n_syn_plus: synthetic images added.
+        n_real: number of images of S_base and real additions.
+        n_syn_plus: number of synthetic images added.
         class_names: of the dataset, in label order.
         recipe: the trial's.
-        model: what the grid file calls the model.
+        model: the model's name in the grid file.
         network: builds the model, without its pre-trained weights.
     """
 
@@ -32,21 +32,21 @@ class Proposal:
     network: Callable[[], nn.Module]
 
 
-def check_share(proposal: Proposal, share: float) -> None:
-    """Refuse a share of synthetic images that no batch can have.
+def check_share(setup: TrainingSetup, share: float) -> None:
+    """Refuse an impossible share of synthetic images in a batch.
 
     Raises:
         InputError: it is not between 0 and 1, is 1 without synthetic images, or leaves a source no image.
     """
     if not 0 <= share <= 1:
-        raise InputError(f"share is the part of a batch that is synthetic, 0 to 1, not {share}")
-    if share == 1 and not proposal.n_syn_plus:
+        raise InputError(f"share is the synthetic fraction of a batch, 0 to 1, not {share}")
+    if share == 1 and not setup.n_syn_plus:
         raise InputError(
             "a share of 1 trains on synthetic images alone, and one of the mixtures has none",
-            hint="take a share below 1, or say the mixtures as [[cell]], each with n_syn_plus",
+            hint="choose a share below 1, or list the mixtures as [[cell]], each with n_syn_plus",
         )
-    batch = min(proposal.recipe.batch_size, proposal.n_real + proposal.n_syn_plus)
-    if proposal.n_syn_plus and 0 < share < 1 and batch < 2:
+    batch = min(setup.recipe.batch_size, setup.n_real + setup.n_syn_plus)
+    if setup.n_syn_plus and 0 < share < 1 and batch < 2:
         raise InputError(
             "a batch of one image cannot be shared by real and synthetic images",
             hint="set the recipe's batch_size to 2 or more",
@@ -56,4 +56,4 @@ def check_share(proposal: Proposal, share: float) -> None:
 def check_weight(name: str, weight: float) -> None:
     """Refuse a weight of a loss that is negative or not a number."""
     if not 0 <= weight < float("inf"):
-        raise InputError(f"{name} is a weight of a loss: 0 or more, not {weight}")
+        raise InputError(f"{name} is a loss weight: 0 or more, not {weight}")

@@ -42,10 +42,10 @@ def check_strategy(trial: Trial, data_dir: Path | None) -> None:
     if "check" not in plugin.parts:
         return
     from mousterian.training.recipes import Recipe
-    from mousterian.training.strategy_checks import Proposal
+    from mousterian.training.strategy_checks import TrainingSetup
 
     train = load_images(trial.dataset, "train", data_dir)
-    proposal = Proposal(
+    setup = TrainingSetup(
         n_real=trial.n_base + trial.n_real_plus,
         n_syn_plus=trial.n_syn_plus,
         class_names=train.class_names,
@@ -53,7 +53,7 @@ def check_strategy(trial: Trial, data_dir: Path | None) -> None:
         model=trial.model.name,
         network=lambda: _network(_Untrained(trial.model), len(train.class_names), train.shape),
     )
-    plugin.check(proposal, trial.strategy.options)
+    plugin.check(setup, trial.strategy.options)
 
 
 def check_model(trial: Trial, data_dir: Path | None) -> None:

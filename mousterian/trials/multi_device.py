@@ -187,7 +187,7 @@ def _train(part: _Part) -> Outcome | None:
     import torch
 
     from mousterian.training.checkpoint import Checkpoint
-    from mousterian.training.distributed import joined
+    from mousterian.training.distributed import process_group
     from mousterian.trials.train_and_evaluate import observed, observers_of, outcome_of, task_of, trained
 
     device = torch.device(device_named(part.settings.device))
@@ -196,10 +196,10 @@ def _train(part: _Part) -> Outcome | None:
     # The first alone writes checkpoints: the others have the same weights.
     every = None if part.rank == 0 else float("inf")
     kept = Checkpoint(part.checkpoint, part.trial.key, every)
-    with joined(part.rank, part.count, device, part.meeting) as group:
+    with process_group(part.rank, part.count, device, part.meeting) as group:
         images = images_of(part.trial, part.settings)
         task = task_of(part.trial, images, device, "eager")
-        task = replace(task, checkpoint=kept, parts=part.parts, group=group)
+        task = replace(task, checkpoint=kept, micro_batches=part.parts, group=group)
         observers = [] if part.rank else observers_of(part.trial, images, task.device)
         model, cost = trained(part.trial, images, observed(task, observers))
         return None if part.rank else outcome_of(part.trial, model, images, cost, observers)

@@ -59,7 +59,9 @@ def train_and_evaluate(
 
     def run(parts: int) -> Outcome:
         task = task_of(trial, images, device, mode)
-        return once(trial, images, replace(task, checkpoint=Checkpoint(checkpoint, trial.key), parts=parts))
+        return once(
+            trial, images, replace(task, checkpoint=Checkpoint(checkpoint, trial.key), micro_batches=parts)
+        )
 
     return in_micro_batches(int(trial.recipe["batch_size"]), run)
 
@@ -78,7 +80,7 @@ def in_micro_batches(most: int, run: Callable[[int], Outcome]) -> Outcome:
 
 
 def _release() -> None:
-    acceleration.forget()
+    acceleration.clear_cache()
     free()
 
 

@@ -1,4 +1,4 @@
-"""Settings of S_base: classes that it has none of, few shots of each class, little data, long tails."""
+"""Settings of S_base: unseen classes, few shots, little data, long tails."""
 
 from __future__ import annotations
 
@@ -90,14 +90,14 @@ def test_no_real_image_is_of_an_unseen_class_and_synthetic_ones_are_of_these_alo
     assert not np.isin(images.train.labels[real], [1, 4, 7]).any()
 
 
-def test_seen_classes_come_in_the_order_that_they_have_without_a_split() -> None:
+def test_seen_classes_keep_the_order_they_have_without_a_split() -> None:
     labels = cifar_labels()
     whole = subsets.ordering(labels, 10, 0)
     split = subsets.ordering(labels, 10, 0, unseen=(2, 5))
     np.testing.assert_array_equal(split, whole[~np.isin(labels[whole], [2, 5])])
 
 
-def test_a_split_is_another_trial_told_by_its_rows_and_no_split_changes_no_hash(tmp_path: Path) -> None:
+def test_a_split_is_another_trial_recorded_in_its_rows_and_no_split_changes_no_hash(tmp_path: Path) -> None:
     plain = Choice("digits", {"a": 1}, "stamp")
     assert (DatasetChoice("digits", {"a": 1}, "stamp").text, plain.json) == (plain.text, plain.json)
     several = trials(written(tmp_path, '[["7", "1", "4"], ["1", "4", "7"], ["0", "2"]]'))
@@ -123,13 +123,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("changes", "told"), REFUSED.values(), ids=REFUSED)
-def test_splits_that_cannot_be_are_refused_before_anything_trains(
-    tmp_path: Path, changes: dict[str, str], told: str
+@pytest.mark.parametrize(("changes", "message"), REFUSED.values(), ids=REFUSED)
+def test_impossible_splits_are_refused_before_anything_trains(
+    tmp_path: Path, changes: dict[str, str], message: str
 ) -> None:
     with pytest.raises(InputErrors) as refused:
         trials(written(tmp_path, **changes))
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize("shots", [1, 2, 4, 8, 16, 100, 200, 500])

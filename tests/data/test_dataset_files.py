@@ -76,9 +76,9 @@ def test_npz_missing_or_broken(tmp_path):
 
 def test_describe_passes_options_on_and_refuses_wrong_ones(tmp_path):
     write_npz(tmp_path / "own.npz")
-    said = _describe("npz", {"path": "own.npz"}, tmp_path)
-    assert said["path"] == str(tmp_path / "own.npz")
-    assert said["splits"]["train"]["count"] == 3
+    described = _describe("npz", {"path": "own.npz"}, tmp_path)
+    assert described["path"] == str(tmp_path / "own.npz")
+    assert described["splits"]["train"]["count"] == 3
     with pytest.raises(InputError, match="no option 'pth'; did you mean 'path'"):
         _describe("npz", {"pth": "own.npz"}, tmp_path)
 
@@ -140,7 +140,7 @@ def test_grey_images_stay_grey_unless_mixed(pets, tmp_path):
     assert image_folder.load("train", tmp_path, path="pets", size=8).shape == (8, 8, 1)
 
 
-def test_decoded_images_are_kept_until_a_file_changes(pets, tmp_path, monkeypatch):
+def test_decoded_images_are_cached_until_a_file_changes(pets, tmp_path, monkeypatch):
     image_folder.load("train", tmp_path, path="pets", size=8)
     with monkeypatch.context() as patch:
         patch.setattr(image_folder, "decode", None)
@@ -149,7 +149,7 @@ def test_decoded_images_are_kept_until_a_file_changes(pets, tmp_path, monkeypatc
     assert image_folder.load("train", tmp_path, path="pets", size=8).images[0, 0, 0].argmax() == 2
 
 
-def test_the_folder_test_does_where_there_is_no_val(pets, tmp_path):
+def test_the_folder_test_is_used_without_a_val(pets, tmp_path):
     (pets / "val").rename(pets / "test")
     assert len(image_folder.load("test", tmp_path, path="pets", size=8)) == 2
     with pytest.raises(InputError, match="there is no folder final here"):
@@ -182,7 +182,7 @@ def test_a_class_without_images_or_named_twice_is_refused(pets, tmp_path):
     with pytest.raises(InputError, match="n3: this class has no images"):
         image_folder.load("train", tmp_path, path="pets")
     (tmp_path / "mine.txt").write_text("n1 a\nn1 b\n")
-    with pytest.raises(InputError, match=r"mine\.txt:2: the folder n1 stands here twice"):
+    with pytest.raises(InputError, match=r"mine\.txt:2: the folder n1 is listed twice"):
         image_folder.load("train", tmp_path, path="pets", classes=str(tmp_path / "mine.txt"))
 
 

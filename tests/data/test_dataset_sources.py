@@ -1,4 +1,4 @@
-"""The sources of a dataset, what is kept of it, and what is said when it cannot be had."""
+"""The sources of a dataset, its cache, and the errors when it is not available."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_the_first_source_that_works_wins_and_is_named():
     sources = [
         _sources.Source("the cupboard", fails("it is locked")),
         _sources.Source("the cellar", lambda: {"train": few()}),
-        _sources.Source("the attic", fails("never asked")),
+        _sources.Source("the attic", fails("never tried")),
     ]
     made = _sources.first("shards", sources, expected=None, advice="")
     assert made.source == "the cellar"
 
 
 def test_images_that_are_not_the_original_ones_are_passed_over():
-    right = cache.sums(few(7))
+    right = cache.checksums(few(7))
     sources = [
         _sources.Source("a forgery", lambda: {"train": few(8)}),
         _sources.Source("the museum", lambda: {"train": few(7)}),
@@ -74,7 +74,7 @@ def test_when_no_source_works_each_is_named_with_its_reason_and_what_to_do():
     with pytest.raises(InputError) as caught:
         _sources.first("shards", sources, expected=None, advice="dig")
     assert str(caught.value).splitlines() == [
-        "shards: cannot be had; tried, in this order",
+        "shards: not available; tried, in this order",
         "  the cupboard: it is locked",
         "  the cellar: it is flooded",
         "  dig",
@@ -104,43 +104,43 @@ def test_without_any_network_every_source_is_named(closed_network, tmp_path, dat
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_silent_server_gets_no_more_than_its_time():
-    with _sources.impatient():
-        assert socket.getdefaulttimeout() == _sources.SILENCE
+def test_a_silent_server_times_out():
+    with _sources.network_timeout():
+        assert socket.getdefaulttimeout() == _sources.TIMEOUT
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_torchvision_dataset_that_cannot_be_had_names_every_source(closed_network, tmp_path):
+def test_an_unavailable_torchvision_dataset_names_every_source(closed_network, tmp_path):
     with pytest.raises(InputError) as caught:
         torchvision.load("train", tmp_path, name="svhn")
     first, here, folder, server, advice = str(caught.value).splitlines()
-    assert first.startswith("svhn: cannot be had")
+    assert first.startswith("svhn: not available")
     assert f"in {tmp_path}: Dataset not found" in here
     assert f"in {tmp_path / 'svhn'}: Dataset not found" in folder
     assert "Name or service not known" in server
     assert str(tmp_path / "svhn") in advice
 
 
-def test_a_set_is_made_once_and_kept_whole(tmp_path):
+def test_a_set_is_made_once_and_cached(tmp_path):
     path = tmp_path / "shards" / "train.npz"
-    made = cache.Made({"train": few(1), "test": few(2, count=2)}, "the cellar")
-    cache.remember(path, lambda: made)
+    made = cache.Decoded({"train": few(1), "test": few(2, count=2)}, "the cellar")
+    cache.load_or_make(path, lambda: made)
 
-    def never() -> cache.Made:
+    def never() -> cache.Decoded:
         raise AssertionError
 
-    again = cache.remember(path, never)
-    assert cache.sums(again) == cache.sums(few(1))
+    again = cache.load_or_make(path, never)
+    assert cache.checksums(again) == cache.checksums(few(1))
     assert again.class_names == ("cat", "dog")
-    assert len(cache.remember(path.with_name("test.npz"), never)) == 2
+    assert len(cache.load_or_make(path.with_name("test.npz"), never)) == 2
     assert cache.origin(path) == ("the cellar", path)
 
 
 @pytest.mark.parametrize("damage", ["a changed byte", "a cut", "nothing in it", "another file"])
 def test_a_damaged_file_is_named_and_made_again(tmp_path, caplog, damage):
     path = tmp_path / "train.npz"
-    made = cache.Made({"train": few(1)}, "the cellar")
-    cache.remember(path, lambda: made)
+    made = cache.Decoded({"train": few(1)}, "the cellar")
+    cache.load_or_make(path, lambda: made)
     content = bytearray(path.read_bytes())
     content[content.index(bytes([1] * 20)) + 3] = 99
     path.write_bytes(
@@ -151,10 +151,10 @@ def test_a_damaged_file_is_named_and_made_again(tmp_path, caplog, damage):
             "another file": b"not a zip file at all",
         }[damage]
     )
-    with pytest.raises(InputError, match=r"train\.npz: the kept dataset is damaged"):
+    with pytest.raises(InputError, match=r"train\.npz: the cached dataset is damaged"):
         cache.read(path)
-    assert cache.sums(cache.remember(path, lambda: made)) == cache.sums(few(1))
-    assert "train.npz: the kept dataset is damaged" in caplog.text
+    assert cache.checksums(cache.load_or_make(path, lambda: made)) == cache.checksums(few(1))
+    assert "train.npz: the cached dataset is damaged" in caplog.text
     cache.read(path)
 
 
@@ -162,22 +162,22 @@ def test_a_damaged_file_that_cannot_be_made_again_is_named_with_the_reason(tmp_p
     path = tmp_path / "train.npz"
     path.write_bytes(b"rubbish")
 
-    def make() -> cache.Made:
-        raise InputError("cannot be had", hint="dig")
+    def make() -> cache.Decoded:
+        raise InputError("not available", hint="dig")
 
-    with pytest.raises(InputError, match=r"train\.npz: .*damaged.*not be made again: cannot be had\n  dig"):
-        cache.remember(path, make)
+    with pytest.raises(InputError, match=r"train\.npz: .*damaged.*not be made again: not available\n  dig"):
+        cache.load_or_make(path, make)
 
 
 def test_a_data_directory_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"file/shards: cannot write the data directory.*\n.*--data-dir"):
-        cache.remember(tmp_path / "file" / "shards" / "train.npz", lambda: cache.Made({}, ""))
+        cache.load_or_make(tmp_path / "file" / "shards" / "train.npz", lambda: cache.Decoded({}, ""))
 
 
 def test_a_data_directory_that_cannot_be_locked_is_named_and_one_without_locks_used(tmp_path, monkeypatch):
     path = tmp_path / "shards" / "train.npz"
-    made = cache.Made({"train": few(1)}, "here")
+    made = cache.Decoded({"train": few(1)}, "here")
 
     def failing(number):
         def refuse(*arguments):
@@ -189,9 +189,9 @@ def test_a_data_directory_that_cannot_be_locked_is_named_and_one_without_locks_u
     with pytest.raises(
         InputError, match=r"shards: cannot write the data directory.*Input/output.*\n.*--data-dir"
     ):
-        cache.remember(path, lambda: made)
+        cache.load_or_make(path, lambda: made)
     monkeypatch.setattr(fcntl, "fcntl", failing(errno.ENOLCK))
-    assert len(cache.remember(path, lambda: made)) == len(few(1))
+    assert len(cache.load_or_make(path, lambda: made)) == len(few(1))
     assert path.exists()
 
 
@@ -207,8 +207,8 @@ def make():
     with (folder / "made").open("a") as file:
         file.write("once ")
     time.sleep(1)
-    return _cache.Made({"train": ImageSet(np.ones((3, 2, 2, 1), np.uint8), np.zeros(3), ("a",))}, "here")
-print(len(_cache.remember(folder / "shards" / "train.npz", make)))
+    return _cache.Decoded({"train": ImageSet(np.ones((3, 2, 2, 1), np.uint8), np.zeros(3), ("a",))}, "here")
+print(len(_cache.load_or_make(folder / "shards" / "train.npz", make)))
 """
     command = [sys.executable, "-c", program, str(tmp_path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]

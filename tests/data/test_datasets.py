@@ -1,4 +1,4 @@
-"""Datasets: digits, torchvision's by name, and what is said of a dataset."""
+"""Datasets: digits, torchvision's by name, and their descriptions."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from mousterian.errors import InputError
 from mousterian.plugins import registry
 
 
-def test_digits_are_split_as_for_all_time(tmp_path):
+def test_the_split_of_digits_is_fixed(tmp_path):
     train, test = digits.load("train", tmp_path), digits.load("test", tmp_path)
-    assert {"train": cache.sums(train), "test": cache.sums(test)} == digits.SUMS
+    assert {"train": cache.checksums(train), "test": cache.checksums(test)} == digits.CHECKSUMS
     assert train.shape == (8, 8, 1)
     assert (len(train), len(test)) == (1197, 600)
     assert np.bincount(test.labels).tolist() == [60] * 10
@@ -39,7 +39,7 @@ def test_a_split_that_is_not_one_is_refused(tmp_path):
         digits.load("tests", tmp_path)
 
 
-def test_names_are_learned_without_importing_torch():
+def test_names_are_found_without_importing_torch():
     program = """
 import sys
 from mousterian.plugins import registry
@@ -94,7 +94,7 @@ def write_mnist(folder: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("root", ["", "mnist"])
-def test_files_in_torchvisions_layout_are_found_decoded_and_kept(tmp_path, root):
+def test_files_in_torchvisions_layout_are_found_decoded_and_cached(tmp_path, root):
     images = write_mnist(tmp_path / root / "MNIST" / "raw")
     train = torchvision.load("train", tmp_path, name="mnist")
     assert (train.images[..., 0] == images).all()
@@ -102,9 +102,9 @@ def test_files_in_torchvisions_layout_are_found_decoded_and_kept(tmp_path, root)
     assert train.class_names[4] == "4 - four"
     assert len(torchvision.load("test", tmp_path, name="mnist", size=14).images[0]) == 14
     assert sorted(each.name for each in (tmp_path / "mnist").glob("*.npz")) == ["test-14px.npz", "train.npz"]
-    said = _describe("mnist", {}, tmp_path)
-    assert said["source"] == f"torchvision's files in {tmp_path / root}"
-    assert (said["verified"], said["known_sums"]) == (False, False)
+    described = _describe("mnist", {}, tmp_path)
+    assert described["source"] == f"torchvision's files in {tmp_path / root}"
+    assert (described["verified"], described["known_sums"]) == (False, False)
 
 
 def test_images_of_several_sizes_need_a_size(tmp_path):
@@ -134,13 +134,13 @@ def test_datasets_that_need_more_say_what(tmp_path, name, message):
             torchvision.load(split, tmp_path, name=name)
 
 
-def test_a_split_name_that_torchvision_does_not_know_is_told(tmp_path):
+def test_a_split_name_unknown_to_torchvision_is_reported(tmp_path):
     with pytest.raises(InputError, match="Unknown value 'all' for argument split"):
         torchvision.load("train", tmp_path, name="svhn", train_split="all")
 
 
 def test_every_classification_dataset_takes_the_arguments_it_is_given():
-    """Each of torchvision's constructors can be bound with what we would call it with."""
+    """Each of torchvision's constructors can be bound with the arguments that we pass."""
     from torchvision import datasets
 
     from mousterian.data.datasets import _torchvision
@@ -150,21 +150,21 @@ def test_every_classification_dataset_takes_the_arguments_it_is_given():
         needed = {
             each.name for each in known.values() if each.default is each.empty and each.kind not in (2, 4)
         }
-        assert needed <= {"self", *torchvision.GIVEN}, name
+        assert needed <= {"self", *torchvision.SUPPLIED}, name
 
 
 def test_describe_says_what_and_where_a_dataset_is(tmp_path):
-    said = _describe("digits", {}, tmp_path)
-    assert said["verified"] is True
-    assert said["shape"] == [8, 8, 1]
-    assert said["source"] == "embedded in scikit-learn"
-    assert Path(said["path"]).is_file()
-    assert said["splits"]["test"] == {
+    described = _describe("digits", {}, tmp_path)
+    assert described["verified"] is True
+    assert described["shape"] == [8, 8, 1]
+    assert described["source"] == "embedded in scikit-learn"
+    assert Path(described["path"]).is_file()
+    assert described["splits"]["test"] == {
         "count": 600,
         "smallest_class": 60,
         "largest_class": 60,
-        "images_sha256": digits.SUMS["test"].images,
-        "labels_sha256": digits.SUMS["test"].labels,
+        "images_sha256": digits.CHECKSUMS["test"].images,
+        "labels_sha256": digits.CHECKSUMS["test"].labels,
     }
 
 

@@ -89,7 +89,7 @@ def test_sizes_at_which_a_class_runs_out_are_refused_with_the_largest_that_fits(
     imbalance: float, most: int
 ) -> None:
     labels = labels_of([50] * 4)
-    with pytest.raises(InputError, match="cannot be had") as caught:
+    with pytest.raises(InputError, match="too large for these class proportions") as caught:
         subsets.check_balance(labels, 4, 300, 0, imbalance)
     largest = int(caught.value.hint.split()[-1])
     assert largest <= most + 2

@@ -57,7 +57,7 @@ def test_a_grey_image_is_the_same_as_its_three_equal_channels(folder: Path, pict
 
 
 @pytest.mark.parametrize(
-    ("model", "weights", "said"),
+    ("model", "weights", "message"),
     [
         ("RN5", "openai", "RN50"),
         ("RN50", "", "no weights are given"),
@@ -66,8 +66,8 @@ def test_a_grey_image_is_the_same_as_its_three_equal_channels(folder: Path, pict
         ("local-dir:nowhere", "", "nowhere"),
     ],
 )
-def test_weights_that_cannot_be_had_are_named(model: str, weights: str, said: str) -> None:
-    with pytest.raises(InputError, match=said) as caught:
+def test_unavailable_weights_are_named(model: str, weights: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
         clip.load(model, weights, "cpu")
     assert "open_clip" in caught.value.hint
 

@@ -1,4 +1,4 @@
-"""Accuracy over steps: what looks on sees each stage, changes nothing, and survives a cut."""
+"""Accuracy over steps: an observer sees each stage, changes nothing, and resumes from checkpoints."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def trained(
 
 @pytest.mark.parametrize("acceleration", ["eager", "graph"])
 @pytest.mark.parametrize("strategy", [joint.train, auxiliary_bn.train])
-def test_looking_on_changes_nothing_and_ends_at_the_accuracy(
+def test_observing_changes_nothing_and_ends_at_the_accuracy(
     images: TrialImages, strategy: Callable[..., loop.Cost], acceleration: str
 ) -> None:
     curve = observe(images, CPU, points=3)
@@ -82,7 +82,7 @@ def test_steps_count_on_over_stages_and_another_head_has_no_points(images: Trial
     assert curve.columns()["curve_steps"] == [8, 11]
 
 
-def test_the_real_images_of_the_mixture_can_be_looked_at(images: TrialImages) -> None:
+def test_the_real_images_of_the_mixture_can_be_observed(images: TrialImages) -> None:
     curve = observe(images, CPU, points=1, split="real")
     model = trained(joint.train, images, curve)
     found = curve.columns()
@@ -91,7 +91,7 @@ def test_the_real_images_of_the_mixture_can_be_looked_at(images: TrialImages) ->
 
 
 class CutError(Exception):
-    """The power went off."""
+    """Training was interrupted."""
 
 
 @pytest.mark.parametrize("cut", [3, 10])
@@ -140,5 +140,5 @@ def test_no_other_evaluation_can_hold_it(tmp_path: Path) -> None:
     path = tmp_path / "grid.toml"
     held = '{name = "out_of_domain", dataset = "digits", evaluation = "convergence"}'
     path.write_text(f"evaluation = {held}\n" + TINY_GRID)
-    with pytest.raises(InputErrors, match="name it by itself under `evaluation`"):
+    with pytest.raises(InputErrors, match="list it by itself under `evaluation`"):
         checks.check_sizes(*grid.read(path), None)

@@ -45,19 +45,19 @@ def test_a_name_gives_the_options_in_their_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("pixel", "did you mean 'pixels'"),
         ("pixels:more", "too many parts"),
         ("timm", "needs the option 'model'"),
         ("classifier:digit", "did you mean 'digits'"),
         ("timm:resnet1888", "timm has no network"),
-        ("timm:resnet18:nowhere.pth", "no weights here"),
-        ("inception", "weights are not here"),
+        ("timm:resnet18:nowhere.pth", "no such file of weights"),
+        ("inception", "weights are missing"),
     ],
 )
-def test_a_space_that_is_not_there_is_named(name: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_space_that_is_not_there_is_named(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
         feature_spaces.load(name, "cpu", tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_a_dataset_with_options_is_written_as_it_is_read() -> None:
         dataset_named("{name = digits")
 
 
-def test_a_classifier_is_trained_once_and_its_kept_network_gives_the_same(
+def test_a_classifier_is_trained_once_and_its_cached_network_gives_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: np.ndarray
 ) -> None:
     monkeypatch.setattr(feature_networks, "recipe", _short)
@@ -102,7 +102,7 @@ def _short(name: str) -> object:
 def test_images_of_another_size_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feature_networks, "recipe", _short)
     extractor = feature_spaces.load("classifier:digits", "cpu", tmp_path)
-    with pytest.raises(InputError, match=r"\(16, 16, 1\), those that the classifier learnt from \(8, 8, 1\)"):
+    with pytest.raises(InputError, match=r"\(16, 16, 1\), the classifier was trained on \(8, 8, 1\)"):
         extractor(np.zeros((2, 16, 16, 1), np.uint8))
 
 
@@ -147,7 +147,7 @@ def test_inception_is_only_what_the_standard_weights_give(
     stub = types.ModuleType("stub")
     stub.FeatureExtractorInceptionV3 = Network  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch_fidelity.feature_extractor_inceptionv3", stub)
-    monkeypatch.setattr(inception, "_SUM", space_stamp(f"inception:{path}")[:8])
+    monkeypatch.setattr(inception, "_CHECKSUM", space_stamp(f"inception:{path}")[:8])
     found = feature_spaces.load(f"inception:{path}", "cpu", tmp_path).outputs(images)
     assert found.features.shape == (5, 3) and found.probabilities is not None
 
@@ -164,13 +164,13 @@ def test_torch_fidelitys_network_loads_from_a_file(
     blank = module.FeatureExtractorInceptionV3("inception", ["2048"])
     monkeypatch.undo()
     torch.save(blank.state_dict(), path)
-    monkeypatch.setattr(inception, "_SUM", space_stamp(f"inception:{path}")[:8])
+    monkeypatch.setattr(inception, "_CHECKSUM", space_stamp(f"inception:{path}")[:8])
     found = feature_spaces.load(f"inception:{path}", "cpu", tmp_path).outputs(images[:2])
     assert found.features.shape == (2, 2048)
     assert found.probabilities is not None and found.probabilities.shape == (2, 1008)
 
 
-def test_a_set_is_looked_at_once(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_outputs_of_a_set_are_computed_once(images: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     spaces = Spaces()
     whole = ImageSet(images, np.zeros(5, dtype=np.int64), ("one",))
     first = spaces.outputs(whole, "pixels")
@@ -191,17 +191,17 @@ def test_values_that_are_not_finite_are_refused(images: np.ndarray) -> None:
 def test_out_of_memory_halves_the_batch_and_goes_on(images: np.ndarray) -> None:
     seen: list[int] = []
 
-    def look(batch: torch.Tensor, most: int = 2) -> tuple[torch.Tensor, None]:
+    def embed(batch: torch.Tensor, most: int = 2) -> tuple[torch.Tensor, None]:
         seen.append(len(batch))
         if len(batch) > most:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return batch.float().mean((2, 3)), None
 
-    found = feature_networks.in_batches(look, images, "cpu", batch=4)
+    found = feature_networks.in_batches(embed, images, "cpu", batch=4)
     assert seen == [4, 2, 2, 1]
     assert np.allclose(found.features, images.astype(np.float32).mean((1, 2)))
     with pytest.raises(InputError, match="features of one image"):
-        feature_networks.in_batches(lambda batch: look(batch, 0), images, "cpu")
+        feature_networks.in_batches(lambda batch: embed(batch, 0), images, "cpu")
     with pytest.raises(RuntimeError, match="another"):
         feature_networks.in_batches(
             lambda batch: (_ for _ in ()).throw(RuntimeError("another")), images, "cpu"

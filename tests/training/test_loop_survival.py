@@ -38,7 +38,7 @@ recipe = {name = "small", iterations = 12, batch_size = 16, crop = 1, flip = tru
 
 
 class CutError(Exception):
-    """The power went off."""
+    """Training was interrupted."""
 
 
 def one_trial(folder: Path, text: str = GRID, number: int = 0) -> tuple[identity.Trial, Settings]:
@@ -121,7 +121,7 @@ def test_a_trial_that_is_resumed_gives_the_same_row(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "foreign", "other"])
-def test_a_checkpoint_that_is_not_sound_is_ignored_with_a_word(
+def test_a_damaged_or_foreign_checkpoint_is_ignored_with_a_warning(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "one.checkpoint"
@@ -133,7 +133,7 @@ def test_a_checkpoint_that_is_not_sound_is_ignored_with_a_word(
     path.write_bytes(b"not ours" * 20 if damage == "foreign" else content[: 500 if damage == "cut" else None])
     with caplog.at_level(logging.WARNING):
         kept = Checkpoint(path, "another trial" if damage == "other" else "a trial")
-    kept.enter()
+    kept.begin_stage()
     assert kept.state() is None
     assert "ignored" in caplog.text
 
@@ -144,13 +144,13 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, caplog: pytest.LogCaptureFixt
             return Path.touch, (tmp_path / "touched",)
 
     kept = Checkpoint(tmp_path / "one.checkpoint", "a trial")
-    kept.enter()
+    kept.begin_stage()
     kept.write({"step": 1, "evil": Evil()})
     again = Checkpoint(tmp_path / "one.checkpoint", "a trial")
-    again.enter()
+    again.begin_stage()
     assert again.state() is None
     assert not (tmp_path / "touched").exists()
-    assert "no checkpoint of ours" in caplog.text
+    assert "not a mousterian checkpoint" in caplog.text
 
 
 def test_a_training_that_diverges_is_a_row_that_says_where(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_memory_for_not_even_one_image_is_an_error(tmp_path: Path, monkeypatch: 
         run_trial(given, settings)
 
 
-def test_other_errors_of_torch_are_no_want_of_memory() -> None:
+def test_other_errors_of_torch_are_not_out_of_memory() -> None:
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     cpu = "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to"
     assert is_out_of_memory(RuntimeError(cpu))
@@ -208,7 +208,7 @@ def test_micro_batches_give_the_gradient_of_the_whole_batch() -> None:
     chosen = recipe("small", {"iterations": 3, "batch_size": 15, "optimizer": "sgd", "learning_rate": 0.1})
     found = []
     for parts in (1, 4):
-        task = loop.Task(mixture, 30, chosen, CPU, 0, parts=parts)
+        task = loop.Task(mixture, 30, chosen, CPU, 0, micro_batches=parts)
         torch.manual_seed(0)
         model = loop.prepare(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task)
         loop.train(model, [Stream(mixture, 15), Stream(mixture, 3, weight=0.5)], task)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mousterian.errors import InputError
-from mousterian.training.memory import Portions, with_less_memory
+from mousterian.training.memory import AdaptiveBatches, with_less_memory
 
 
 def starved(most: int, size: int, tried: list[int]):
@@ -66,7 +66,7 @@ def test_what_a_failed_attempt_held_is_free_before_the_next() -> None:
     assert with_less_memory(step, 8, "at all") == (0, 4)
 
 
-def test_portions_remember_how_many_rows_fit() -> None:
+def test_batches_remember_how_many_rows_fit() -> None:
     asked: list[int] = []
 
     def make(rows: slice) -> range:
@@ -75,9 +75,9 @@ def test_portions_remember_how_many_rows_fit() -> None:
             raise MemoryError
         return range(rows.start, rows.stop)
 
-    portions = Portions("for one row", most=10)
-    found = portions.made(25, make)
+    batches = AdaptiveBatches("for one row", most=10)
+    found = batches.map(25, make)
     assert [row for part in found for row in part] == list(range(25))
-    assert asked == [10, 5, 3, *[3] * 7, 1] and portions.most == 3
-    assert [list(part) for part in portions.made(2, make)] == [[0, 1]] and portions.most == 3
-    assert portions.made(0, make) == []
+    assert asked == [10, 5, 3, *[3] * 7, 1] and batches.most == 3
+    assert [list(part) for part in batches.map(2, make)] == [[0, 1]] and batches.most == 3
+    assert batches.map(0, make) == []

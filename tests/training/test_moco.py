@@ -1,4 +1,4 @@
-"""MoCo v2 as the way of pre-training: views, keys, queue, momentum, and what is left in the model."""
+"""Pre-training by MoCo v2: views, keys, queue, momentum, and the resulting model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mousterian.training.recipes import recipe
 from mousterian.training.strategies import pretrain_transfer
 from mousterian.training.strategies._moco import DIMENSIONS, MomentumContrast, projecting
 from mousterian.training.strategies._views import Draw, view
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 CPU = torch.device("cpu")
 MOCO = {"name": "moco_v2", "iterations": 30, "batch_size": 32}
@@ -106,9 +106,9 @@ def test_the_queue_rolls_and_forgets_the_oldest(images: ImageSet) -> None:
     contrast = contrast_of(task, queue=5)
     rows = [torch.full((2, DIMENSIONS), float(number)) for number in range(4)]
     for row in rows:
-        contrast._keep(row)
+        contrast._enqueue(row)
     assert contrast.get_buffer("queue")[:, 0].tolist() == [2, 3, 3, 1, 2]
-    contrast._keep(torch.full((9, DIMENSIONS), 7.0))
+    contrast._enqueue(torch.full((9, DIMENSIONS), 7.0))
     assert contrast.get_buffer("queue")[:, 0].tolist() == [7] * 5
 
 
@@ -135,16 +135,16 @@ def test_two_views_differ_and_a_seed_gives_them_again(images: ImageSet) -> None:
 
 
 class _Fixed(Draw):
-    """Draws that leave an image alone, but for those named."""
+    """Draws that leave an image unchanged, except for those named."""
 
     def __init__(self, **values: float) -> None:
         super().__init__(1, torch.Generator(), CPU)
         self._left = iter(values.values())
 
-    def between(self, low: float, high: float) -> Tensor:
+    def uniform(self, low: float, high: float) -> Tensor:
         return torch.tensor([next(self._left)])
 
-    def often(self, share: float) -> Tensor:
+    def bernoulli(self, share: float) -> Tensor:
         return torch.tensor([bool(next(self._left))])
 
 
@@ -189,7 +189,7 @@ def test_the_loss_falls_on_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pretrain_transfer.train(
         model_of(task), task, method="moco", pretraining=pretraining, queue=256, momentum=0.99
     )
-    # Until the queue is full it holds random vectors, which are easy to tell from a key.
+    # Until the queue is full it holds random vectors, which are easy to distinguish from a key.
     assert np.mean(losses[-30:]) < np.mean(losses[30:60]) - 0.1
 
 
@@ -206,7 +206,7 @@ def test_the_model_keeps_its_layers_and_gets_a_fresh_head(images: ImageSet) -> N
 
 
 class CutError(Exception):
-    """The power went off."""
+    """Training was interrupted."""
 
 
 def test_a_run_cut_off_in_its_pretraining_goes_on_where_it_stopped(
@@ -237,7 +237,7 @@ def test_a_run_cut_off_in_its_pretraining_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"queue": 0}, "a queue of 1 key or more"),
         ({"momentum": 1.5}, "not 65536, 1.5 and 0.2"),
@@ -246,8 +246,8 @@ def test_a_run_cut_off_in_its_pretraining_goes_on_where_it_stopped(
         ({"pretraining": {"name": "moco_v2", "epoch": 3}}, "did you mean 'epochs'"),
     ],
 )
-def test_what_cannot_be_is_refused(changes: dict[str, Any], told: str) -> None:
-    proposal = Proposal(20, 80, tuple("0123456789"), recipe("small"), "cnn", lambda: build(10, (8, 8, 1)))
+def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
+    setup = TrainingSetup(20, 80, tuple("0123456789"), recipe("small"), "cnn", lambda: build(10, (8, 8, 1)))
     values = {
         "queue": 65536,
         "momentum": 0.999,
@@ -255,5 +255,5 @@ def test_what_cannot_be_is_refused(changes: dict[str, Any], told: str) -> None:
         "method": "moco",
         "pretraining": "moco_v2",
     }
-    with pytest.raises(InputError, match=told):
-        pretrain_transfer.check(proposal, **{**values, **changes})
+    with pytest.raises(InputError, match=message):
+        pretrain_transfer.check(setup, **{**values, **changes})

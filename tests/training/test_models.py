@@ -75,36 +75,36 @@ def test_dropout_and_stochastic_depth_are_of_training_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"name": "vgg11", "drop_path_rate": 0.1}, "leave out drop_path_rate"),
         ({"name": "resnet18", "drop_rate": 1.0}, "0 to less than 1, not 1.0"),
         ({"name": "resnet18", "pretrained": "none.safetensors"}, "no file of weights none.safetensors"),
     ],
 )
-def test_what_a_timm_model_cannot_do_is_refused(options: dict[str, object], told: str) -> None:
+def test_what_a_timm_model_cannot_do_is_refused(options: dict[str, object], message: str) -> None:
     from mousterian.training.models import timm
 
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         timm.check((32, 32, 3), **options)
 
 
-def test_weights_come_from_a_file_and_images_keep_the_statistics_that_they_were_learnt_with(
+def test_weights_come_from_a_file_and_images_keep_the_statistics_of_pretraining(
     tmp_path: Path,
 ) -> None:
     from safetensors.torch import save_file
 
     from mousterian.training.models import timm
 
-    learnt = build("test_resnet", 1000, (32, 32, 3), small_stem=False)
+    trained = build("test_resnet", 1000, (32, 32, 3), small_stem=False)
     file = tmp_path / "weights.safetensors"
-    save_file(learnt.state_dict(), file)
+    save_file(trained.state_dict(), file)
     options = {"pretrained": str(file), "small_stem": False}
     network = build("test_resnet", 7, (32, 32, 3), **options)
     same = {
-        name for name, value in network.state_dict().items() if torch.equal(value, learnt.state_dict()[name])
+        name for name, value in network.state_dict().items() if torch.equal(value, trained.state_dict()[name])
     }
-    assert same == set(learnt.state_dict()) - {"fc.weight", "fc.bias"}
+    assert same == set(trained.state_dict()) - {"fc.weight", "fc.bias"}
     assert [each.flatten().tolist() for each in network.statistics] == [[0.5] * 3] * 2
     stamp = timm.stamp(tmp_path, pretrained=str(file))
     file.write_bytes(b"other weights")

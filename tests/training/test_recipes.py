@@ -32,8 +32,8 @@ def squares(count: int) -> Mixture:
 def batch(seed: int = 0, **changes: Any) -> tuple[torch.Tensor, torch.Tensor]:
     chosen = recipe("small", {"crop": 0, "flip": False, "batch_size": 16, **changes})
     mixture = squares(16)
-    look = Preprocessing(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), chosen)
-    return Feed(Stream(mixture, 16), look, lambda _: 0, torch.Generator().manual_seed(seed)).next()
+    preprocessing = Preprocessing(torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1), chosen)
+    return Feed(Stream(mixture, 16), preprocessing, lambda _: 0, torch.Generator().manual_seed(seed)).next()
 
 
 # Papers: Table 7 and 8 (main), Tables 5 and 6 (Diversify), Appendix A (Li), A.7 (He), B.2 (Geng).

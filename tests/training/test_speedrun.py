@@ -55,8 +55,8 @@ def test_images_of_another_shape_are_refused() -> None:
 
 def test_alternating_flips_show_each_image_both_ways_in_two_passes() -> None:
     given = task(20, crop=0, batch_size=20)
-    look = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
-    fed = feed.Feed(Stream(given.mixture, 20), look, lambda purpose: 7, torch.Generator())
+    preprocessing = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
+    fed = feed.Feed(Stream(given.mixture, 20), preprocessing, lambda purpose: 7, torch.Generator())
     original = given.mixture.images(torch.arange(20)) / 255
     order = feed.Order(20, 20, 7)
     ways = []
@@ -71,10 +71,12 @@ def test_alternating_flips_show_each_image_both_ways_in_two_passes() -> None:
 
 
 def test_batches_made_ahead_show_every_image_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed.Feed, "_steps_ahead", lambda self: 2)
+    monkeypatch.setattr(feed.Feed, "_steps_per_block", lambda self: 2)
     given = task(40, crop=0, flip=False)
-    look = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
-    fed, late = (feed.Feed(Stream(given.mixture, 20), look, lambda p: 7, torch.Generator()) for _ in "ab")
+    preprocessing = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
+    fed, late = (
+        feed.Feed(Stream(given.mixture, 20), preprocessing, lambda p: 7, torch.Generator()) for _ in "ab"
+    )
     batches = [fed.next() for _ in range(5)]
     one_pass = torch.cat([targets for _, targets in batches[:2]])
     assert one_pass.sort().values.tolist() == given.mixture.labels.sort().values.tolist()
@@ -82,6 +84,18 @@ def test_batches_made_ahead_show_every_image_once_a_pass(monkeypatch: pytest.Mon
     for images, targets in batches[3:]:
         again = late.next()
         assert torch.equal(again[0], images) and torch.equal(again[1], targets)
+
+
+def test_blocks_of_an_accelerator_are_blended_batch_by_batch() -> None:
+    # Mixup pairs an image with its neighbour in the batch; in a block of two batches none pairs across.
+    given = task(8, mixup=1.0, batch_size=4, flip=False)
+    preprocessing = feed.Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
+    fed = feed.Feed(Stream(given.mixture, 4), preprocessing, lambda purpose: 0, torch.Generator())
+    images, labels = torch.arange(8.0)[:, None, None, None].expand(8, 1, 2, 2), torch.arange(8)
+    mixed, targets = fed._blended(images, labels, torch.Generator().manual_seed(1))
+    assert targets.shape == (8, 10)
+    assert (targets[:4, 4:] == 0).all() and (targets[4:, :4] == 0).all()
+    torch.testing.assert_close(mixed[:, 0, 0, 0], targets @ torch.arange(10.0))
 
 
 def test_streams_have_their_own_modules_targets_and_losses() -> None:
@@ -101,7 +115,7 @@ def test_streams_have_their_own_modules_targets_and_losses() -> None:
         model,
         [
             Stream(real, 10),
-            Stream(synthetic, 6, weight=0.5, targets=soft[20:], loss=loss, through=own_norm),
+            Stream(synthetic, 6, weight=0.5, targets=soft[20:], loss=loss, module=own_norm),
         ],
         given,
     )
@@ -121,7 +135,7 @@ def test_targets_of_another_number_are_refused() -> None:
 def test_a_captured_step_is_kept_and_gives_each_trial_its_own_result(optimizer: str) -> None:
     # On CPU nothing is recorded, but weights go in and out and states are cleared as on an accelerator.
     rate = {"muon": 0.24, "adamw": 1e-3, "sgd": 0.05}[optimizer]
-    acceleration.forget()
+    acceleration.clear_cache()
     found = {}
     for mode in ("eager", "graph"):
         for count in (30, 40):
@@ -130,7 +144,7 @@ def test_a_captured_step_is_kept_and_gives_each_trial_its_own_result(optimizer: 
             model = small(given)
             loop.train(model, [Stream(given.mixture, 20)], given)
             found[mode, count] = model.state_dict()
-    assert len(acceleration._kept) == 1
+    assert len(acceleration._cache) == 1
     for count in (30, 40):
         eager, graph = found["eager", count], found["graph", count]
         assert all(torch.equal(eager[name], graph[name]) for name in eager)

@@ -1,4 +1,4 @@
-"""The path of CUDA without CUDA: fake tensors know their device, and refuse to tell a value to the host.
+"""The path of CUDA without CUDA: fake tensors know their device, and refuse to copy a value to the host.
 
 Neither kernels nor graphs run. What would fail at the first step on a GPU, tensors on two devices or of two
 dtypes, fails here, and so does what would make the host wait in every step. Fused SGD has no fake kernel.
@@ -52,15 +52,15 @@ class _Over(Exception):  # noqa: N818 (no error)
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand in for what needs a driver: moving modules, generators, autocast's own check, and backward."""
-    learning: list[nn.Parameter] = []
+    trainable: list[nn.Parameter] = []
     made = update.Update.__init__
 
-    def remember(self: update.Update, *given: object, **named: object) -> None:
+    def record(self: update.Update, *given: object, **named: object) -> None:
         made(self, *given, **named)
-        learning[:] = self._learning
+        trainable[:] = self._trainable
 
     def gradients(_: Tensor) -> None:
-        for parameter in learning:
+        for parameter in trainable:
             parameter.grad = torch.zeros_like(parameter)
 
     def over(*_: object) -> None:
@@ -70,7 +70,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> None:
     host.__dict__.update(torch.__dict__, Generator=_Generator)
     monkeypatch.setattr(feed, "torch", host)
     monkeypatch.setattr(nn.Module, "_apply", lambda module, move, recurse=True: _moved(module, move))
-    monkeypatch.setattr(update.Update, "__init__", remember)
+    monkeypatch.setattr(update.Update, "__init__", record)
     monkeypatch.setattr(Tensor, "backward", gradients)
     monkeypatch.setattr(loop._Run, "_check", over)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from inverted import convolutional, linear, task
 from torch import Tensor, nn
 
-from mousterian.data.image_set import ImageSet
-from mousterian.data.loading import load_images
 from mousterian.errors import InputError
-from mousterian.plugins.choice import Choice
 from mousterian.training import loop, update
-from mousterian.training.checkpoint import Checkpoint
-from mousterian.training.feed import Batch, Feed, Preprocessing, Stream
-from mousterian.training.mixture import Mixture
-from mousterian.training.recipes import recipe
+from mousterian.training.feed import Batch, Stream
 from mousterian.training.strategies import (
     _batch_norms,
     auxiliary_bn,
@@ -31,36 +24,9 @@ from mousterian.training.strategies import (
     two_stream,
 )
 from mousterian.training.strategies._heads import head_of
-from mousterian.trials import checks, grid
 
 CPU = torch.device("cpu")
 PLAIN = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "warmup": 0.0, "schedule": "constant"}
-
-
-def task(n_real: int, n_synthetic: int, **changes: Any) -> loop.Task:
-    """Real digits; those that stand for synthetic ones are inverted, so that a batch's images tell."""
-    digits = load_images(Choice("digits", {}), "train", None)
-    real, other = digits.take(np.arange(n_real)), digits.take(np.arange(200, 200 + n_synthetic))
-    mixture = Mixture.of(real, CPU)
-    if n_synthetic:
-        inverted = ImageSet(
-            255 - other.images, other.labels, other.class_names, np.ones(n_synthetic, dtype=bool)
-        )
-        mixture = mixture + Mixture.of(inverted, CPU)
-    length = {} if "epochs" in changes else {"iterations": 3}
-    values = {"crop": 0, "batch_size": 16, **length, **changes}
-    return loop.Task(mixture, n_real, recipe("small", values), CPU, 0)
-
-
-def convolutional(given: loop.Task) -> loop.Normalised:
-    torch.manual_seed(0)
-    layers = [nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)]
-    return loop.prepare(nn.Sequential(*layers), given)
-
-
-def linear(given: loop.Task) -> loop.Normalised:
-    torch.manual_seed(0)
-    return loop.prepare(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), given)
 
 
 @pytest.fixture
@@ -159,7 +125,7 @@ def test_synthetic_images_move_shared_weights_and_never_the_real_scale_and_shift
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     twin = _batch_norms.with_own_norms(model)
     pool = given.mixture.take(given.mixture.synthetic)
-    loop.train(model, [Stream(pool, 10, through=twin)], given)
+    loop.train(model, [Stream(pool, 10, module=twin)], given)
     still = {name for name, value in model.named_parameters() if torch.equal(value, before[name])}
     assert still == {"network.1.weight", "network.1.bias"}
     assert not torch.equal(twin.network[1].weight, model.network[1].weight)
@@ -232,7 +198,7 @@ def test_mixup_is_of_the_synthetic_stage_alone(batches: list[list[Batch]]) -> No
     assert ((mixed > 0).sum(1) == 2).any()
 
 
-def test_the_head_starts_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_is_reinitialised_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     between: list[dict[str, Tensor]] = []
     run = loop.train
 
@@ -255,16 +221,18 @@ def test_the_head_starts_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) 
     )  # by the trial's seed
 
 
-def test_pretraining_has_its_own_recipe_and_the_head_starts_anew_after_it(
+def test_pretraining_has_its_own_recipe_and_the_head_is_reinitialised_after_it(
     batches: list[list[Batch]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = task(20, 40)
-    anew: list[int] = []
-    monkeypatch.setattr(pretrain_transfer, "start_anew", lambda head, seed: anew.append(len(batches)))
+    reinitialised: list[int] = []
+    monkeypatch.setattr(
+        pretrain_transfer, "reinitialise", lambda head, seed: reinitialised.append(len(batches))
+    )
     pretrain_transfer.train(linear(given), given, pretraining="he_zero_shot")
     # 30 epochs with batches of 512, or all the images there are; then the trial's own three steps.
     assert counts(batches) == [(0, 40)] * 30 + [(16, 0)] * 3
-    assert anew == [30]
+    assert reinitialised == [30]
 
 
 def test_the_head_is_the_layer_with_an_output_for_each_class() -> None:
@@ -272,119 +240,3 @@ def test_the_head_is_the_layer_with_an_output_for_each_class() -> None:
     assert head_of(body, 4) is body[1]
     with pytest.raises(InputError, match="no linear layer with 10 outputs"):
         head_of(body, 10)
-
-
-class CutError(Exception):
-    """The power went off."""
-
-
-@pytest.mark.parametrize(
-    ("strategy", "options"),
-    [
-        (balanced.train, {}),
-        (auxiliary_bn.train, {}),
-        (two_stream.train, {"real_batch": 4, "syn_batch": 8, "freeze_bn": True}),
-        (phase_wise.train, {}),
-        (bridged.train, {"mixup": 0.5, "reinit": True}),
-    ],
-    ids=lambda value: getattr(value, "__module__", ""),
-)
-@pytest.mark.parametrize("acceleration", ["eager", "graph"])
-def test_a_strategy_cut_off_goes_on_where_it_stopped(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    strategy: Callable[..., loop.Cost],
-    options: dict[str, Any],
-    acceleration: str,
-) -> None:
-    def weights(kept: Checkpoint | None) -> dict[str, Tensor]:
-        given = task(20, 30, iterations=4, flip=True)
-        given = loop.replace(given, checkpoint=kept, acceleration=acceleration)
-        model = convolutional(given)
-        strategy(model, given, **options)
-        return model.state_dict()
-
-    whole = weights(None)
-    path = tmp_path / "one.checkpoint"
-    feed, left = Feed.next, iter(())
-
-    def cut(self: Feed) -> Batch:
-        if next(left, None) is None:
-            raise CutError
-        return feed(self)
-
-    monkeypatch.setattr(Feed, "next", cut)
-    for calls in (5, 2):
-        left = iter(range(calls))
-        with pytest.raises(CutError):
-            weights(Checkpoint(path, "a trial", every=0))
-    left = iter(range(99))
-    resumed = weights(Checkpoint(path, "a trial", every=0))
-    assert path.exists()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-
-
-GRID = """
-dataset = "digits"
-n_base = [20]
-r_syn = [1]
-model = {model}
-strategy = {strategy}
-recipe = {{name = "small", iterations = 2}}
-
-[generator]
-name = "edm"
-channels = 8
-steps = 2
-sampling_steps = 2
-"""
-
-
-@pytest.mark.parametrize(
-    ("model", "strategy", "told"),
-    [
-        ('"small_cnn"', '{name = "balanced", share = 1}', "take a share below 1, or say the mixtures as"),
-        ('"small_cnn"', '{name = "balanced", share = 1.5}', "0 to 1, not 1.5"),
-        ('"small_cnn"', '{name = "balanced", weight = -1}', "0 or more, not -1"),
-        (
-            '"vit_tiny_patch16_224"',
-            '"auxiliary_bn"',
-            "'vit_tiny_patch16_224' has none\n  take the strategy balanced",
-        ),
-        (
-            '"small_cnn"',
-            '{name = "auxiliary_bn", share = 1}',
-            "that are used in tests\n  take a share below 1",
-        ),
-        ('"small_cnn"', '{name = "two_stream", real_batch = 0}', "at least one image, not 0"),
-        ('"small_cnn"', '{name = "bridged", mixup = -0.1}', "0 for none, not -0.1"),
-        (
-            '"small_cnn"',
-            '{name = "pretrain_transfer", pretraining = "he_transfr"}',
-            "did you mean 'he_transfer'",
-        ),
-    ],
-)
-def test_contradictions_are_refused_before_anything_is_made(
-    tmp_path: Path, model: str, strategy: str, told: str
-) -> None:
-    path = tmp_path / "grid.toml"
-    path.write_text(GRID.format(model=model, strategy=strategy))
-    trials, source = grid.read(path)
-    with pytest.raises(InputError) as caught:
-        checks.check_sizes(trials, source, None)
-    assert told in str(caught.value) and "grid.toml:6" in str(caught.value)
-    path.write_text(GRID.format(model='"small_cnn"', strategy='["joint", "balanced", "auxiliary_bn"]'))
-    checks.check_sizes(*grid.read(path), None)
-
-
-def test_blocks_of_an_accelerator_are_blended_batch_by_batch() -> None:
-    # Mixup pairs an image with its neighbour in the batch; in a block of two batches none pairs across.
-    given = task(8, 0, mixup=1.0, batch_size=4, flip=False)
-    look = Preprocessing(torch.zeros(1), torch.ones(1), given.recipe)
-    feed = Feed(Stream(given.mixture, 4), look, lambda purpose: 0, torch.Generator().manual_seed(0))
-    images, labels = torch.arange(8.0)[:, None, None, None].expand(8, 1, 2, 2), torch.arange(8)
-    mixed, targets = feed._blended(images, labels, torch.Generator().manual_seed(1))
-    assert targets.shape == (8, 10)
-    assert (targets[:4, 4:] == 0).all() and (targets[4:, :4] == 0).all()
-    torch.testing.assert_close(mixed[:, 0, 0, 0], targets @ torch.arange(10.0))

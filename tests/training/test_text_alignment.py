@@ -24,7 +24,7 @@ from mousterian.training.models import small_cnn
 from mousterian.training.recipes import recipe
 from mousterian.training.strategies import text_alignment
 from mousterian.training.strategies._joint_space import Aligned, joint
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 pytest.importorskip("sentence_transformers")
 
@@ -121,7 +121,7 @@ def test_a_class_is_scored_by_its_own_text_alone(encoder: str) -> None:
 
 
 def test_blended_targets_blend_their_cosines() -> None:
-    loss = text_alignment._away(0.5)
+    loss = text_alignment._cosine_loss(0.5)
     logits = torch.tensor([[2.0, 1.0], [0.0, -1.0]])
     assert float(loss(logits, torch.tensor([0, 1]))) == pytest.approx(1 - 0.5 * (2 - 1) / 2)
     assert float(loss(logits, torch.tensor([[0.5, 0.5], [1.0, 0.0]]))) == pytest.approx(1 - 0.5 * 1.5 / 2)
@@ -155,17 +155,17 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("changes", "told"), BAD.values(), ids=BAD)
-def test_texts_that_cannot_be_are_refused_before_anything_trains(
-    encoder: str, changes: dict[str, Any], told: str
+@pytest.mark.parametrize(("changes", "message"), BAD.values(), ids=BAD)
+def test_impossible_texts_are_refused_before_anything_trains(
+    encoder: str, changes: dict[str, Any], message: str
 ) -> None:
     names = tuple("0123456789")
-    proposal = Proposal(60, 0, names, recipe("small"), "small_cnn", lambda: small_cnn.build(10, (8, 8, 1)))
+    setup = TrainingSetup(60, 0, names, recipe("small"), "small_cnn", lambda: small_cnn.build(10, (8, 8, 1)))
     options = {"prompt": "{}", "dimensions": 512, "centred": False, "temperature": 0.07}
     good = {"encoder": encoder, "descriptions": DESCRIPTIONS, **options}
-    text_alignment.check(proposal, **good)
-    with pytest.raises(InputError, match=told):
-        text_alignment.check(proposal, **{**good, **changes})
+    text_alignment.check(setup, **good)
+    with pytest.raises(InputError, match=message):
+        text_alignment.check(setup, **{**good, **changes})
 
 
 def test_an_encoder_with_code_of_its_own_is_refused_and_the_code_not_run(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from mousterian.training.models.clip import build
 from mousterian.training.recipes import recipe
 from mousterian.training.strategies import classifier_tuning, fine_tune
 from mousterian.training.strategies._text_heads import scores, soft_targets
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 pytest.importorskip("open_clip")
 
@@ -85,15 +85,15 @@ def test_a_share_of_the_encoder_learns_too_from_its_end(folder: Path) -> None:
     total = sum(each.numel() for each in network.parameters())
     for share in (0.0, 0.1, 0.5, 1.0):
         chosen = {id(each) for each in classifier_tuning.tuned(network, share)}
-        learnt = [name for name, each in network.named_parameters() if id(each) in chosen]
-        body = [name for name in learnt if not name.startswith("head.")]
-        assert body == names[len(names) - len(body) :] and {"head.weight", "head.bias"} <= set(learnt)
+        trained = [name for name, each in network.named_parameters() if id(each) in chosen]
+        body = [name for name in trained if not name.startswith("head.")]
+        assert body == names[len(names) - len(body) :] and {"head.weight", "head.bias"} <= set(trained)
         assert sum(network.get_parameter(name).numel() for name in body) <= share * total
     assert body == names
     assert changed(classifier_tuning, folder, share=0.5) > {"network.head.weight"}
 
 
-def test_without_a_real_batch_no_real_image_is_learnt_from(folder: Path) -> None:
+def test_without_a_real_batch_no_real_image_is_trained_on(folder: Path) -> None:
     model, task = prepared(folder)
     cost = classifier_tuning.train(model, task, real_batch=0, syn_batch=4)
     assert cost.images_seen == cost.steps * 4
@@ -142,30 +142,30 @@ def test_soft_targets_give_the_papers_loss() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "prompt", "told"),
+    ("names", "prompt", "message"),
     [
         (("0", "1", "2"), "a photo of a {}", "class names that are words"),
         (NAMES, "a photo", "no place for the class name"),
         (NAMES, "a photo of a {}", "'linear' has none"),
     ],
 )
-def test_texts_that_cannot_be_are_refused(names: tuple[str, ...], prompt: str, told: str) -> None:
-    proposal = Proposal(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
-    with pytest.raises(InputError, match=told):
-        fine_tune.check(proposal, head="text", prompt=prompt, images="all")
-    fine_tune.check(proposal, head="fresh", prompt=prompt, images="all")
+def test_impossible_texts_are_refused(names: tuple[str, ...], prompt: str, message: str) -> None:
+    setup = TrainingSetup(6, 6, names, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
+    with pytest.raises(InputError, match=message):
+        fine_tune.check(setup, head="text", prompt=prompt, images="all")
+    fine_tune.check(setup, head="fresh", prompt=prompt, images="all")
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"share": 1.5}, "0 to 1, not 1.5"),
         ({"real_batch": 0}, "synthetic images alone"),
         ({"soft": 2}, "share"),
     ],
 )
-def test_values_that_mean_nothing_are_refused(changes: dict[str, float], told: str) -> None:
-    proposal = Proposal(6, 0, NAMES, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
+def test_invalid_values_are_refused(changes: dict[str, float], message: str) -> None:
+    setup = TrainingSetup(6, 0, NAMES, recipe("small"), "linear", lambda: torch.nn.Linear(2, 3))
     values = {
         "soft": 0.0,
         "temperature": 2.0,
@@ -174,5 +174,5 @@ def test_values_that_mean_nothing_are_refused(changes: dict[str, float], told: s
         "weight": 1.0,
         "share": 0.0,
     }
-    with pytest.raises(InputError, match=told):
-        classifier_tuning.check(proposal, prompt="a {}", **{**values, **changes})
+    with pytest.raises(InputError, match=message):
+        classifier_tuning.check(setup, prompt="a {}", **{**values, **changes})

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def stripes(count: int, seed: int = 0) -> ImageSet:
-    """Two classes that a linear model tells apart: horizontal and vertical stripes, with noise."""
+    """Two classes that a linear model separates: horizontal and vertical stripes, with noise."""
     random = np.random.default_rng(seed)
     labels = np.arange(count) % 2
     images = random.integers(0, 60, (count, 8, 8, 1), dtype=np.uint8)

@@ -37,14 +37,14 @@ def weights(model: loop.Normalised) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["speedrun", "small", "resnet110"])
 def test_a_captured_step_trains_as_an_eager_one_does(name: str) -> None:
-    acceleration.forget()
+    acceleration.clear_cache()
     found = {}
     for mode in ("eager", "graph"):
         for seed in (0, 1, 0):
             model, task = prepared(mode, name, seed)
             loop.train(model, [Stream(task.mixture, task.recipe.batch_size)], task)
             found[mode, seed] = weights(model)
-    (kept,) = acceleration._kept.values()
+    (kept,) = acceleration._cache.values()
     assert kept._replay != kept._eagerly  # it was captured, not given up
     for seed in (0, 1):
         gap = (found["graph", seed] - found["eager", seed]).norm() / found["eager", seed].norm()

@@ -163,7 +163,7 @@ def test_bad_values_are_named(tmp_path: Path, change: tuple[str, str], told: str
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (("n_base = [20, 40]", "n_base = [20, 5000]"), "cannot be had"),
+        (("n_base = [20, 40]", "n_base = [20, 5000]"), "too large for these class proportions"),
         (("n_base = [20, 40]", "n_base = [5]"), "less than one image for each of 10 classes"),
         (('"edm"', '"edm"\ntrained_on = "upstream"\nn_upstream = 1190'), "shares"),
     ],

@@ -30,7 +30,7 @@ from mousterian.store.rows import Store
 from mousterian.store.schema import DONE
 from mousterian.training import distributed, loop
 from mousterian.training.checkpoint import Checkpoint
-from mousterian.training.distributed import SharedUpdate
+from mousterian.training.distributed import DistributedUpdate
 from mousterian.training.mixture import Mixture
 from mousterian.training.models.small_cnn import build
 from mousterian.training.recipes import recipe
@@ -58,7 +58,7 @@ def on_two(folder: Path, work: Callable[[distributed.Group], Any], count: int = 
         ends.append((os.fork(), here))
         if ends[-1][0] == 0:
             try:
-                with distributed.joined(rank, count, CPU, folder / "meeting") as group:
+                with distributed.process_group(rank, count, CPU, folder / "meeting") as group:
                     there.send(work(group))
             except Exception as error:
                 there.send(f"{type(error).__name__}: {error}")
@@ -83,10 +83,10 @@ def normed(images: Tensor, group: distributed.Group | None) -> dict[str, list[fl
         (norm(shown).square() * weights).sum().backward()
     else:
         own = slice(0, 4) if group.rank == 0 else slice(4, 10)
-        with distributed.SharedStatistics(group):
+        with distributed.SynchronisedNorms(group):
             found = norm(shown[own])
         (found.square() * weights[own]).sum().backward()
-        group.add([shown.grad, norm.weight.grad, norm.bias.grad])  # type: ignore[list-item]
+        group.all_reduce([shown.grad, norm.weight.grad, norm.bias.grad])  # type: ignore[list-item]
     parts = {"images": shown.grad, "weight": norm.weight.grad, "bias": norm.bias.grad}
     parts |= {"mean": norm.running_mean, "variance": norm.running_var}
     return {name: value.flatten().tolist() for name, value in parts.items() if value is not None}
@@ -109,7 +109,7 @@ def trained(
     mixture = Mixture.of(images, CPU).take(torch.arange(40))
     mixture = replace(mixture, synthetic=torch.arange(40) >= 24)
     chosen = recipe("small", {"iterations": 8, "batch_size": 15, "flip": True, "learning_rate": 1e-3})
-    task = loop.Task(mixture, 24, chosen, CPU, 5, checkpoint=kept, parts=parts, group=group)
+    task = loop.Task(mixture, 24, chosen, CPU, 5, checkpoint=kept, micro_batches=parts, group=group)
     torch.manual_seed(3)
     model = loop.prepare(build(10, (8, 8, 1), width=4), task)
     cost = strategy.train(model, task)
@@ -136,14 +136,14 @@ def test_processes_go_on_from_the_checkpoint_of_the_first(
 
     (tmp_path / "whole").mkdir()
     whole = on_two(tmp_path / "whole", lambda group: trained(joint, 1, group), count)
-    step, taken = SharedUpdate.step, iter(range(5))
+    step, taken = DistributedUpdate.step, iter(range(5))
 
     def cut(self: Any, batches: Any) -> None:
         if next(taken, None) is None:
             raise RuntimeError("the power went off")
         step(self, batches)
 
-    monkeypatch.setattr(SharedUpdate, "step", cut)
+    monkeypatch.setattr(DistributedUpdate, "step", cut)
     assert on_two(tmp_path, work, count) == ["RuntimeError: the power went off"] * count
     (tmp_path / "meeting").unlink(missing_ok=True)
     taken = iter(range(3))  # of the 8 steps five have been taken

@@ -24,7 +24,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
 
     Returns:
         name; data_dir; source: how it was had; path: where it lies; verified: whether the sha256 sums of its
-        arrays are those its plug-in writes down in SUMS (False where it has none; a set that has the wrong
+        arrays are its plug-in's CHECKSUMS (False where it has none; a set that has the wrong
         sums is not verified); known_sums: whether it has any; shape: height, width and channels of an image;
         classes: their names; splits: for "train" and "test" count, smallest_class and largest_class (images),
         images_sha256 and labels_sha256.
@@ -32,15 +32,15 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
     Raises:
         InputError: no such dataset or option, or it cannot be had.
     """
-    from mousterian.data.cache import SPLITS, Origin, data_directory, sums
+    from mousterian.data.cache import SPLITS, Origin, checksums, data_directory
 
     plugin = registry.find("datasets", name)
     values = {**plugin.resolve(options), **plugin.preset}
     folder = data_directory(data_dir)
     load = plugin.load()
     sets = {split: load(split, folder, **values) for split in SPLITS}
-    found = {split: sums(images) for split, images in sets.items()}
-    known, where = plugin.part("SUMS"), plugin.part("origin")
+    found = {split: checksums(images) for split, images in sets.items()}
+    known, where = plugin.part("CHECKSUMS"), plugin.part("origin")
     lies = where(folder, **values) if where else Origin(f"the plug-in {plugin.module}", Path())
     return {
         "name": name,

@@ -1,4 +1,4 @@
-"""The sources of a dataset, tried in order; the first that gives the right images wins."""
+"""Sources of a dataset, tried in order until one gives the right images."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mousterian.data.cache import Made, Sums, sums
+from mousterian.data.cache import Checksums, Decoded, checksums
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 
 Splits = Mapping[str, ImageSet]
 
-# Seconds without a byte after which a server counts as out of reach.
-SILENCE = 15
+# Seconds without a byte after which a server counts as unreachable.
+TIMEOUT = 15
 
 
 class SourceError(Exception):
-    """This source does not give the dataset; the text says why."""
+    """This source does not provide the dataset; the message says why."""
 
 
-# What a source that fails raises: no network, no file, a broken archive.
+# What a failing source raises: no network, no file, a broken archive.
 FAILURES = (
     SourceError,
     OSError,
@@ -45,7 +45,7 @@ class Source:
     """One source of a dataset.
 
     Attributes:
-        name: the source in words, as it stands in messages.
+        name: the source in words, for messages.
         get: returns image sets by split, or raises one of `FAILURES`.
     """
 
@@ -54,18 +54,18 @@ class Source:
 
 
 def first(
-    dataset: str, sources: Sequence[Source], *, expected: Mapping[str, Sums] | None, advice: str
-) -> Made:
-    """Return what the first source gives that works.
+    dataset: str, sources: Sequence[Source], *, expected: Mapping[str, Checksums] | None, advice: str
+) -> Decoded:
+    """Return the image sets of the first source that works.
 
     Args:
         dataset: its name, for messages.
         sources: tried in order.
-        expected: sums that the splits must have; None where none are known.
+        expected: checksums that the splits must have; None if unknown.
         advice: what a user can do when no source works.
 
     Raises:
-        InputError: no source works; names each with its reason.
+        InputError: no source works; lists each with its reason.
     """
     reasons = []
     for source in sources:
@@ -75,26 +75,25 @@ def first(
         except FAILURES as error:
             reasons.append(f"  {source.name}: {_brief(error)}")
         else:
-            return Made(splits, source.name)
-    raise InputError("\n".join(["cannot be had; tried, in this order", *reasons]), where=dataset, hint=advice)
+            return Decoded(splits, source.name)
+    raise InputError("\n".join(["not available; tried, in this order", *reasons]), where=dataset, hint=advice)
 
 
-def verify(splits: Splits, expected: Mapping[str, Sums] | None) -> None:
-    """Raise SourceError if a split's arrays have not the sums they must have."""
+def verify(splits: Splits, expected: Mapping[str, Checksums] | None) -> None:
+    """Raise SourceError if the arrays of a split do not have the expected checksums."""
     for split, wanted in (expected or {}).items():
-        found = sums(splits[split])
-        for part, right, wrong in zip(Sums._fields, wanted, found, strict=True):
-            if right != wrong:
+        for array, right, found in zip(Checksums._fields, wanted, checksums(splits[split]), strict=True):
+            if found != right:
                 raise SourceError(
-                    f"the {split} {part} are not the original ones (sha256 {wrong}, not {right})"
+                    f"the {split} {array} are not the original ones (sha256 {found}, not {right})"
                 )
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """Let a server that stays silent count as out of reach, for code that sets no time limit itself."""
+def network_timeout() -> Iterator[None]:
+    """Set a default socket timeout within the block, for code that sets none itself."""
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(SILENCE)
+    socket.setdefaulttimeout(TIMEOUT)
     try:
         yield
     finally:
@@ -102,6 +101,6 @@ def impatient() -> Iterator[None]:
 
 
 def _brief(error: BaseException) -> str:
-    """Return an error's text on one line."""
+    """Return an error's message on one line."""
     line = " ".join((str(error) or type(error).__name__).split())
     return line if len(line) <= 300 else f"{line[:300]}…"

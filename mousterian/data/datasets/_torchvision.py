@@ -1,4 +1,4 @@
-"""Image-classification datasets of torchvision as image sets, whatever arguments their classes take."""
+"""Image-classification datasets of torchvision as image sets, whatever their constructors' arguments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from mousterian.data.cache import SPLITS
-from mousterian.data.datasets._sources import SourceError, impatient
+from mousterian.data.datasets._sources import SourceError, network_timeout
 from mousterian.data.decoding import decode, stack
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 
-# What torchvision's datasets call the two splits, the first that a dataset knows is taken.
+# torchvision's names of the two splits; the first that a dataset knows is used.
 SPLIT_NAMES: Mapping[str, tuple[str, ...]] = {
     "train": ("train", "trainval", "train-standard"),
     "test": ("test", "val", "valid"),
@@ -28,7 +28,7 @@ def both_splits(class_name: str, root: Path, *, needs: str | None = None) -> dic
     Args:
         class_name: torchvision's name, e.g. "CIFAR10".
         root: folder in torchvision's usual layout.
-        needs: what must lie in `root` already; None: download into it.
+        needs: a file or folder that must exist in `root`; None: download into `root`.
     """
     if needs is not None and not (root / needs).exists():
         raise SourceError(f"there is no {root / needs}")
@@ -52,16 +52,16 @@ def open_split(
 
     Args:
         class_name: torchvision's name, e.g. "SVHN".
-        root: folder that it lies in or is downloaded to.
+        root: folder of its files, existing or downloaded.
         split: "train" or "test".
         download: whether it may be downloaded.
-        split_name: torchvision's name for the split, where the usual ones are not the one wanted.
-        variant: which part of a dataset that has several, as EMNIST's "letters".
+        split_name: torchvision's name for the split, if not one of the usual ones.
+        variant: which part of a dataset that has several, such as EMNIST's "letters".
 
     Raises:
         InputError: the dataset has no test split, or needs a variant.
         SourceError: it knows none of the split names.
-        OSError, RuntimeError: as torchvision does, where the files are missing or cannot be had.
+        OSError, RuntimeError: from torchvision, if the files are missing or cannot be downloaded.
     """
     from torchvision import datasets
 
@@ -73,7 +73,7 @@ def open_split(
     reasons = []
     for choice in _split_arguments(class_name, known, split, split_name, variant):
         try:
-            with impatient():
+            with network_timeout():
                 return dataset(**common, **choice)
         except ValueError as error:
             reasons.append(str(error))
@@ -89,7 +89,7 @@ def _split_arguments(
         if variant is None:
             raise InputError(
                 f"torchvision's {class_name} has several parts",
-                hint="name one with the option `variant`, as torchvision's documentation of `split` does",
+                hint="name one with the option `variant`, as in torchvision's documentation of `split`",
             )
         return [{"train": split == "train", "split": variant}]
     if "split" in known:
@@ -101,7 +101,7 @@ def _split_arguments(
 
 
 def parameters(dataset: type) -> dict[str, inspect.Parameter]:
-    """Return a class's constructor arguments by name, with those that it hands on to its base classes."""
+    """Return a class's constructor arguments by name, including those passed on to its base classes."""
     found: dict[str, inspect.Parameter] = {}
     for each in dataset.__mro__:
         if "__init__" in vars(each):
@@ -116,7 +116,7 @@ def to_images(dataset: Any, size: int | None, *, where: str) -> ImageSet:
     """Return a torchvision dataset object as an image set, in its order.
 
     Raises:
-        InputError: it does not give pictures with one class each, or they differ in size and `size` is None.
+        InputError: its items are not pictures of one class each, or differ in size and `size` is None.
     """
     from PIL.Image import Image
 
@@ -125,7 +125,7 @@ def to_images(dataset: Any, size: int | None, *, where: str) -> ImageSet:
         item = dataset[index]
         picture, label = item[:2] if isinstance(item, tuple) else (None, None)
         if not isinstance(picture, Image) or not isinstance(label, int | np.integer):
-            raise InputError("it does not give pictures with one class each", where=f"torchvision's {where}")
+            raise InputError("its items are not pictures of one class each", where=f"torchvision's {where}")
         pictures.append(decode(picture, size))
         labels.append(int(label))
     if not pictures:

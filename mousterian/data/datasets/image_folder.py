@@ -15,8 +15,8 @@ from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, unknown_name
 from mousterian.seeds import digest, file_stamp
 
-# How many unreadable images a message names.
-NAMED = 5
+# How many unreadable images a message lists.
+LISTED = 5
 
 
 def load(
@@ -29,10 +29,10 @@ def load(
     train: str = "train",
     test: str = "val",
 ) -> ImageSet:
-    """A folder of your own images: PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg, as ImageNet lies.
+    """A folder of your own images: PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg, the layout of ImageNet.
 
-    Images are resized on their shorter side and cropped to the centre square: (size, size, 3), or 1 channel
-    if all are grey. The decoded images are kept in the data directory until a file of the folder changes.
+    Images are resized by their shorter side and cropped to the centre square: (size, size, 3), or 1 channel
+    if all are grey. The decoded images are cached in the data directory until a file of the folder changes.
 
     Args:
         split: "train" or "test".
@@ -40,9 +40,9 @@ def load(
         path: the folder, relative to the data directory or else to the working directory.
         size: height and width of an image, pixels.
         classes: which folders are the classes: "imagenet10" (the main paper's, Appendix A), "imagenet100"
-            (Tian et al. 2020), or a text file with "folder name" a line; every folder if not given.
+            (Tian et al. 2020), or a text file with "folder name" on each line; default: every folder.
         train: folder of the training images in `path`.
-        test: folder of the test images in `path`; "test" also does where there is no "val".
+        test: folder of the test images in `path`; without a "val", "test" is also accepted.
 
     Raises:
         InputError: a folder is missing or empty, the class list is unknown or wrong, or images are
@@ -51,17 +51,17 @@ def load(
     cache.check_split(split)
     if size < 1:
         raise InputError(f"size must be 1 pixel or more, not {size}", where="image_folder")
-    root = cache.located(path, data_dir)
+    root = cache.resolve(path, data_dir)
     folders = _classes(_split_folder(root, "train", train, test), classes)
     parent = _split_folder(root, split, train, test)
     files = {folder: _files(parent / folder) for folder in folders}
 
-    def make() -> cache.Made:
+    def make() -> cache.Decoded:
         images = _read(files, size, tuple(folders.values()), where=str(parent))
-        return cache.Made({kept.stem: images}, f"images in {parent}")
+        return cache.Decoded({cached.stem: images}, f"images in {parent}")
 
-    kept = _kept(data_dir, parent, folders, files, size)
-    return cache.remember(kept, make)
+    cached = _cache_path(data_dir, parent, folders, files, size)
+    return cache.load_or_make(cached, make)
 
 
 def stamp(
@@ -73,8 +73,8 @@ def stamp(
     train: str = "train",
     test: str = "val",
 ) -> str:
-    """Return what tells the folder's images by their names and sizes; arguments as for `load`."""
-    return file_stamp(cache.located(path, data_dir))
+    """Return a fingerprint of the folder's files; arguments as for `load`."""
+    return file_stamp(cache.resolve(path, data_dir))
 
 
 def origin(
@@ -86,8 +86,8 @@ def origin(
     train: str = "train",
     test: str = "val",
 ) -> cache.Origin:
-    """Return the folder the images lie in; arguments as for `load`."""
-    return cache.Origin("a folder of images", cache.located(path, data_dir))
+    """Return the folder of the images; arguments as for `load`."""
+    return cache.Origin("a folder of images", cache.resolve(path, data_dir))
 
 
 def _split_folder(root: Path, split: str, train: str, test: str) -> Path:
@@ -95,7 +95,7 @@ def _split_folder(root: Path, split: str, train: str, test: str) -> Path:
     for name in names:
         if (root / name).is_dir():
             return root / name
-    hint = "give the right `path`, or name its folders with the options `train` and `test`"
+    hint = "check `path`, or name its folders with the options `train` and `test`"
     raise InputError(f"there is no folder {' or '.join(names)} here", where=str(root), hint=hint)
 
 
@@ -110,7 +110,7 @@ def _classes(parent: Path, classes: str) -> Mapping[str, str]:
     source = shipped.get(classes, Path(classes).expanduser())
     if not source.is_file():
         raise unknown_name(
-            "class list", classes, shipped, hint="or name a text file with `folder name` a line"
+            "class list", classes, shipped, hint="or give a text file with `folder name` on each line"
         )
     return _read_classes(source)
 
@@ -121,15 +121,17 @@ def _read_classes(source: Path) -> Mapping[str, str]:
         if line.strip() and not line.startswith("#"):
             folder, _, name = line.strip().partition(" ")
             if folder in names:
-                raise InputError(f"the folder {folder} stands here twice", where=f"{source}:{number}")
+                raise InputError(f"the folder {folder} is listed twice", where=f"{source}:{number}")
             names[folder] = name.strip() or folder
     if not names:
-        raise InputError("the class list is empty", where=str(source), hint="write `folder name` a line")
+        raise InputError(
+            "the class list is empty", where=str(source), hint="write `folder name` on each line"
+        )
     return names
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the images below a class's folder, in the order of their paths."""
+    """Return the image files below a class's folder, sorted by path."""
     if not folder.is_dir():
         raise InputError("this class has no folder", where=str(folder))
     found = sorted(each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES)
@@ -140,7 +142,7 @@ def _files(folder: Path) -> list[Path]:
     return found
 
 
-def _kept(
+def _cache_path(
     data_dir: Path, parent: Path, folders: Mapping[str, str], files: Mapping[str, Sequence[Path]], size: int
 ) -> Path:
     stamps = [
@@ -167,10 +169,10 @@ def _read(
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             unreadable.append(f"{file} ({error})")
     if unreadable:
-        more = f"\n… and {len(unreadable) - NAMED} more" if len(unreadable) > NAMED else ""
-        listed = "\n".join(unreadable[:NAMED]) + more
+        more = f"\n… and {len(unreadable) - LISTED} more" if len(unreadable) > LISTED else ""
+        listed = "\n".join(unreadable[:LISTED]) + more
         raise InputError(
-            f"{len(unreadable)} images cannot be read:\n{listed}", where=where, hint="mend or delete them"
+            f"{len(unreadable)} images cannot be read:\n{listed}", where=where, hint="repair or delete them"
         )
     labels = np.repeat(np.arange(len(files)), [len(each) for each in files.values()])
     return ImageSet(stack(pictures, where=where), labels, class_names)

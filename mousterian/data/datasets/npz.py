@@ -14,7 +14,7 @@ from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.seeds import file_stamp
 
-# What an array may be called in the file, by split: MedMNIST's way, Keras's way.
+# Names of an array in the file, by split: MedMNIST's and Keras's.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
 LABELS = {"train": ("train_labels", "y_train"), "test": ("test_labels", "y_test")}
 
@@ -23,9 +23,9 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
     """A NumPy .npz file of your own, with train_images, train_labels, test_images and test_labels.
 
     A file that is only evaluated on needs no training images and labels.
-    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1) from 0; x_train,
-    y_train, x_test and y_test are also understood, and so are the names in an array `class_names` (K,) of
-    text. Pickled objects are never loaded.
+    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1) from 0. The names
+    x_train, y_train, x_test and y_test are also accepted, and an array `class_names` (K,) of strings is
+    optional. Pickled objects are never loaded.
 
     Args:
         split: "train" or "test".
@@ -36,15 +36,15 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
         InputError: the file is missing or damaged, or an array is missing or of the wrong kind.
     """
     cache.check_split(split)
-    file = cache.located(path, data_dir)
+    file = cache.resolve(path, data_dir)
     optional = (*(LABELS[each] for each in cache.SPLITS if each != split), ("class_names",))
     arrays = _read(file, [IMAGES[split], LABELS[split]], optional=optional)
     images, labels = arrays[IMAGES[split][0]], arrays[LABELS[split][0]]
     if images.dtype != np.uint8:
-        hint = "store them as whole numbers from 0 to 255: (255 * images).round().astype('uint8')"
+        hint = "store them as integers from 0 to 255: (255 * images).round().astype('uint8')"
         raise InputError(f"the {split} images are {images.dtype}, not uint8", where=str(file), hint=hint)
-    held = [each for each in cache.SPLITS if LABELS[each][0] in arrays]
-    found = [_flat(arrays[LABELS[each][0]], each, file) for each in held]
+    labelled = [each for each in cache.SPLITS if LABELS[each][0] in arrays]
+    found = [_flat(arrays[LABELS[each][0]], each, file) for each in labelled]
     count = 1 + max((int(each.max()) for each in found if each.size), default=-1)
     names = arrays.get("class_names", np.arange(count))
     try:
@@ -58,13 +58,13 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
 
 
 def stamp(data_dir: Path, *, path: str) -> str:
-    """Return what tells the file's content; arguments as for `load`."""
-    return file_stamp(cache.located(path, data_dir))
+    """Return a fingerprint of the file's content; arguments as for `load`."""
+    return file_stamp(cache.resolve(path, data_dir))
 
 
 def origin(data_dir: Path, *, path: str) -> cache.Origin:
     """Return the file; arguments as for `load`."""
-    return cache.Origin("an .npz file", cache.located(path, data_dir))
+    return cache.Origin("an .npz file", cache.resolve(path, data_dir))
 
 
 def _flat(labels: NDArray[Any], split: str, file: Path) -> NDArray[np.int64]:
@@ -81,7 +81,7 @@ def _flat(labels: NDArray[Any], split: str, file: Path) -> NDArray[np.int64]:
 def _read(
     path: Path, wanted: Sequence[tuple[str, ...]], *, optional: Sequence[tuple[str, ...]]
 ) -> Mapping[str, NDArray[Any]]:
-    """Return arrays by the first of their possible names."""
+    """Return arrays, each by the first of its possible names."""
     try:
         with cache.open_npz(path) as file:
             found = {}

@@ -15,10 +15,10 @@ from mousterian.data.datasets._torchvision import open_split, to_images
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import unknown_name
 
-# Constructor arguments that a dataset may insist on and still be had without more being said.
-GIVEN = {"root", "split", "train"}
-# Arguments that say that a dataset can be had split or at all, and one that only other tasks' have.
-TELLING, OTHER_TASK = {"split", "train", "download"}, "image_set"
+# Required constructor arguments that we can fill in.
+SUPPLIED = {"root", "split", "train"}
+# Arguments that mark a dataset as usable (it has splits or a download), and one that marks another task.
+MARKS, OTHER_TASK = {"split", "train", "download"}, "image_set"
 
 
 def load(
@@ -33,21 +33,21 @@ def load(
 ) -> ImageSet:
     """Any image-classification dataset of torchvision by its name: svhn, cifar100, food101, stl10, …
 
-    Its files are looked for in the data directory in torchvision's usual layout, there and in a folder of
-    the dataset's name, else downloaded into that folder; the decoded images are kept beside them.
+    Its files are looked for in torchvision's usual layout, in the data directory and in a folder of
+    the dataset's name in it, else downloaded into that folder; the decoded images are cached there.
 
     Args:
         split: "train" or "test".
         data_dir: the data directory.
         name: torchvision's name in lower case with underscores.
-        size: resize the shorter side to it and crop the centre square; needed where images differ in size.
+        size: resize the shorter side to it and crop the centre square; required if images differ in size.
         variant: the part of a dataset that has several, e.g. "letters" for emnist.
-        train_split: torchvision's name for the training split; "train" or else "trainval" if not given.
-        test_split: its name for the test split; "test" or else "val" if not given.
+        train_split: torchvision's name for the training split; default: "train", else "trainval".
+        test_split: its name for the test split; default: "test", else "val".
 
     Raises:
         InputError: torchvision has no such dataset, it has no test split, its images differ in size and no
-            size is given, or it cannot be had.
+            size is given, or it is not available.
     """
     image_cache.check_split(split)
     if name not in _classes():
@@ -68,7 +68,7 @@ def load(
     ]
     advice = f"put its files into {folder}, as torchvision's documentation of {class_name} says"
     path = folder / f"{stem}.npz"
-    return image_cache.remember(path, lambda: first(name, sources, expected=None, advice=advice))
+    return image_cache.load_or_make(path, lambda: first(name, sources, expected=None, advice=advice))
 
 
 def origin(
@@ -80,12 +80,12 @@ def origin(
     train_split: str | None = None,
     test_split: str | None = None,
 ) -> image_cache.Origin:
-    """Return how the training images were had and where they are kept; arguments as for `load`."""
+    """Return the source of the training images and the path of their cache; arguments as for `load`."""
     return image_cache.origin(data_dir / name / f"{_stem('train', size, variant, train_split)}.npz")
 
 
 def members() -> Iterable[str]:
-    """Return the names this file stands for, read from torchvision's source without importing it."""
+    """Return the names of the family, read from torchvision's source without importing it."""
     return _classes()
 
 
@@ -96,7 +96,7 @@ def _stem(split: str, size: int | None, variant: str | None, split_name: str | N
 
 @cache
 def _classes() -> Mapping[str, str]:
-    """Return torchvision's class by our name for every dataset that looks like classification."""
+    """Return the class names of torchvision's image-classification datasets by our names."""
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
         return {}
@@ -122,11 +122,11 @@ def _parse(path: Path) -> ast.Module:
 
 def _is_classification(dataset: ast.ClassDef, inside: Mapping[str, ast.ClassDef]) -> bool:
     names, required = _arguments(dataset, inside)
-    return bool(names & TELLING) and required <= GIVEN and OTHER_TASK not in names
+    return bool(names & MARKS) and required <= SUPPLIED and OTHER_TASK not in names
 
 
 def _arguments(dataset: ast.ClassDef, inside: Mapping[str, ast.ClassDef]) -> tuple[set[str], set[str]]:
-    """Return a constructor's arguments, and those without a default, with what it hands on to its bases."""
+    """Return a constructor's arguments, and those without a default, including those of its base classes."""
     names: set[str] = set()
     required: set[str] = set()
     constructor = next(
@@ -145,7 +145,7 @@ def _arguments(dataset: ast.ClassDef, inside: Mapping[str, ast.ClassDef]) -> tup
 
 
 def _our_name(class_name: str, module: str) -> str:
-    """Return EuroSAT's module's name, eurosat, as it is named after it; for FashionMNIST fashion_mnist."""
+    """Return the module's name if it is the class's (EuroSAT: eurosat), else the class in snake case."""
     if module.replace("_", "") == class_name.lower():
         return module
     words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name)

@@ -125,7 +125,7 @@ class Training:
     def run(self) -> nn.Module:
         """Train to the end and return the network with its averaged weights."""
         self.network.train()
-        self._checkpoint.enter()
+        self._checkpoint.begin_stage()
         if saved := self._checkpoint.state():
             self._restore(saved)
         while self.step < self.settings.steps:

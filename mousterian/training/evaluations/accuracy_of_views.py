@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mousterian.data.image_set import ImageSet
 from mousterian.plugins.options import Positive
-from mousterian.training.evaluations._predictions import columns, outputs
+from mousterian.training.evaluations._predictions import columns, labels_of, outputs
 from mousterian.training.loop import Normalised
 
 
@@ -24,26 +24,25 @@ def evaluate(
     views: Literal["flip", "flip_translate"] = "flip_translate",
     batch_size: Positive = 2000,
 ) -> dict[str, Any]:
-    """Score the mean logits over each image's views; no test label is looked at to choose them.
+    """Score the mean logits over each image's views, which do not depend on test labels.
 
     Args:
         model: classifier of uint8 images.
         images: test images with labels.
-        device: where to evaluate.
+        device: to evaluate on.
         views: flip: the image and its mirror image; flip_translate: half of that, half the mean over both
-            shifted by one pixel up and left, and down and right (the edge reflected), as in airbench94.
+            shifted by one pixel up and left, and down and right (reflected at the edge), as in airbench94.
         batch_size: images at a time.
 
     Returns:
-        The columns that the evaluation `accuracy` gives.
+        The columns of the evaluation `accuracy`.
     """
     shifts = [(0, 0.5), (-1, 0.25), (1, 0.25)] if views == "flip_translate" else [(0, 1.0)]
-    labels = torch.from_numpy(images.labels).to(device)
     total = torch.zeros((), device=device)
     for (shift, weight), mirrored in product(shifts, (False, True)):
         scores = outputs(model, images, device, batch_size, _view(shift, mirrored))
         total = total + 0.5 * weight * scores
-    return columns(total, labels)
+    return columns(total, labels_of(images, device))
 
 
 def _view(shift: int, mirrored: bool) -> Callable[[Tensor], Tensor]:

@@ -1,4 +1,4 @@
-"""Negative log-likelihood and calibration: is the classifier right as often as it says?"""
+"""Negative log-likelihood and expected calibration error."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ def evaluate(
     Args:
         model: classifier of uint8 images.
         images: test images with labels.
-        device: where to evaluate.
-        bins: of equal width that confidences are sorted into (Guo et al. 2017 take 15).
+        device: to evaluate on.
+        bins: of equal width for the confidences (15 in Guo et al. 2017).
         batch_size: images at a time.
 
     Returns:
-        The columns that the evaluation `accuracy` gives, of which loss is the negative log-likelihood;
+        The columns of the evaluation `accuracy`, of which loss is the negative log-likelihood;
         confidence and ece (0 to 1). Confidence above top1 is overconfidence.
     """
     labels = labels_of(images, device)
     scores = outputs(model, images, device, batch_size)
-    confidences, answers = scores.softmax(1).max(1)
+    confidences, predictions = scores.softmax(1).max(1)
     return {
         **columns(scores, labels),
         "confidence": float(confidences.double().mean()),
-        "ece": calibration_error(confidences, answers == labels, bins),
+        "ece": calibration_error(confidences, predictions == labels, bins),
     }
 
 
-def calibration_error(confidences: Tensor, right: Tensor, bins: int) -> float:
+def calibration_error(confidences: Tensor, correct: Tensor, bins: int) -> float:
     """Return the mean over images of |accuracy - confidence| of the image's bin.
 
     Args:
-        confidences: (N,) float, probability of each first answer.
-        right: (N,) bool, whether it is right.
-        bins: of equal width between 0 and 1; each holds its upper edge.
+        confidences: (N,) float, probability of each prediction.
+        correct: (N,) bool, whether it is correct.
+        bins: of equal width between 0 and 1; each includes its upper edge.
     """
-    placed = (confidences.double() * bins).ceil().long().clamp(1, bins) - 1
+    indices = (confidences.double() * bins).ceil().long().clamp(1, bins) - 1
     surplus = torch.zeros(bins, dtype=torch.float64, device=confidences.device)
-    surplus.index_add_(0, placed, right.double() - confidences.double())
+    surplus.index_add_(0, indices, correct.double() - confidences.double())
     return float(surplus.abs().sum() / len(confidences))

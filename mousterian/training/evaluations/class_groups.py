@@ -1,4 +1,4 @@
-"""Mean accuracy per class, and for classes with many, some and few images: the measures for long tails."""
+"""Mean per-class accuracy, and many-, medium- and few-shot accuracy: the metrics for long tails."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def evaluate_trial(
 ) -> dict[str, Any]:
     """Score the mean over classes, and over those with many, some and few real images in S_base.
 
-    Trials that differ in what is added have the same groups, since these are made by S_base alone. The
-    defaults are those of Diversify's ImageNet (its Appendix); ImageNet-LT has many = 100, few = 20.
+    Trials that differ in what is added have the same groups, which S_base alone defines. The defaults are
+    those of Diversify's ImageNet (its Appendix); ImageNet-LT has many = 100, few = 20.
 
     Args:
         model: classifier of uint8 images.
         images: of the trial.
-        device: where to evaluate.
+        device: to evaluate on.
         many: a class with more images than this in S_base is many-shot.
-        few: a class with fewer is few-shot; what is in between is medium-shot.
+        few: a class with fewer is few-shot; the others are medium-shot.
         batch_size: images at a time.
 
     Returns:
-        The columns that the evaluation `accuracy` gives; mean_per_class, many_shot, medium_shot and
-        few_shot (0 to 1), each None where no class is in the group.
+        The columns of the evaluation `accuracy`; mean_per_class, many_shot, medium_shot and few_shot
+        (0 to 1), each None if the group is empty.
     """
     labels = labels_of(images.test, device)
     found = columns(outputs(model, images.test, device, batch_size), labels)
@@ -64,6 +64,6 @@ def check(images: TrialImages, *, many: int, few: int) -> None:
 
 
 def _mean(accuracies: np.ndarray) -> float | None:
-    """Return the mean over classes that have test images; None where there is none."""
+    """Return the mean over classes that have test images; None if there is none."""
     known = accuracies[np.isfinite(accuracies)]
     return float(known.mean()) if known.size else None

@@ -1,4 +1,4 @@
-"""CLIP zero-shot: what a CLIP model answers from class names alone, beside what was trained."""
+"""CLIP zero-shot: the accuracy of a CLIP model from class names alone, as a baseline."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ def evaluate(
     clip: str = "ViT-B-16",
     templates: tuple[str, ...] = ("a photo of a {}",),
 ) -> dict[str, Any]:
-    """Score CLIP's own answers to the test images, from the names of the classes; nothing is trained.
+    """Score CLIP's zero-shot predictions on the test images, from the class names; nothing is trained.
 
-    It is what a trial has to beat, and the same for all trials of one dataset.
+    It is a baseline, the same for all trials of one dataset.
 
     Args:
         model: unused; the trial's.
         images: test images with labels.
-        device: where to evaluate.
-        weights: file of CLIP's weights, or a tag in open_clip; "" where the model brings them.
+        device: to evaluate on.
+        weights: file of CLIP's weights, or a tag in open_clip; "" if the model includes them.
         clip: name in open_clip, or local-dir:FOLDER.
-        templates: texts of a class, {} is its name; a class is the mean of their vectors.
+        templates: texts of a class, with {} for its name; a class is the mean of their vectors.
 
     Returns:
         The columns of the evaluation `accuracy`.
 
     Raises:
-        InputError: the model or its weights cannot be had.
+        InputError: the model or its weights are not available.
     """
     return columns(_logits(images, weights, clip, templates, str(device)), labels_of(images, device))
 
 
 def stamp(data_dir: Path, *, weights: str, clip: str = "ViT-B-16") -> str:
-    """Return what tells the content of the weights, if they lie on this machine."""
+    """Return a fingerprint of the weights, if they are on this machine."""
     return weights_stamp(clip, weights)
 
 

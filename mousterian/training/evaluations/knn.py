@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from mousterian.data.image_set import TrialImages
 from mousterian.plugins.options import AboveZero, Positive
-from mousterian.training.evaluations._other_datasets import known_and_asked, stamp_of
-from mousterian.training.evaluations._predictions import answers, frozen, labels_of
+from mousterian.training.evaluations._other_datasets import probe_sets, stamp_of
+from mousterian.training.evaluations._predictions import accuracies, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
 
 
@@ -28,15 +28,15 @@ def evaluate_trial(
 ) -> dict[str, Any]:
     """Score the votes of the nearest labelled images, by the cosine of penultimate features.
 
-    Votes are weighed by exp(cosine / temperature) (Wu et al. 2018).
+    Votes are weighted by exp(cosine / temperature) (Wu et al. 2018).
 
     Args:
-        model: classifier of uint8 images, of which all but the last linear layer is used.
+        model: classifier of uint8 images, used without its last linear layer.
         images: of the trial.
-        device: where to evaluate.
-        dataset: another dataset (plug-in, or a table with name and options) whose training images vote on
+        device: to evaluate on.
+        dataset: another dataset (plug-in, or a table with name and options), whose training images vote on
             its test images: transfer of fixed features; default: S_base votes on the trial's test images.
-        neighbours: that vote.
+        neighbours: number of voting neighbours.
         temperature: of the votes' weights.
         batch_size: images at a time.
 
@@ -46,37 +46,38 @@ def evaluate_trial(
     Raises:
         InputError: there is no such dataset.
     """
-    known, asked, named = known_and_asked(images, dataset)
+    train, test, extra = probe_sets(images, dataset)
     bank, queries = (
-        functional.normalize(frozen(model, each, device, batch_size), dim=1) for each in (known, asked)
+        functional.normalize(penultimate_features(model, each, device, batch_size), dim=1)
+        for each in (train, test)
     )
-    owners = functional.one_hot(labels_of(known, device), len(known.class_names))
+    one_hot = functional.one_hot(labels_of(train, device), len(train.class_names))
     parts = queries.split(batch_size)  # type: ignore[no-untyped-call]
-    scores = torch.cat([votes(part, bank, owners, neighbours, temperature) for part in parts])
-    return {**answers(scores, labels_of(asked, device)), **named}
+    scores = torch.cat([votes(part, bank, one_hot, neighbours, temperature) for part in parts])
+    return {**accuracies(scores, labels_of(test, device)), **extra}
 
 
 def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
-    """Return what tells the content of the files that the dataset names."""
+    """Return a fingerprint of the dataset's files."""
     return stamp_of(dataset, data_dir)
 
 
 def check(images: TrialImages, *, dataset: str | dict[str, Any] = "") -> None:
-    """Refuse another dataset that cannot be had, before anything trains."""
-    known_and_asked(images, dataset)
+    """Refuse an unavailable dataset before training."""
+    probe_sets(images, dataset)
 
 
-def votes(queries: Tensor, bank: Tensor, owners: Tensor, neighbours: int, temperature: float) -> Tensor:
+def votes(queries: Tensor, bank: Tensor, one_hot: Tensor, neighbours: int, temperature: float) -> Tensor:
     """Return the votes (N, classes) float32 of each query's nearest in the bank.
 
     Args:
         queries: (N, D) float32 of unit length.
         bank: (M, D) float32 of unit length.
-        owners: (M, classes), 1 at the class of each of the bank, else 0.
-        neighbours: that vote; all of the bank if it has fewer.
+        one_hot: (M, classes), one-hot labels of the bank.
+        neighbours: number of voting neighbours, at most M.
         temperature: of the weights.
     """
     cosines, nearest = (queries @ bank.T).topk(min(neighbours, len(bank)), dim=1)
     weights = ((cosines - 1) / temperature).exp()
-    found = queries.new_zeros(len(queries), owners.shape[1])
-    return found.scatter_add_(1, owners.argmax(1)[nearest], weights)
+    found = queries.new_zeros(len(queries), one_hot.shape[1])
+    return found.scatter_add_(1, one_hot.argmax(1)[nearest], weights)

@@ -1,4 +1,4 @@
-"""LEEP: how well a classifier's answers foretell another set's labels, without training on it."""
+"""LEEP: transferability of a classifier to another set's labels, without training on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mousterian.data.image_set import TrialImages
 from mousterian.plugins.options import Positive
-from mousterian.training.evaluations._other_datasets import known_and_asked, stamp_of
+from mousterian.training.evaluations._other_datasets import probe_sets, stamp_of
 from mousterian.training.evaluations._predictions import labels_of, outputs
 from mousterian.training.loop import Normalised
 
@@ -28,35 +28,35 @@ def evaluate_trial(
     Args:
         model: classifier of uint8 images, with any classes.
         images: of the trial.
-        device: where to evaluate.
-        dataset: plug-in, or a table with its name and options, whose training images it is asked about;
+        device: to evaluate on.
+        dataset: plug-in, or a table with its name and options, on whose training images it is evaluated;
             default: S_base.
         batch_size: images at a time.
 
     Returns:
-        leep (nats, at most 0; nearer to 0 is more transferable), total, evaluation_set.
+        leep (nats, at most 0; closer to 0 is more transferable), total, evaluation_set.
 
     Raises:
         InputError: there is no such dataset.
     """
-    known, _, named = known_and_asked(images, dataset)
-    probabilities = outputs(model, known, device, batch_size).softmax(1)
-    asked = named["evaluation_set"].removesuffix("/test") + "/train" if named else "S_base"
+    train, _, extra = probe_sets(images, dataset)
+    probabilities = outputs(model, train, device, batch_size).softmax(1)
+    name = extra["evaluation_set"].removesuffix("/test") + "/train" if extra else "S_base"
     return {
-        "leep": leep(probabilities, labels_of(known, device)),
-        "total": len(known),
-        "evaluation_set": asked,
+        "leep": leep(probabilities, labels_of(train, device)),
+        "total": len(train),
+        "evaluation_set": name,
     }
 
 
 def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
-    """Return what tells the content of the files that the dataset names."""
+    """Return a fingerprint of the dataset's files."""
     return stamp_of(dataset, data_dir)
 
 
 def check(images: TrialImages, *, dataset: str | dict[str, Any] = "") -> None:
-    """Refuse another dataset that cannot be had, before anything trains."""
-    known_and_asked(images, dataset)
+    """Refuse an unavailable dataset before training."""
+    probe_sets(images, dataset)
 
 
 def leep(probabilities: Tensor, labels: Tensor) -> float:

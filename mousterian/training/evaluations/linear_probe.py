@@ -12,8 +12,8 @@ from torch.nn import functional
 from mousterian.data.image_set import TrialImages
 from mousterian.errors import InputError
 from mousterian.plugins.options import NotNegative, Positive
-from mousterian.training.evaluations._other_datasets import known_and_asked, stamp_of
-from mousterian.training.evaluations._predictions import columns, frozen, labels_of
+from mousterian.training.evaluations._other_datasets import probe_sets, stamp_of
+from mousterian.training.evaluations._predictions import columns, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
 
 _HELD_OUT = 5  # one in so many of each class
@@ -31,19 +31,19 @@ def evaluate_trial(
 ) -> dict[str, Any]:
     """Score a logistic regression on penultimate features, the network frozen.
 
-    Its decay is the one that does best on a fifth of the labelled training images held out; it is then
-    fitted to all of them. No test image has a part in that.
+    Its weight decay is selected on a held-out fifth of the training images; it is then refitted to all of
+    them. Test images are not used for either.
 
     Args:
-        model: classifier of uint8 images, of which all but the last linear layer is used.
+        model: classifier of uint8 images, used without its last linear layer.
         images: of the trial.
-        device: where to evaluate.
-        dataset: another dataset (plug-in, or a table with name and options) whose training images are
-            learnt from and whose test images are asked: transfer of fixed features; default: S_base is
-            learnt from, the trial's test images are asked.
-        decays: L2 penalties to choose from, each half of it times the squared weights; features have
-            unit deviation.
-        iterations: of L-BFGS at most.
+        device: to evaluate on.
+        dataset: another dataset (plug-in, or a table with name and options), whose training images are
+            fitted and whose test images are scored: transfer of fixed features; default: S_base is fitted,
+            the trial's test images are scored.
+        decays: L2 penalties to choose from: half of it times the squared weights is added to the loss;
+            features are standardised.
+        iterations: maximum number of L-BFGS iterations.
         batch_size: images at a time.
 
     Returns:
@@ -52,32 +52,34 @@ def evaluate_trial(
     Raises:
         InputError: there is no such dataset.
     """
-    known, asked, named = known_and_asked(images, dataset)
-    features, questions = (frozen(model, each, device, batch_size) for each in (known, asked))
-    mean, deviation = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
-    features, questions = (features - mean) / deviation, (questions - mean) / deviation
-    labels, classes = labels_of(known, device), len(known.class_names)
-    weight, bias = fitted(
-        features, labels, classes, _chosen(features, labels, classes, decays, iterations), iterations
+    train, test, extra = probe_sets(images, dataset)
+    features, test_features = (
+        penultimate_features(model, each, device, batch_size) for each in (train, test)
     )
-    return {**columns(questions @ weight.T + bias, labels_of(asked, device)), **named}
+    mean, deviation = features.mean(0), features.std(0, correction=0).clamp_min(1e-6)
+    features, test_features = (features - mean) / deviation, (test_features - mean) / deviation
+    labels, classes = labels_of(train, device), len(train.class_names)
+    weight, bias = fit(
+        features, labels, classes, _select_decay(features, labels, classes, decays, iterations), iterations
+    )
+    return {**columns(test_features @ weight.T + bias, labels_of(test, device)), **extra}
 
 
 def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
-    """Return what tells the content of the files that the dataset names."""
+    """Return a fingerprint of the dataset's files."""
     return stamp_of(dataset, data_dir)
 
 
 def check(
     images: TrialImages, *, decays: tuple[NotNegative, ...], dataset: str | dict[str, Any] = ""
 ) -> None:
-    """Refuse an empty choice of decays and another dataset that cannot be had, before anything trains."""
+    """Refuse an empty list of decays and an unavailable dataset before training."""
     if not decays:
-        raise InputError("there is no decay to choose", hint="give at least one")
-    known_and_asked(images, dataset)
+        raise InputError("the list of decays is empty", hint="give at least one")
+    probe_sets(images, dataset)
 
 
-def fitted(
+def fit(
     features: Tensor, labels: Tensor, classes: int, decay: float, iterations: int
 ) -> tuple[Tensor, Tensor]:
     """Return weight (classes, D) and bias (classes,) of a multinomial logistic regression.
@@ -88,8 +90,8 @@ def fitted(
         features: (N, D) float32.
         labels: (N,) int64.
         classes: number of classes.
-        decay: penalty; the bias has none.
-        iterations: at most.
+        decay: penalty on the weights, not on the bias.
+        iterations: maximum number of iterations.
     """
     weight = torch.zeros(classes, features.shape[1], device=features.device, requires_grad=True)
     bias = torch.zeros(classes, device=features.device, requires_grad=True)
@@ -107,23 +109,23 @@ def fitted(
     return weight.detach(), bias.detach()
 
 
-def _chosen(
+def _select_decay(
     features: Tensor, labels: Tensor, classes: int, decays: tuple[float, ...], iterations: int
 ) -> float:
-    """Return the decay with the lowest loss on held-out images; the largest where no class can spare one."""
+    """Return the decay with the lowest loss on held-out images; the largest if none can be held out."""
     held = held_out(labels)
     if len(decays) == 1 or not held.any():
         return max(decays)
 
     def loss(decay: float) -> float:
-        weight, bias = fitted(features[~held], labels[~held], classes, decay, iterations)
+        weight, bias = fit(features[~held], labels[~held], classes, decay, iterations)
         return float(functional.cross_entropy(features[held] @ weight.T + bias, labels[held]))
 
     return min(decays, key=loss)
 
 
 def held_out(labels: Tensor) -> Tensor:
-    """Return (N,) bool: the second image of each class, and each fifth one after it."""
+    """Return (N,) bool: the second image of each class, and every fifth one after it."""
     order = labels.argsort(stable=True)
     counts = torch.bincount(labels)
     starts = (counts.cumsum(0) - counts).repeat_interleave(counts)

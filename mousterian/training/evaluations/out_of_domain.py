@@ -1,4 +1,4 @@
-"""Any evaluation on another set of images of the same classes, such as sketches or corrupted ones."""
+"""Any evaluation on another set of images of the same classes, such as sketches or corrupted images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from mousterian.data.image_set import ImageSet, TrialImages
-from mousterian.training.evaluations._other_datasets import Limited, elsewhere, in_classes, stamp_of, text_of
+from mousterian.training.evaluations._other_datasets import (
+    RestrictedClassifier,
+    match_classes,
+    other_dataset,
+    stamp_of,
+    text_of,
+)
 from mousterian.training.loop import Normalised
 from mousterian.training.scoring import named, score
 
@@ -25,18 +31,18 @@ def evaluate_trial(
     split: Literal["test", "train"] = "test",
     evaluation: str | dict[str, Any] = "accuracy",
 ) -> dict[str, Any]:
-    """Score the classifier on another set of images, answers limited to the classes that the set has.
+    """Score the classifier on another set of images, with predictions restricted to the set's classes.
 
     ImageNet-V2, -Sketch, -R and other folders of classes: dataset = {name = "image_folder",
-    path = "imagenet-r", train = ".", test = ".", size = 224}, with the option `classes` where folders have
-    other names than the training set's classes. CIFAR-10.1 and corruptions: {name = "npz", path = "...npz"}
-    with test_images and test_labels. Images of another size are scaled and cropped. Several sets for one
-    trial are several such evaluations in the grid file.
+    path = "imagenet-r", train = ".", test = ".", size = 224}, with the option `classes` if the folders' names
+    are not those of the training set's classes. CIFAR-10.1 and corruptions: {name = "npz", path = "...npz"}
+    with test_images and test_labels. Images of another size are scaled and cropped. For several sets, list
+    several such evaluations in the grid file.
 
     Args:
         model: classifier of uint8 images.
         images: of the trial.
-        device: where to evaluate.
+        device: to evaluate on.
         dataset: dataset plug-in, or a table with its name and options; classes are matched by name.
         split: which of its splits.
         evaluation: evaluation plug-in, or a table with its name and options.
@@ -48,17 +54,17 @@ def evaluate_trial(
         InputError: no such dataset, evaluation or option, or the set has classes that are not the
             classifier's.
     """
-    asked = in_classes(elsewhere(dataset, split, images), images.train.class_names)
-    limited = Limited(model, _allowed(asked).to(device))
+    test = match_classes(other_dataset(dataset, split, images), images.train.class_names)
+    restricted = RestrictedClassifier(model, _allowed(test).to(device))
     plugin, options = named(evaluation)
-    found = score(plugin, options, limited, replace(images, test=asked), device)
+    found = score(plugin, options, restricted, replace(images, test=test), device)
     return {"evaluation_set": f"{text_of(dataset)}/{split}", **found}
 
 
 def stamp(
     data_dir: Path, *, dataset: str | dict[str, Any], evaluation: str | dict[str, Any] = "accuracy"
 ) -> str:
-    """Return what tells the content of the files that the options name."""
+    """Return a fingerprint of the files that the options name."""
     plugin, options = named(evaluation)
     return stamp_of(dataset, data_dir) + plugin.stamp(data_dir, options)
 
@@ -70,13 +76,13 @@ def check(
     split: Literal["test", "train"] = "test",
     evaluation: str | dict[str, Any] = "accuracy",
 ) -> None:
-    """Refuse a set that cannot be had or has other classes, before anything trains; arguments as above."""
-    asked = in_classes(elsewhere(dataset, split, images), images.train.class_names)
+    """Refuse an unavailable set or one of other classes before training; arguments as above."""
+    test = match_classes(other_dataset(dataset, split, images), images.train.class_names)
     plugin, options = named(evaluation)
-    plugin.check(replace(images, test=asked), options)
+    plugin.check(replace(images, test=test), options)
 
 
-def _allowed(asked: ImageSet) -> Tensor:
-    """Return (classes,) bool: which classes the set has images of."""
-    counts = np.bincount(asked.labels, minlength=len(asked.class_names))
+def _allowed(test: ImageSet) -> Tensor:
+    """Return (classes,) bool, True for classes with images in the set."""
+    counts = np.bincount(test.labels, minlength=len(test.class_names))
     return torch.from_numpy(counts > 0)

@@ -1,4 +1,4 @@
-"""Zero-shot: the accuracy on test images of the classes that no real training image is of."""
+"""Zero-shot: accuracy on test images of the classes without real training images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 from mousterian.data.image_set import ImageSet, TrialImages
 from mousterian.errors import InputError
-from mousterian.training.evaluations._other_datasets import Limited
+from mousterian.training.evaluations._other_datasets import RestrictedClassifier
 from mousterian.training.loop import Normalised
 from mousterian.training.scoring import named, score
 
@@ -25,13 +25,13 @@ def evaluate_trial(
 ) -> dict[str, Any]:
     """Score the classifier on test images of its unseen classes (main paper, 3.3.2).
 
-    Which classes are unseen is said by the dataset's key in the grid file: unseen_classes = ["cat", "dog"].
+    The dataset's key in the grid file sets the unseen classes: unseen_classes = ["cat", "dog"].
 
     Args:
         model: classifier of uint8 images.
         images: of the trial.
-        device: where to evaluate.
-        among: the classes that are answers: the unseen ones, or all (generalised zero-shot).
+        device: to evaluate on.
+        among: classes to predict: the unseen ones, or all (generalised zero-shot).
         evaluation: evaluation plug-in, or a table with its name and options.
 
     Returns:
@@ -40,11 +40,11 @@ def evaluate_trial(
     Raises:
         InputError: no class is unseen, or the test set has no image of one.
     """
-    asked = _of_unseen(images)
+    test = _of_unseen(images)
     allowed = torch.from_numpy(np.isin(images.test.class_names, images.unseen)).to(device)
     plugin, options = named(evaluation)
-    answering = Limited(model, allowed) if among == "unseen" else model
-    found = score(plugin, options, answering, replace(images, test=asked), device)
+    restricted = RestrictedClassifier(model, allowed) if among == "unseen" else model
+    found = score(plugin, options, restricted, replace(images, test=test), device)
     return {"evaluation_set": "test images of unseen classes", **found}
 
 
@@ -54,7 +54,7 @@ def check(
     among: Literal["unseen", "all"] = "unseen",
     evaluation: str | dict[str, Any] = "accuracy",
 ) -> None:
-    """Refuse trials without unseen classes before anything trains; arguments as above."""
+    """Refuse trials without unseen classes before training; arguments as above."""
     plugin, options = named(evaluation)
     plugin.check(replace(images, test=_of_unseen(images)), options)
 

@@ -1,4 +1,4 @@
-"""Features of a small classifier that is trained here on a dataset's real training images."""
+"""Features of a small classifier trained on a dataset's real training images."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from mousterian.training.feature_spaces import Output
 from mousterian.training.loop import Normalised
 from mousterian.training.recipes import recipe as recipe_of
 
-VERSION = 1  # raised whenever the same name would give another network
+VERSION = 1  # raised whenever the same name would produce another network
 _PURPOSE = "feature classifier"
 
 
 def load(
     device: str, data_dir: Path, *, dataset: str, model: str = "small_cnn", recipe: str = ""
 ) -> Callable[[NDArray[np.uint8]], Output]:
-    """What a classifier of the real training images sees just before its last layer; trained once and kept.
+    """Penultimate features of a classifier trained on the real training images; trained once and cached.
 
     Args:
         device: torch device name.
-        data_dir: where datasets and the trained network are kept.
+        data_dir: folder of the datasets and of the trained network.
         dataset: dataset plug-in, or a table `{name = "...", ...}` with its options.
         model: classifier plug-in, with its defaults.
         recipe: row of the recipe table; empty: `small` below 16×16 pixels, else `fashion`.
@@ -46,12 +46,12 @@ def load(
     stamp = plugin.stamp(data_dir, options)
     key = digest([VERSION, plugin.name, options, stamp, model, values])
     path = data_dir / "features" / f"{key}.safetensors"
-    classifier = _kept(path, images, model) if path.exists() else _made(path, images, model, chosen, device)
+    classifier = _read(path, images, model) if path.exists() else _train(path, images, model, chosen, device)
     return partial(_outputs, classifier.to(device).eval(), device, images.shape)
 
 
 def stamp(data_dir: Path, *, dataset: str, model: str = "small_cnn", recipe: str = "") -> str:
-    """Return what tells the content of the dataset's files; arguments as for `load`."""
+    """Return a fingerprint of the dataset's files; arguments as for `load`."""
     plugin, options = dataset_named(dataset)
     return plugin.stamp(data_dir, options)
 
@@ -60,18 +60,18 @@ def _outputs(
     classifier: nn.Module, device: str, shape: tuple[int, int, int], images: NDArray[np.uint8]
 ) -> Output:
     if images.shape[1:] != shape:
-        raise InputError(f"the images are {images.shape[1:]}, those that the classifier learnt from {shape}")
+        raise InputError(f"the images are {images.shape[1:]}, the classifier was trained on {shape}")
     return in_batches(penultimate(classifier), images, device)
 
 
-def _made(path: Path, images: ImageSet, model: str, recipe: str, device: str) -> nn.Module:
-    made = trained(images, model=model, recipe_name=recipe, device=device, purpose=_PURPOSE, seed=0)
-    state = {name: value.contiguous().cpu() for name, value in made.state_dict().items()}
+def _train(path: Path, images: ImageSet, model: str, recipe: str, device: str) -> nn.Module:
+    classifier = trained(images, model=model, recipe_name=recipe, device=device, purpose=_PURPOSE, seed=0)
+    state = {name: value.contiguous().cpu() for name, value in classifier.state_dict().items()}
     write_atomically(path, save(state))
-    return made
+    return classifier
 
 
-def _kept(path: Path, images: ImageSet, model: str) -> nn.Module:
+def _read(path: Path, images: ImageSet, model: str) -> nn.Module:
     channels = images.shape[2]
     network = untrained(model, len(images.class_names), images.shape, _PURPOSE, 0)
     classifier = Normalised(network, torch.zeros(channels), torch.ones(channels))
@@ -82,8 +82,8 @@ def _kept(path: Path, images: ImageSet, model: str) -> nn.Module:
         classifier.load_state_dict(state)
     except (SafetensorError, RuntimeError, KeyError, OSError) as error:
         raise InputError(
-            f"the kept network of a feature space cannot be used ({error})",
+            f"the cached network of a feature space cannot be used ({error})",
             where=str(path),
-            hint="delete the file: the same network is trained again",
+            hint="delete the file, and the same network is trained again",
         ) from error
     return classifier

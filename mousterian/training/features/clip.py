@@ -15,17 +15,17 @@ from mousterian.training.feature_spaces import Output
 def load(
     device: str, data_dir: Path, *, model: str = "ViT-B-32", weights: str = ""
 ) -> Callable[[NDArray[np.uint8]], Output]:
-    """Image features of a CLIP model of unit length, through open_clip.
+    """Image features of a CLIP model, of unit length, from open_clip.
 
     Args:
         device: torch device name.
         data_dir: unused.
-        model: name in open_clip; or local-dir, and a folder as its weights.
-        weights: file of its weights, or the tag of some in open_clip.
+        model: name in open_clip; or local-dir, with a folder as the weights.
+        weights: file of the weights, or a tag in open_clip.
     """
     from mousterian.training.encoders import clip
 
-    # open_clip's own schemas have a colon, as parts of a space's name do.
+    # open_clip's schemas contain a colon, the separator in a space's name.
     if model in {"local-dir", "hf-hub"}:
         model, weights = f"{model}:{weights}", ""
     loaded = clip.load(model, weights, device)
@@ -33,5 +33,5 @@ def load(
 
 
 def stamp(data_dir: Path, *, model: str = "ViT-B-32", weights: str = "") -> str:
-    """Return what tells the content of the weights; arguments as for `load`."""
+    """Return a fingerprint of the weights; arguments as for `load`."""
     return file_stamp(Path(weights).expanduser()) if weights else ""

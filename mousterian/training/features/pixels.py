@@ -12,7 +12,7 @@ from mousterian.training.feature_spaces import Output
 
 
 def load(device: str, data_dir: Path) -> Callable[[NDArray[np.uint8]], Output]:
-    """The pixels themselves, from 0 to 1, as one vector an image: no network, no weights."""
+    """The pixel values, from 0 to 1, as one vector per image: no network, no weights."""
     return _outputs
 
 

@@ -17,7 +17,7 @@ class ClipClassifier(nn.Module):
     """See `clip.build`.
 
     Attributes:
-        statistics: 0 and 1, each (1, C, 1, 1): images come as they are, in [0, 1], to be resized first.
+        statistics: 0 and 1, each (1, C, 1, 1): inputs are in [0, 1], to be resized before normalisation.
         head: linear, from CLIP's vectors to classes.
     """
 
@@ -31,7 +31,7 @@ class ClipClassifier(nn.Module):
         self.register_buffer("std", torch.tensor(visual.image_std).reshape(1, 3, 1, 1))
         self.statistics = (torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1))
 
-        # A function, so that copies of the network share CLIP's text encoder.
+        # A closure, so that copies of the network share CLIP's text encoder.
         def vectors(texts: Sequence[str]) -> Tensor:
             return loaded.scale * torch.from_numpy(loaded.texts(texts))
 
@@ -42,13 +42,13 @@ class ClipClassifier(nn.Module):
 
     @torch.no_grad()
     def start_from_texts(self, texts: Sequence[str]) -> None:
-        """Set the head so that its outputs are CLIP's scores of the images for one text a class."""
+        """Set the head so that its outputs are CLIP's scores of the images with one text per class."""
         self.head.weight.copy_(self._vectors(texts))
         nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return logits (N, classes) of images (N, C, H, W) in [0, 1]."""
-        seen = cropped(with_channels(images, 3), *self._size)
-        vectors = self.visual((seen - self.get_buffer("mean")) / self.get_buffer("std"))
+        resized = cropped(with_channels(images, 3), *self._size)
+        vectors = self.visual((resized - self.get_buffer("mean")) / self.get_buffer("std"))
         logits: Tensor = self.head(functional.normalize(vectors, dim=-1))
         return logits

@@ -1,4 +1,4 @@
-"""The network of `speednet`: whitening, groups of convolutions that start as the identity, a scaled head."""
+"""The network of `speednet`: whitening, identity-initialised groups of convolutions, a scaled head."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _PATCH = 2
-# Logits are divided by so much: head and biases then take the same learning rate.
+# Divisor of the logits, with which head and biases can share a learning rate.
 _HEAD_DIVISOR = 72.0
 _MOST_PATCHES = 2_000_000
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm with a learnt shift only; few steps are taken, so its averages forget fast."""
+    """Batch norm with a learned shift only, and a high momentum for short training."""
     norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
     norm.weight.requires_grad_(False)
     return norm
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """3×3; the first `inputs` filters hand their channel through, the others start at random."""
+    """3×3; the first `inputs` filters are initialised to the identity, the others at random."""
     convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     with torch.no_grad():
         nn.init.dirac_(convolution.weight[:inputs])
@@ -30,7 +30,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class _Group(nn.Module):
-    """Two convolutions, the side halved after the first."""
+    """Two convolutions, with 2×2 pooling after the first."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class SpeedNet(nn.Module):
         self.whiten = nn.Conv2d(channels, 2 * patch, _PATCH)
         self.whiten.weight.requires_grad_(False)
         nn.init.zeros_(self.whiten.bias)  # type: ignore[arg-type]
-        # Each group halves the side, which has to stay at least one pixel.
+        # Each group halves the side, which must remain at least one pixel.
         groups = max(1, min(len(widths), (min(height, width) - 1).bit_length() - 1))
         chosen = (2 * patch, *widths[:groups])
         self.groups = nn.Sequential(*(_Group(inputs, outputs) for inputs, outputs in pairwise(chosen)))
@@ -65,10 +65,10 @@ class SpeedNet(nn.Module):
             self.head.weight.mul_(_HEAD_DIVISOR / chosen[-1] / self.head.weight.std())
 
     @torch.no_grad()
-    def look_at(self, images: Tensor) -> None:
-        """Set the first layer from images (N, C, H, W) float32, normalised: eigenvectors of their patches.
+    def initialise_from(self, images: Tensor) -> None:
+        """Set the whitening layer to eigenvectors of the patches of normalised images (N, C, H, W) float32.
 
-        Each is scaled to unit variance and taken with both signs, since what follows cuts off one side.
+        Each is scaled to unit variance and used with both signs, because of the nonlinearity that follows.
         """
         height, width = images.shape[2] - 1, images.shape[3] - 1
         images = images[: max(1, _MOST_PATCHES // (height * width))].float().contiguous()

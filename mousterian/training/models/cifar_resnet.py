@@ -32,7 +32,7 @@ def build(classes: int, shape: tuple[int, int, int], *, name: str) -> nn.Module:
 
     blocks, rest = divmod(int(name.removeprefix("resnet")) - 2, 6)
     if rest or name not in members():
-        raise InputError(f"no CIFAR ResNet is called {name!r}", hint=f"there are {', '.join(members())}")
+        raise InputError(f"no CIFAR ResNet is called {name!r}", hint=f"choose one of {', '.join(members())}")
     widths = [16] * (blocks + 1) + [32] * blocks + [64] * blocks
     stages = [Block(inputs, outputs) for inputs, outputs in pairwise(widths)]
     stem = [nn.Conv2d(shape[2], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU(inplace=True)]

@@ -1,4 +1,4 @@
-"""CLIP's image encoder with a linear head, which a strategy may start from the vectors of texts."""
+"""CLIP's image encoder with a linear head, which a strategy may initialise from texts."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def build(
     model: str = "ViT-B-16",
     weights: str = "openai",
 ) -> nn.Module:
-    """Build CLIP's image encoder with a linear head on its vectors of unit length, through open_clip.
+    """Build CLIP's image encoder with a linear head on its vectors of unit length, from open_clip.
 
-    Images are resized to CLIP's size. The head starts at zero: the strategies classifier_tuning and
-    fine_tune start it from the class names.
+    Images are resized to CLIP's size. The head is initialised to zero; the strategies classifier_tuning and
+    fine_tune initialise it from the class names.
 
     Args:
         classes: number of classes.
         shape: height, width and channels of one image.
         model: name in open_clip ("RN50", "ViT-B-16"), or local-dir:FOLDER or hf-hub:OWNER/NAME.
-        weights: file of its weights, or the tag of some in open_clip; empty where the model brings them.
+        weights: file of the weights, or a tag in open_clip; empty if the model includes them.
     """
     from mousterian.training.encoders import clip
     from mousterian.training.models._clip import ClipClassifier
@@ -36,5 +36,5 @@ def build(
 
 
 def stamp(data_dir: Path, *, model: str = "ViT-B-16", weights: str = "openai") -> str:
-    """Return what tells the content of the weights, if they lie on this machine."""
+    """Return a fingerprint of the weights, if they are on this machine."""
     return weights_stamp(model, weights)

@@ -1,4 +1,4 @@
-"""A convolutional network made to be trained in seconds, after airbench94 (Jordan 2024)."""
+"""A convolutional network that trains in seconds, after airbench94 (Jordan 2024)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def build(
     widths: tuple[int, ...] = (64, 256, 256),
     whitening: float = 5e-4,
 ) -> nn.Module:
-    """A frozen whitening of 2×2 patches of S_base, groups of two 3×3 convolutions, one linear layer.
+    """Frozen whitening of 2×2 patches of S_base, groups of two 3×3 convolutions, one linear layer.
 
-    Made for the recipe `speedrun`; trains with the others too.
+    Designed for the recipe `speedrun`; the others work too.
 
     Args:
         classes: number of classes.
         shape: height, width and channels of one image.
         widths: channels of each group of two convolutions; a group halves the side, so small images get
             fewer groups.
-        whitening: added to the variances of the patches before they are divided by.
+        whitening: regularisation added to the variances of the patches in the whitening.
     """
     from mousterian.training.models._speednet import SpeedNet
 

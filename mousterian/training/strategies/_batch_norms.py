@@ -1,4 +1,4 @@
-"""Batch norm by source: a second set of norms for some images, or norms that stay as they are."""
+"""Batch norm by source: a second set of norms for some images, or frozen norms."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def batch_norms(module: nn.Module) -> list[nn.Module]:
-    """Return the batch norms of a module, synchronised and third parties' (timm's) among them."""
+    """Return the batch norms of a module, including synchronised ones and timm's."""
     return [each for each in module.modules() if isinstance(each, _BatchNorm)]
 
 
 def with_own_norms(model: nn.Module) -> nn.Module:
-    """Return a twin of the model that shares all its parameters and buffers but those of batch norms."""
+    """Return a copy of the model that shares all parameters and buffers except those of batch norms."""
     own = {id(each) for norm in batch_norms(model) for each in chain(norm.parameters(), norm.buffers())}
-    held: Iterator[Tensor] = chain(model.parameters(), model.buffers())
-    shared = {id(each): each for each in held if id(each) not in own}
+    tensors: Iterator[Tensor] = chain(model.parameters(), model.buffers())
+    shared = {id(each): each for each in tensors if id(each) not in own}
     return copy.deepcopy(model, shared)
 
 
 class FrozenNorms(nn.Module):
-    """A model whose batch norms keep using the statistics that they have, in training too."""
+    """A model whose batch norms stay in evaluation mode during training."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
     def train(self, mode: bool = True) -> FrozenNorms:
-        """Set all but the batch norms to training."""
+        """Set everything except batch norms to training mode."""
         super().train(mode)
         for norm in batch_norms(self.model):
             norm.eval()
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return what the model does."""
+        """Return the model's outputs."""
         outputs: Tensor = self.model(images)
         return outputs
 
 
 @contextmanager
 def frozen_norms(model: nn.Module, frozen: bool = True) -> Iterator[nn.Module | None]:
-    """Within, batch norms learn nothing: give what streams go through, or None if norms are not frozen."""
+    """Freeze batch norms within the block; yield the module for streams, or None if not `frozen`."""
     if not frozen:
         yield None
         return

@@ -1,4 +1,4 @@
-"""The classifier's last layer: finding it, replacing it, starting it anew."""
+"""The classifier's last layer: finding, replacing and reinitialising it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mousterian.seeds import seed_for
 
 
 def head_of(network: nn.Module, classes: int) -> nn.Linear:
-    """Return the last linear layer that gives one output for each class.
+    """Return the last linear layer, with one output per class.
 
     Raises:
         InputError: there is none.
@@ -21,29 +21,29 @@ def head_of(network: nn.Module, classes: int) -> nn.Linear:
     if not linear or linear[-1].out_features != classes:
         raise InputError(
             f"no linear layer with {classes} outputs ends this model, so it has no head to replace",
-            hint="take a model that ends in torch.nn.Linear",
+            hint="choose a model that ends in torch.nn.Linear",
         )
     return linear[-1]
 
 
-def replaced(network: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
-    """Return the network with another module in the place of one of its own, or of itself.
+def replace_module(network: nn.Module, old: nn.Module, new: nn.Module) -> nn.Module:
+    """Return the network with one of its modules, or itself, replaced by another.
 
     Args:
-        network: changed in place, unless it is itself what is replaced.
+        network: changed in place, unless it is itself replaced.
         old: one of its modules.
-        new: takes its place as it is, on the device that it is on.
+        new: the replacement, used as it is, on its device.
     """
-    place = next(name for name, module in network.named_modules() if module is old)
-    if not place:
+    name = next(name for name, module in network.named_modules() if module is old)
+    if not name:
         return new
-    network.set_submodule(place, new)
+    network.set_submodule(name, new)
     return network
 
 
 @torch.no_grad()
-def start_anew(head: nn.Linear, training_seed: int) -> None:
-    """Draw a head's weights again, as torch draws those of a new linear layer, from the trial's seed."""
+def reinitialise(head: nn.Linear, training_seed: int) -> None:
+    """Redraw a head's weights from torch's default distribution of linear layers, by the trial's seed."""
     generator = torch.Generator().manual_seed(seed_for("head", training_seed))
     bound = 1 / math.sqrt(head.in_features)
     for parameter in (head.weight, head.bias):

@@ -1,4 +1,4 @@
-"""The joint space of images and texts, in which texts stay where they are and images learn to go."""
+"""The joint space of images and texts: frozen text embeddings, and image embeddings trained to match them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mousterian.seeds import seed_for
-from mousterian.training.strategies._heads import head_of, replaced, start_anew
+from mousterian.training.strategies._heads import head_of, reinitialise, replace_module
 
 
 class Aligned(nn.Module):
-    """A network whose outputs are its images' cosines with frozen texts, one of each class.
+    """A network whose logits are cosines of images with frozen texts, one per class, over a temperature.
 
     Args:
         network: from images to vectors (N, D); its last linear layer is the projection into the joint space.
         texts: (K, D) float32, of unit length.
-        temperature: that cosines are divided by.
+        temperature: divisor of the cosines.
     """
 
     def __init__(self, network: nn.Module, texts: Tensor, temperature: float) -> None:
@@ -26,7 +26,7 @@ class Aligned(nn.Module):
         self._temperature = temperature
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, K) of images (N, C, H, W): a class's follows from its own text alone."""
+        """Return logits (N, K) of images (N, C, H, W); each depends only on its own class's text."""
         vectors = functional.normalize(self.network(images).float(), dim=1)
         logits: Tensor = vectors @ self.get_buffer("texts").T / self._temperature
         return logits
@@ -39,36 +39,36 @@ def aligned(
 
     Args:
         network: a classifier that ends in a linear layer.
-        classes: that it was built for.
+        classes: number of its classes.
         texts: (K, D) float32, of unit length.
-        temperature: that cosines are divided by.
-        training_seed: the projection is drawn from it.
+        temperature: divisor of the cosines.
+        training_seed: seed of the projection.
 
     Raises:
         InputError: the network has no such layer.
     """
     head = head_of(network, classes)
     projection = nn.Linear(head.in_features, texts.shape[1])
-    start_anew(projection, training_seed)
+    reinitialise(projection, training_seed)
     device = head.weight.device
-    return Aligned(replaced(network, head, projection.to(device)), texts.to(device), temperature)
+    return Aligned(replace_module(network, head, projection.to(device)), texts.to(device), temperature)
 
 
 def joint(texts: Tensor, dimensions: int, *, centred: bool) -> Tensor:
     """Return texts (K, T) in the joint space, (K, `dimensions`) float32 of unit length.
 
-    The map is linear, the same for all trials, and never learns. Into as many dimensions as the texts have,
-    or more, it keeps every cosine; into fewer it is a random projection.
+    The map is linear, frozen, and the same for all trials. If the joint space has at least as many dimensions
+    as the texts, it preserves every cosine; otherwise it is a random projection.
 
     Args:
         texts: vectors of unit length.
         dimensions: of the joint space.
-        centred: take the mean of all classes out first, so that only what sets them apart is left.
+        centred: subtract the mean over classes first, so that only their differences remain.
     """
-    kept = texts - texts.mean(0) if centred else texts
+    vectors = texts - texts.mean(0) if centred else texts
     own = texts.shape[1]
     generator = torch.Generator().manual_seed(seed_for("joint space", own, dimensions))
     drawn = torch.randn(max(own, dimensions), min(own, dimensions), generator=generator, dtype=torch.float64)
     columns = torch.linalg.qr(drawn).Q
-    map_to = columns.T if dimensions >= own else columns
-    return functional.normalize(kept.double() @ map_to, dim=1).float()
+    projection = columns.T if dimensions >= own else columns
+    return functional.normalize(vectors.double() @ projection, dim=1).float()

@@ -1,6 +1,8 @@
-"""What strategies have in common: a mixture's images by source, and a batch's share of each."""
+"""Helpers of strategies: a mixture's images by source, and their shares of a batch."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Task
@@ -17,11 +19,11 @@ def synthetic(task: Task) -> Mixture:
     return task.mixture.take(task.mixture.synthetic)
 
 
-def batch_parts(task: Task, share: float) -> tuple[int, int]:
-    """Return how many real and synthetic images a batch has, of which `share` is synthetic.
+def batch_counts(task: Task, share: float) -> tuple[int, int]:
+    """Return the numbers of real and synthetic images in a batch of which `share` is synthetic.
 
-    The batch has the recipe's size, or the mixture's if that is smaller, as in joint training. A source
-    with a share has at least one image in it.
+    The batch has the recipe's size, or the mixture's if smaller, as in joint training. With a share
+    strictly between 0 and 1, each source has at least one image.
     """
     batch = min(task.recipe.batch_size, len(task.mixture))
     count = round(share * batch)
@@ -30,19 +32,26 @@ def batch_parts(task: Task, share: float) -> tuple[int, int]:
     return batch - count, count
 
 
-def shared_batch(task: Task, share: float, weight: float) -> list[Stream]:
+def longest_steps(task: Task, streams: Sequence[Stream]) -> int:
+    """Return the recipe's number of steps on the stream that takes the most."""
+    return max(
+        task.recipe.model_copy(update={"batch_size": each.batch}).steps(len(each.mixture)) for each in streams
+    )
+
+
+def mixed_batch(task: Task, share: float, weight: float) -> list[Stream]:
     """Return the streams of real and synthetic images that make up each batch, in exact shares.
 
-    The loss is the mean over the batch of the images' losses, those of synthetic images times `weight`. A
-    mixture without synthetic images gives the real stream alone, and a share of 1 the synthetic one.
+    The loss is the mean over the batch of the images' losses, with synthetic images weighted by `weight`. A
+    mixture without synthetic images has the real stream alone, a share of 1 the synthetic one alone.
     """
     pool = synthetic(task)
     if not len(pool):
         return [Stream(task.mixture, task.recipe.batch_size)]
-    of_real, of_pool = batch_parts(task, share)
-    whole = of_real + of_pool
+    n_real, n_synthetic = batch_counts(task, share)
+    total = n_real + n_synthetic
     streams = [
-        Stream(real(task), of_real, of_real / whole, repeats=True),
-        Stream(pool, of_pool, weight * of_pool / whole, repeats=True),
+        Stream(real(task), n_real, n_real / total, repeats=True),
+        Stream(pool, n_synthetic, weight * n_synthetic / total, repeats=True),
     ]
     return [stream for stream in streams if stream.batch_size]

@@ -1,4 +1,4 @@
-"""Heads that start from the class names, and targets softened by what CLIP says."""
+"""Heads initialised from class names, and targets softened by CLIP's scores."""
 
 from __future__ import annotations
 
@@ -11,41 +11,41 @@ from torch.nn import functional
 from mousterian.errors import InputError
 from mousterian.training.loop import Normalised
 from mousterian.training.mixture import Mixture
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 _BATCH = 256
 
 
-def check_texts(proposal: Proposal, prompt: str) -> None:
-    """Refuse a head from texts without class names, or on a model that has no text encoder.
+def check_texts(setup: TrainingSetup, prompt: str) -> None:
+    """Refuse a head from texts without class names, or for a model without a text encoder.
 
     Raises:
-        InputError: with the way out.
+        InputError: with a remedy.
     """
     if "{}" not in prompt:
         raise InputError(f"the prompt {prompt!r} has no place for the class name", hint="write {} there")
-    if all(name.strip().isdecimal() or not name.strip() for name in proposal.class_names):
-        some = ", ".join(repr(name) for name in proposal.class_names[:3])
+    if all(name.strip().isdecimal() or not name.strip() for name in setup.class_names):
+        some = ", ".join(repr(name) for name in setup.class_names[:3])
         raise InputError(
             f"a head from texts needs class names that are words, and these are {some}, …",
-            hint='name the classes in the data, or take the strategy fine_tune with head = "fresh"',
+            hint='name the classes in the data, or use the strategy fine_tune with head = "fresh"',
         )
-    if not hasattr(proposal.network(), "start_from_texts"):
+    if not hasattr(setup.network(), "start_from_texts"):
         raise InputError(
-            f"a head from texts needs a model with a text encoder; {proposal.model!r} has none",
-            hint='take the model clip, or the strategy fine_tune with head = "fresh"',
+            f"a head from texts needs a model with a text encoder; {setup.model!r} has none",
+            hint='use the model clip, or the strategy fine_tune with head = "fresh"',
         )
 
 
 def start_from_texts(network: nn.Module, class_names: tuple[str, ...], prompt: str) -> None:
-    """Set the network's head from one prompt a class."""
-    start: Callable[[list[str]], None] = getattr(network, "start_from_texts")  # noqa: B009 (modules lie to mypy)
+    """Initialise the network's head from one prompt per class."""
+    start: Callable[[list[str]], None] = getattr(network, "start_from_texts")  # noqa: B009 (mypy types a module's attributes as tensors)
     start([prompt.replace("{}", name) for name in class_names])
 
 
 @torch.no_grad()
 def scores(model: Normalised, mixture: Mixture) -> Tensor:
-    """Return the model's logits (N, classes) for all images of a mixture, as they are."""
+    """Return the model's logits (N, classes) for all images of a mixture, without augmentation."""
     model.eval()
     parts = torch.split(torch.arange(len(mixture), device=mixture.rows.device), _BATCH)
     return torch.cat([model(mixture.images(part)).float() for part in parts])
@@ -60,8 +60,8 @@ def soft_targets(labels: Tensor, clip_scores: Tensor, temperature: float, share:
     Args:
         labels: (N,) int64.
         clip_scores: (N, classes) logits.
-        temperature: that these are divided by (2 in the paper).
-        share: of SCE in the loss (0.5 in the paper).
+        temperature: divisor of these (2 in the paper).
+        share: weight of SCE in the loss (0.5 in the paper).
     """
     hard = functional.one_hot(labels, clip_scores.shape[1]).float()
     return (1 - share) * hard + share * torch.softmax(clip_scores / temperature, dim=1)

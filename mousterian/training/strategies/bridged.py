@@ -1,4 +1,4 @@
-"""Bridged transfer: pre-trained, then synthetic, then real images (Li et al. 2024)."""
+"""Bridged transfer: a pre-trained model, fine-tuned on synthetic, then on real images (Li et al. 2024)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from mousterian.errors import InputError
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
-from mousterian.training.strategies._heads import head_of, start_anew
+from mousterian.training.strategies._heads import head_of, reinitialise
 from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
-def check(proposal: Proposal, *, mixup: float, reinit: bool) -> None:
-    """Refuse a head to start anew in a model without one."""
+def check(setup: TrainingSetup, *, mixup: float, reinit: bool) -> None:
+    """Refuse reinitialising the head of a model without one."""
     if not 0 <= mixup < float("inf"):
         raise InputError(f"mixup is the parameter of its Beta distribution, 0 for none, not {mixup}")
     if reinit:
-        head_of(proposal.network(), len(proposal.class_names))
+        head_of(setup.network(), len(setup.class_names))
 
 
 def train(model: Normalised, task: Task, *, mixup: float = 0.0, reinit: bool = False) -> Cost:
@@ -27,7 +27,7 @@ def train(model: Normalised, task: Task, *, mixup: float = 0.0, reinit: bool = F
 
     Args:
         mixup: parameter of mixup's Beta distribution in the synthetic stage; 0 is no mixup.
-        reinit: draw the weights of the last layer again between the stages.
+        reinit: reinitialise the last layer between the stages.
     """
     pool, cost = synthetic(task), Cost(0, 0, 0.0)
     if len(pool):
@@ -35,5 +35,5 @@ def train(model: Normalised, task: Task, *, mixup: float = 0.0, reinit: bool = F
         stream = Stream(pool, task.recipe.batch_size)
         cost += run(model, [stream], task, recipe=recipe, stage="synthetic")
         if reinit:
-            start_anew(head_of(model.network, len(task.mixture.class_names)), task.training_seed)
+            reinitialise(head_of(model.network, len(task.mixture.class_names)), task.training_seed)
     return cost + run(model, [Stream(real(task), task.recipe.batch_size)], task, stage="real")

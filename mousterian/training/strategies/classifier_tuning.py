@@ -1,4 +1,4 @@
-"""CLIP's encoder frozen, only a head that starts from the class names is tuned (He et al. 2023)."""
+"""Classifier tuning: CLIP's encoder frozen, a head initialised from class names tuned (He et al. 2023)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.mixture import Mixture
 from mousterian.training.strategies._batch_norms import FrozenNorms, batch_norms
-from mousterian.training.strategies._sources import real, synthetic
+from mousterian.training.strategies._sources import longest_steps, real, synthetic
 from mousterian.training.strategies._text_heads import check_texts, scores, soft_targets, start_from_texts
-from mousterian.training.strategy_checks import Proposal, check_weight
+from mousterian.training.strategy_checks import TrainingSetup, check_weight
 
 
 def check(
-    proposal: Proposal,
+    setup: TrainingSetup,
     *,
     prompt: str,
     soft: float,
@@ -28,20 +28,20 @@ def check(
     weight: float,
     share: float,
 ) -> None:
-    """Refuse class names that are no words, models without texts, and values that mean nothing."""
+    """Refuse class names that are no words, models without a text encoder, and invalid values."""
     if not 0 <= soft <= 1 or not temperature > 0:
         raise InputError(f"soft is a share, 0 to 1, and temperature above 0, not {soft} and {temperature}")
     if real_batch < 0 or syn_batch < 1:
         raise InputError(f"a batch has at least one image, not {min(real_batch, syn_batch)}")
-    if not real_batch and not proposal.n_syn_plus:
+    if not real_batch and not setup.n_syn_plus:
         raise InputError(
             "a real_batch of 0 trains on synthetic images alone, and one of the mixtures has none",
-            hint="say the mixtures as [[cell]], each with n_syn_plus",
+            hint="list the mixtures as [[cell]], each with n_syn_plus",
         )
     if not 0 <= share <= 1:
-        raise InputError(f"share is the part of the parameters that learns, 0 to 1, not {share}")
+        raise InputError(f"share is the trainable fraction of the parameters, 0 to 1, not {share}")
     check_weight("weight", weight)
-    check_texts(proposal, prompt)
+    check_texts(setup, prompt)
 
 
 def train(
@@ -58,30 +58,30 @@ def train(
     first: Literal["both", "synthetic", "real"] = "both",
     freeze_bn: bool = True,
 ) -> Cost:
-    """Tune a head that starts from the class names, on a frozen encoder with frozen batch norms.
+    """Tune a head initialised from the class names, on a frozen encoder with frozen batch norms.
 
-    Each step takes a batch of real and one of synthetic images; the loss is the sum of their means. The
-    length is counted as in `two_stream`. Or one source is trained on after the other, as in `phase_wise`.
+    Each step has a batch of real and one of synthetic images; the loss is the sum of their means, and the
+    length is that of `two_stream`. Alternatively the sources are trained on in turn, as in `phase_wise`.
 
     Args:
-        prompt: text of a class, {} standing for its name.
+        prompt: text of a class, with {} for its name.
         soft: share of the soft-target cross-entropy on CLIP's own scores (0.5 in the paper's SCE).
-        temperature: that these scores are divided by.
-        real_batch: real images a step, never more than there are; 0 leaves them out: the paper's zero-shot,
-            which knows no real image.
-        syn_batch: synthetic images a step; never more than there are.
+        temperature: divisor of these scores.
+        real_batch: real images per step, at most all of them; 0 leaves them out: the paper's zero-shot
+            setting.
+        syn_batch: synthetic images per step; at most all of them.
         weight: weight of the synthetic images' mean loss; the real ones' is 1.
-        share: of all parameters that learns beside the head: the encoder's last ones, whole, up to it;
-            the parameters of batch norms are never among them (the paper's Table 3).
+        share: fraction of all parameters that is trained besides the head: the last whole tensors of the
+            encoder up to it, never those of batch norms (the paper's Table 3).
         first: both: mixed training; else the source of the first of two phases (the paper's Table 7).
-        freeze_bn: batch norms keep the statistics that they came with (the paper's Table 6).
+        freeze_bn: keep the pre-trained statistics of batch norms (the paper's Table 6).
     """
     start_from_texts(model.network, task.mixture.class_names, prompt)
-    learning = {id(each) for each in tuned(model.network, share)}
-    frozen = [p for p in model.parameters() if p.requires_grad and id(p) not in learning]
-    through = FrozenNorms(model) if freeze_bn else None
+    trainable = {id(each) for each in tuned(model.network, share)}
+    frozen = [p for p in model.parameters() if p.requires_grad and id(p) not in trainable]
+    module = FrozenNorms(model) if freeze_bn else None
     streams = [
-        Stream(images, size, part, targets=_targets(model, images, soft, temperature), through=through)
+        Stream(images, size, part, targets=_targets(model, images, soft, temperature), module=module)
         for images, size, part in ((real(task), real_batch, 1.0), (synthetic(task), syn_batch, weight))
         if len(images) and size
     ]
@@ -94,17 +94,14 @@ def train(
 
 
 def _trained(model: Normalised, streams: list[Stream], task: Task, first: str) -> Cost:
-    """Train on all streams at each step, or on one after the other."""
+    """Train on all streams at each step, or on one stream after the other."""
     if first != "both":
         cost = Cost(0, 0, 0.0)
         for stream in sorted(streams, key=lambda each: _source(each) != first):
             recipe = task.recipe.model_copy(update={"batch_size": stream.batch})
             cost += run(model, [stream], task, recipe=recipe, stage=_source(stream))
         return cost
-    steps = max(
-        task.recipe.model_copy(update={"batch_size": each.batch}).steps(len(each.mixture)) for each in streams
-    )
-    return run(model, streams, task, steps=steps)
+    return run(model, streams, task, steps=longest_steps(task, streams))
 
 
 def _source(stream: Stream) -> str:
@@ -112,22 +109,22 @@ def _source(stream: Stream) -> str:
 
 
 def _targets(model: Normalised, images: Mixture, soft: float, temperature: float) -> Tensor | None:
-    """Return labels softened by CLIP's scores, or None where labels alone are meant."""
+    """Return labels softened by CLIP's scores, or None for plain labels."""
     if not soft:
         return None
     return soft_targets(images.labels, scores(model, images), temperature, soft)
 
 
 def tuned(network: nn.Module, share: float) -> list[nn.Parameter]:
-    """Return the parameters of the head, and the last ones of the rest up to a share of all."""
+    """Return the parameters of the head, and the last of the others up to a share of all parameters."""
     head = list(network.get_submodule("head").parameters())
-    apart = {id(each) for each in head}
-    apart |= {id(each) for norm in batch_norms(network) for each in norm.parameters()}
-    left = share * sum(each.numel() for each in network.parameters())
+    excluded = {id(each) for each in head}
+    excluded |= {id(each) for norm in batch_norms(network) for each in norm.parameters()}
+    budget = share * sum(each.numel() for each in network.parameters())
     found = []
-    for parameter in reversed([each for each in network.parameters() if id(each) not in apart]):
-        left -= parameter.numel()
-        if left < 0:
+    for parameter in reversed([each for each in network.parameters() if id(each) not in excluded]):
+        budget -= parameter.numel()
+        if budget < 0:
             break
         found.append(parameter)
     return [*head, *found]

@@ -1,4 +1,4 @@
-"""A pre-trained model tuned end to end, its head from the class names or as it is (Geng et al. 2024)."""
+"""Fine-tuning a pre-trained model end to end, its head from class names or fresh (Geng et al. 2024)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._sources import synthetic
 from mousterian.training.strategies._text_heads import check_texts, start_from_texts
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
-def check(proposal: Proposal, *, head: str, prompt: str, images: str) -> None:
-    """Refuse a head from texts where there are no class names or no text encoder, and no images at all."""
-    if images == "synthetic" and not proposal.n_syn_plus:
+def check(setup: TrainingSetup, *, head: str, prompt: str, images: str) -> None:
+    """Refuse a head from texts without class names or a text encoder, and training on no images."""
+    if images == "synthetic" and not setup.n_syn_plus:
         raise InputError(
-            "synthetic images alone are to be trained on, and one of the mixtures has none",
-            hint="say the mixtures as [[cell]], each with n_syn_plus",
+            "this trains on synthetic images alone, and one of the mixtures has none",
+            hint="list the mixtures as [[cell]], each with n_syn_plus",
         )
     if head == "text":
-        check_texts(proposal, prompt)
+        check_texts(setup, prompt)
 
 
 def train(
@@ -36,9 +36,9 @@ def train(
 
     Args:
         head: text: CLIP's vectors of the class names; fresh: as the model is built.
-        prompt: text of a class, {} standing for its name.
-        images: all, or the pool's alone: with a retrieval pool or a synthetic one in turn it is Geng et al.'s
-            comparison, S_base being left to the evaluation `linear_probe`.
+        prompt: text of a class, with {} for its name.
+        images: all, or synthetic: the pool's alone, as in Geng et al.'s comparison of retrieved and
+            synthetic pools, in which S_base is used only by the evaluation `linear_probe`.
     """
     if head == "text":
         start_from_texts(model.network, task.mixture.class_names, prompt)

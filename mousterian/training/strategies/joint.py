@@ -1,4 +1,4 @@
-"""Joint training: concatenate real and synthetic images and shuffle (main paper, Appendix D)."""
+"""Joint training: real and synthetic images concatenated and shuffled (main paper, Appendix D)."""
 
 from __future__ import annotations
 

@@ -10,13 +10,13 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import frozen_norms
 from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
 def check(
-    proposal: Proposal, *, first: str, real_batch: int | None, syn_batch: int | None, freeze_bn: bool
+    setup: TrainingSetup, *, first: str, real_batch: int | None, syn_batch: int | None, freeze_bn: bool
 ) -> None:
-    """Refuse batches without images."""
+    """Refuse empty batches."""
     for size in (real_batch, syn_batch):
         if size is not None and size < 1:
             raise InputError(f"a batch has at least one image, not {size}")
@@ -33,21 +33,21 @@ def train(
 ) -> Cost:
     """Train in two phases, each with the whole recipe on the images of one source.
 
-    Each phase has the recipe's epochs on its own images, or its iterations, with a schedule that starts
-    anew. A mixture without synthetic images has the real phase alone.
+    Each phase has the recipe's epochs on its own images, or its iterations, and restarts the schedule. A
+    mixture without synthetic images has the real phase alone.
 
     Args:
         first: the source of the first phase.
-        real_batch: real images a step; default: the recipe's.
-        syn_batch: synthetic images a step; default: the recipe's.
-        freeze_bn: batch norms keep the statistics and parameters that they came with: for pre-trained models.
+        real_batch: real images per step; default: the recipe's.
+        syn_batch: synthetic images per step; default: the recipe's.
+        freeze_bn: freeze the statistics and parameters of batch norms; for pre-trained models.
     """
     phases = [("synthetic", synthetic(task), syn_batch), ("real", real(task), real_batch)]
     cost = Cost(0, 0, 0.0)
-    with frozen_norms(model, freeze_bn) as through:
+    with frozen_norms(model, freeze_bn) as module:
         for name, images, size in phases if first == "synthetic" else reversed(phases):
             if len(images):
                 recipe = task.recipe.model_copy(update={"batch_size": size or task.recipe.batch_size})
-                stream = Stream(images, recipe.batch_size, through=through)
+                stream = Stream(images, recipe.batch_size, module=module)
                 cost += run(model, [stream], task, recipe=recipe, stage=name)
     return cost

@@ -1,4 +1,4 @@
-"""Images learn to lie where their classes' texts lie: zero-shot on unseen classes (main paper, 3.3.2)."""
+"""Image embeddings aligned with class texts, for zero-shot on unseen classes (main paper, 3.3.2)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._heads import head_of
 from mousterian.training.strategies._joint_space import aligned, joint
-from mousterian.training.strategy_checks import Proposal
+from mousterian.training.strategy_checks import TrainingSetup
 
 
 def check(
-    proposal: Proposal,
+    setup: TrainingSetup,
     *,
     encoder: str,
     prompt: str,
@@ -28,20 +28,20 @@ def check(
     centred: bool,
     temperature: float,
 ) -> None:
-    """Refuse classes without texts of their own, an encoder that is not here, and a model without a head."""
+    """Refuse classes without distinct texts, a missing encoder, and a model without a head."""
     if dimensions < 2 or not 0 < temperature < float("inf"):
         raise InputError(
             f"dimensions is 2 or more and temperature above 0, not {dimensions} and {temperature}"
         )
-    texts = _texts(proposal.class_names, prompt, descriptions or {})
+    texts = _texts(setup.class_names, prompt, descriptions or {})
     twice = [text for place, text in enumerate(texts) if text in texts[:place]]
     if twice:
         raise InputError(
-            f"two classes have the same text, {twice[0]!r}: no image could be told to be of one of them",
+            f"two classes have the same text, {twice[0]!r}, so they cannot be distinguished",
             hint="give each class its own in `descriptions`",
         )
-    head_of(proposal.network(), len(proposal.class_names))
-    sentences.located(encoder)
+    head_of(setup.network(), len(setup.class_names))
+    sentences.resolve(encoder)
 
 
 def train(
@@ -55,19 +55,19 @@ def train(
     centred: bool = False,
     temperature: float = 0.07,
 ) -> Cost:
-    """Train an image encoder towards frozen vectors of the classes' texts.
+    """Train an image encoder to match frozen embeddings of the classes' texts.
 
-    The loss is one minus the cosine of an image's vector and its class's text. An image is of the class whose
-    text is nearest, also where the mixture has no image of that class: see the evaluation `unseen_classes`,
-    and the key of that name of a dataset. Real and synthetic images are one shuffled set.
+    The loss is one minus the cosine of an image's vector and its class's text. An image is assigned to the
+    class with the nearest text, including classes without an image in the mixture: see the evaluation
+    `unseen_classes`, and a dataset's key of that name. Real and synthetic images are one shuffled set.
 
     Args:
         encoder: of the texts: minilm, a folder of a sentence-transformers model, or a hub's name.
-        prompt: text of a class, {} standing for its name or its description.
-        descriptions: what stands for {} in place of the name, by class name.
+        prompt: text of a class, with {} for its name or description.
+        descriptions: texts to use for {} instead of the name, by class name.
         dimensions: of the joint space.
-        centred: take the mean of the classes' vectors out, so that only what sets them apart is left.
-        temperature: that cosines are divided by to be logits; the loss does not depend on it.
+        centred: subtract the mean of the classes' vectors, so that only their differences remain.
+        temperature: divisor of the cosines in the logits; the loss does not depend on it.
     """
     names = task.mixture.class_names
     texts = torch.from_numpy(
@@ -75,20 +75,20 @@ def train(
     )
     space = joint(texts, dimensions, centred=centred)
     model.network = aligned(model.network, len(names), space, temperature, task.training_seed)
-    stream = Stream(task.mixture, task.recipe.batch_size, loss=_away(temperature))
+    stream = Stream(task.mixture, task.recipe.batch_size, loss=_cosine_loss(temperature))
     return run(model, [stream], task)
 
 
 def stamp(data_dir: Path, *, encoder: str) -> str:
-    """Return what tells the content of the encoder's folder; arguments as for `train`."""
+    """Return a fingerprint of the encoder's folder; arguments as for `train`."""
     return sentences.stamp(encoder)
 
 
 def _texts(names: Sequence[str], prompt: str, descriptions: Mapping[str, str]) -> list[str]:
-    """Return one text a class.
+    """Return one text per class.
 
     Raises:
-        InputError: there is no place for the name, a description of no class, or a class without words.
+        InputError: the prompt has no {}, a description is of no class, or a class has no words.
     """
     for name in descriptions:
         if name not in names:
@@ -104,11 +104,11 @@ def _texts(names: Sequence[str], prompt: str, descriptions: Mapping[str, str]) -
     return [prompt.replace("{}", each) for each in meant]
 
 
-def _away(temperature: float) -> Callable[[Tensor, Tensor], Tensor]:
-    def away(logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean of one minus the cosine with the target's text; blended targets blend cosines."""
+def _cosine_loss(temperature: float) -> Callable[[Tensor, Tensor], Tensor]:
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean of one minus the cosine with the target's text; mixed targets mix cosines."""
         if targets.dtype == torch.int64:
             return 1 - temperature * logits.gather(1, targets[:, None]).mean()
         return 1 - temperature * (logits * targets).sum(1).mean()
 
-    return away
+    return loss

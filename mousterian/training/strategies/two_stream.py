@@ -7,12 +7,12 @@ from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import frozen_norms
-from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import Proposal, check_weight
+from mousterian.training.strategies._sources import longest_steps, real, synthetic
+from mousterian.training.strategy_checks import TrainingSetup, check_weight
 
 
-def check(proposal: Proposal, *, real_batch: int, syn_batch: int, weight: float, freeze_bn: bool) -> None:
-    """Refuse batches without images."""
+def check(setup: TrainingSetup, *, real_batch: int, syn_batch: int, weight: float, freeze_bn: bool) -> None:
+    """Refuse empty batches."""
     check_weight("weight", weight)
     if min(real_batch, syn_batch) < 1:
         raise InputError(f"a batch has at least one image, not {min(real_batch, syn_batch)}")
@@ -29,20 +29,16 @@ def train(
 ) -> Cost:
     """Train on two batches at each step; the loss is the sum of their means.
 
-    These sizes replace the recipe's batch size. With a recipe in epochs, training is over when the set that
-    takes more steps has been passed so often. A mixture without synthetic images gives the real batch alone.
+    These sizes replace the recipe's batch size. With a recipe in epochs, they are counted on the set that
+    takes more steps. A mixture without synthetic images has the real batch alone.
 
     Args:
-        real_batch: real images a step; never more than there are.
-        syn_batch: synthetic images a step; never more than there are.
+        real_batch: real images per step; at most all of them.
+        syn_batch: synthetic images per step; at most all of them.
         weight: weight of the synthetic images' mean loss; the real ones' is 1.
-        freeze_bn: batch norms keep the statistics and parameters that they came with: for pre-trained models.
+        freeze_bn: freeze the statistics and parameters of batch norms; for pre-trained models.
     """
-    with frozen_norms(model, freeze_bn) as through:
+    with frozen_norms(model, freeze_bn) as module:
         sources = [(real(task), real_batch, 1.0), (synthetic(task), syn_batch, weight)]
-        streams = [Stream(images, size, w, through=through) for images, size, w in sources if len(images)]
-        steps = max(
-            task.recipe.model_copy(update={"batch_size": each.batch}).steps(len(each.mixture))
-            for each in streams
-        )
-        return run(model, streams, task, steps=steps)
+        streams = [Stream(images, size, w, module=module) for images, size, w in sources if len(images)]
+        return run(model, streams, task, steps=longest_steps(task, streams))
