@@ -1,4 +1,4 @@
-"""The contenders of train.py: ways to train and score trials of one cell."""
+"""The contenders of train.py: methods to train and score trials of one cell."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from mousterian.trials.settings import Settings
 
 @dataclass(frozen=True)
 class Setting:
-    """What all contenders train."""
+    """What every contender trains, and for how long."""
 
     device: str
     data: str
@@ -84,7 +84,7 @@ def network(setting: Setting, train: ImageSet) -> nn.Module:
 
 
 class Contender:
-    """One way to train; `run` trains and scores trials of these seeds and yields their accuracies."""
+    """One method of training; `run` trains and scores a trial for each seed."""
 
     def __init__(self, kind: str, count: int, setting: Setting) -> None:
         self.kind, self.count, self.setting = kind, count, setting
@@ -94,8 +94,8 @@ class Contender:
 
     def run(self, seeds: list[int]) -> list[float]:
         """Return the accuracy of each seed's trial."""
-        ways = {"plain": self._plain, "grid": self._grid}
-        return ways.get(self.kind, self._one_by_one)(seeds)
+        methods = {"plain": self._plain, "grid": self._grid}
+        return methods.get(self.kind, self._one_by_one)(seeds)
 
     def prepared(self, seed: int, acceleration: str, key: str = "bench") -> tuple[loop.Normalised, loop.Task]:
         mixture = Mixture.of(self.train, self.setting.place)

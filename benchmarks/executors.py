@@ -1,10 +1,10 @@
-"""How many trials of no work at all each executor finishes a second: what it costs to run a trial there.
+"""How many empty trials per second each executor finishes: its overhead per trial.
 
     OMP_NUM_THREADS=1 .venv/bin/python benchmarks/executors.py [--trials 1000] [--repeats 3] [--workers 2]
 
-Two kinds of job: `nothing` returns at once, so only the executor's own work is left; `row` also writes its
-row to the store (serialised, fsynced, renamed), as every trial does. The clock runs from the first job handed
-out to the last one finished; `start` is the time before that (processes, imports, connecting to a cluster).
+Two kinds of job: `nothing` returns at once, so only the executor's overhead is left; `row` also writes its
+row to the store (serialised, fsynced, renamed), as every trial does. Time is measured from the first job
+sent to the last one finished; `start` is the time before (processes, imports, connecting to a cluster).
 Ray's is the one that RAY_ADDRESS or `ray start` names (docs/howto/ray.md).
 """
 
@@ -39,14 +39,14 @@ training_seeds = 0
 
 
 class Nothing(TrialJob):
-    """A trial of no work at all."""
+    """An empty trial."""
 
     def execute(self, settings: Settings, *, wait: bool = True) -> None:
         pass
 
 
 class Row(TrialJob):
-    """A trial of no work but that of writing its row."""
+    """A trial that only writes its row."""
 
     def execute(self, settings: Settings, *, wait: bool = True) -> None:
         row = failed_row(self.trial, settings.grid, "") | {"status": DONE, "top1": 0.5, "total": 1}
@@ -54,7 +54,7 @@ class Row(TrialJob):
 
 
 class Clock:
-    """A listener that notes when the first job began and when the last one ended."""
+    """A listener that records when the first job began and when the last one ended."""
 
     def __init__(self) -> None:
         self.first = self.last = 0.0

@@ -1,11 +1,11 @@
-"""The fit engine against what it must reach: speed, the whole process, coverage, LCDB.
+"""The fit engine against its goals: speed, whole process, coverage, extrapolation on LCDB.
 
     OMP_NUM_THREADS=1 python benchmarks/fit.py speed
     python benchmarks/fit.py process
     python benchmarks/fit.py coverage --grids 100
     python benchmarks/fit.py lcdb --file database-accuracy.csv --curves 1000
 
-LCDB 1.0 is the PyPI package `lcdb`: unpack its source archive and give database-accuracy.csv from it.
+LCDB 1.0 is the PyPI package `lcdb`: unpack its source archive and pass its database-accuracy.csv.
 Prints rows for benchmarks/RESULTS.md.
 """
 
@@ -52,7 +52,7 @@ ASKED = [(n, r) for n in (100, 200, 300, 400, 800) for r in (0.25, 0.5, 1.0, 2.0
 
 
 def grid(name: str, seed: int, *, seeds: int = 3, total: int = 2000) -> pd.DataFrame:
-    """Simulate a grid of 36 cells: test-set noise, a seed effect a base (0.3 points), trial noise (0.4)."""
+    """Simulate a grid of 36 cells: test-set noise, a seed effect per base (0.3 points), trial noise (0.4)."""
     cells = [(n, 0, r * n) for n in BASES for r in (0, 0.5, 1, 2, 4, 8)]
     cells += [(n, r * n, 0) for n in BASES for r in (0.5, 1, 2)]
     rng = np.random.default_rng([seed, sorted(TRUTH).index(name)])
@@ -68,7 +68,7 @@ def grid(name: str, seed: int, *, seeds: int = 3, total: int = 2000) -> pd.DataF
 
 
 def speed() -> None:
-    """One surface, 240 rows: 1000 draws in one batch against a loop of curve_fit; seconds of a core."""
+    """One surface, 240 rows: 1000 draws in one batch against a loop of curve_fit; CPU seconds."""
     from scipy.optimize import curve_fit
 
     surface, theta = surfaces.load("effective_data"), np.array(TRUTH["effective_data"])
@@ -109,7 +109,7 @@ def process() -> None:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             busy.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     print(f"| whole process, all surfaces, 1000 draws, 100 rows | – | {median(times):.2f} s | – | "
-          f"of a core {median(busy):.2f} s |")  # fmt: skip
+          f"CPU {median(busy):.2f} s |")  # fmt: skip
 
 
 def coverage(grids: range, only: list[str]) -> None:
@@ -138,10 +138,10 @@ def coverage(grids: range, only: list[str]) -> None:
 
 
 def lcdb(file: Path, curves: int) -> None:
-    """Foretell learning curves at four times the largest size they were fitted to (n_syn_plus is 0).
+    """Extrapolate learning curves to four times the largest size they were fitted to (n_syn_plus is 0).
 
-    The first 1,200 data sets and learners of the order are left out: the constants of `fitting/beyond.py`
-    were calibrated on some of them.
+    The first 1,200 pairs of data set and learner in this order are left out: the constants of
+    `fitting/extrapolation.py` were calibrated on some of them.
     """
     columns = ["openmlid", "learner", "size_train", "size_test", "outer_seed", "inner_seed", "score_test"]
     groups = list(pd.read_csv(file, usecols=columns).groupby(["openmlid", "learner"]))
@@ -155,7 +155,7 @@ def lcdb(file: Path, curves: int) -> None:
         except InputError:
             failed += 1
             continue
-        rows.append(_foretold(fit, size, truth))
+        rows.append(_extrapolated(fit, size, truth))
         if len(rows) >= curves:
             break
     found = pd.DataFrame(rows)
@@ -167,7 +167,7 @@ def lcdb(file: Path, curves: int) -> None:
         f"mean error, points: {points.pop('error')} (median {middle['error']}); 95 % intervals cover", end=" "
     )
     print(f"{found['covered'].mean():.3f}, width {points.pop('width')} (median {middle['width']})")
-    print(f"beside it: {points}", flush=True)
+    print(f"mean errors of others: {points}", flush=True)
 
 
 def _split(curve: pd.DataFrame) -> tuple[pd.DataFrame | None, int, float]:
@@ -184,7 +184,7 @@ def _split(curve: pd.DataFrame) -> tuple[pd.DataFrame | None, int, float]:
     return table, max(sizes), float(curve.loc[curve["size_train"] == max(sizes), "score_test"].mean())
 
 
-def _foretold(fit: mousterian.Fit, size: int, truth: float) -> dict[str, float]:
+def _extrapolated(fit: mousterian.Fit, size: int, truth: float) -> dict[str, float]:
     """Return the errors of the fit, of its surfaces averaged by AICc, of their median, of some alone."""
     answer, past, point = fit.predict(size), fit.averaged.extrapolation, Points.of([float(size)])
     assert past is not None

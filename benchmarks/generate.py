@@ -1,11 +1,11 @@
-"""Training and sampling of edm and ddpm beside a plain diffusers script of the same network, in one run.
+"""Training and sampling of edm and ddpm against a plain diffusers script with the same network, in one run.
 
     OMP_NUM_THREADS=1 python benchmarks/generate.py                   # CPU, a reduced network
     python benchmarks/generate.py --device cuda --full --batch 128    # an accelerator, the papers' networks
 
-Prints images a second at 32×32×3, medians of --repeats that take turns, and writes them to --out as JSON.
-The plain script is what diffusers' own tutorial does: a loop over UNet2DModel, add_noise, AdamW, EMAModel
-and DDIM to sample with. `edm` has another preconditioning and sampler, but the same network.
+Prints images per second at 32×32×3, medians of --repeats alternating runs, and writes them to --out as JSON.
+The plain script follows diffusers' own tutorial: a loop over UNet2DModel, add_noise, AdamW, EMAModel
+and DDIM sampling. `edm` has another preconditioning and sampler, but the same network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mousterian.synthesis.generators._diffusion import Size
 from mousterian.synthesis.kinds import GeneratorContext
 
 SHAPE, CLASSES = (32, 32, 3), 10
-Contender = Callable[[], tuple[float, float]]  # images a second of training and of sampling
+Contender = Callable[[], tuple[float, float]]  # images per second, training and sampling
 
 
 def images() -> ImageSet:
@@ -51,7 +51,7 @@ def timed(device: str, work: Callable[[], object]) -> float:
 
 
 def ours(module, size: Size, given: argparse.Namespace) -> Contender:
-    """Time `fit` of few and of more steps, so that what every fit pays once is taken out; then sampling."""
+    """Time `fit` with one and with more steps, to subtract its fixed cost; then sampling."""
 
     def run() -> tuple[float, float]:
         seconds, made = [], None
@@ -78,7 +78,7 @@ def ours(module, size: Size, given: argparse.Namespace) -> Contender:
 
 
 def plain(size: Size, given: argparse.Namespace) -> Contender:
-    """Time a training script as diffusers' tutorial writes it, with the network that `size` makes."""
+    """Time a training script like diffusers' tutorial, with the network that `size` makes."""
 
     def run() -> tuple[float, float]:
         torch.manual_seed(0)

@@ -3,8 +3,8 @@
     python benchmarks/page.py
     python benchmarks/page.py --repeats 9 reports/study-fashion.html
 
-Opens each page from its file in a fresh context, as often as asked, and reads the browser's own times: from
-the start of the navigation to DOMContentLoaded and to load, and until "Ask it" has its first answers.
+Opens each page from its file in a fresh context, --repeats times, and reads the browser's own times: from
+the start of the navigation to DOMContentLoaded, to load, and to the first answers of the page's calculator.
 Prints rows for benchmarks/RESULTS.md: the median of the repeats, with the fastest and the slowest of load.
 Needs the extra `dev` and Chromium (or MOUSTERIAN_CHROMIUM).
 """
@@ -29,12 +29,12 @@ WAIT = 120_000
 
 
 def timed(browser: Any, path: Path) -> tuple[float, float, float]:
-    """Return milliseconds until DOMContentLoaded, load and the first answers (NaN where none are asked)."""
+    """Return milliseconds until DOMContentLoaded, load and the first answers (NaN without a calculator)."""
     context = browser.new_context()
     try:
         page = context.new_page()
         page.goto(path.resolve().as_uri(), wait_until="load")
-        page.wait_for_timeout(50)  # the event's own end is noted after its handlers
+        page.wait_for_timeout(50)  # the event's end is recorded after its handlers
         parsed, loaded = page.evaluate(TIMES)
         answered = float("nan")
         if page.locator("#answers").count():
@@ -58,7 +58,7 @@ def main() -> None:
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=flags)
         for path in given.pages:
-            timed(browser, path)  # the first of all starts the browser's own parts
+            timed(browser, path)  # the first one warms up the browser
             runs = list(zip(*(timed(browser, path) for _ in range(given.repeats)), strict=True))
             parsed, loaded, answered = (statistics.median(run) / 1000 for run in runs)
             span = f"{min(runs[1]) / 1000:.2f} to {max(runs[1]) / 1000:.2f}"

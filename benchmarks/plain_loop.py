@@ -1,7 +1,7 @@
-"""The plain loop that others are measured against: torchvision's reference style, written for this benchmark.
+"""The baseline: a plain training loop in the style of torchvision's references, written for this benchmark.
 
-A Dataset of tensors, transforms.v2 one image at a time, a DataLoader with workers, an eager step whose loss
-is read for the log, a schedule stepped on the host. Model, optimiser, recipe and seeds are those of the
+A Dataset of tensors, transforms.v2 on one image at a time, a DataLoader with workers, eager steps whose loss
+is read for logging, a learning rate schedule on the host. Model, optimiser, recipe and seeds are those of the
 other contenders.
 """
 
@@ -33,7 +33,7 @@ class Transformed(Dataset[tuple[Tensor, int]]):
 
 
 def transforms(mixture: ImageSet, recipe: Recipe) -> tuple[v2.Transform, v2.Transform]:
-    """Return what training and test images go through."""
+    """Return the transforms of training and of test images."""
     values = mixture.images.astype("float32") / 255
     shown = [
         v2.ToDtype(torch.float32, scale=True),
@@ -88,7 +88,7 @@ def train(
 def accuracy(
     network: nn.Module, mixture: ImageSet, test: ImageSet, recipe: Recipe, device: torch.device, workers: int
 ) -> float:
-    """Return the share of test images that are answered right."""
+    """Return the share of test images that are classified correctly."""
     network.eval()
     loader = DataLoader(Transformed(test, transforms(mixture, recipe)[1]), 1000, num_workers=workers)
     right = 0

@@ -1,9 +1,9 @@
-"""Quality of internal EDM pools of digits by length of training: does FID fall, do they copy?
+"""Quality of internal EDM pools of digits by training steps: does FID fall, do the generators copy?
 
 python benchmarks/quality.py [--folder FOLDER] [--steps 25 100 400 1600] [--n-base 30 300] [--images 1000]
 
 Every pool is measured in the labelled feature space classifier:digits (memorisation in pixels). The table
-goes to the terminal as markdown; pools and values stay in FOLDER, so that a run that was cut off goes on.
+is printed as markdown; pools and values stay in FOLDER, so that an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ SHOWN = (
 
 
 def pool_of(n_base: int, steps: int, images: int, store: Path) -> tuple[Path, float]:
-    """Make an internal pool unless it is there; return its folder and the seconds that it took."""
+    """Make an internal pool unless it exists; return its folder and the seconds that it took."""
     dataset = Choice("digits", {})
     train = load_images(dataset, "train", None)
     options = registry.find("generators", "edm").resolve({"steps": steps})

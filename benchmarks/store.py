@@ -48,7 +48,7 @@ steps = 2
 
 
 def grid_file(folder: Path, trials: int) -> Path:
-    """Write a grid file of at least so many trials: 90 mixtures for each base size."""
+    """Write a grid file of at least `trials` trials: 90 mixtures per base size."""
     bases = list(range(20, 20 + 2 * max(1, -(-trials // (90 * SEEDS))), 2))
     path = folder / "large.toml"
     path.write_text(GRID.format(bases=bases, seeds=list(range(SEEDS))))
@@ -56,7 +56,7 @@ def grid_file(folder: Path, trials: int) -> Path:
 
 
 def rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
-    """Yield what each trial's row would be, with made-up results."""
+    """Yield a row for each trial, with made-up results."""
     for number, trial in enumerate(trials):
         top1 = 0.5 + (number % 400) / 1000
         yield {
@@ -85,7 +85,7 @@ def rows(trials: list[Trial]) -> Iterator[dict[str, Any]]:
 
 
 def timed(repeats: int, call: Callable[[], object]) -> list[tuple[float, float]]:
-    """Return wall-clock and processor seconds (child processes included) of each of several calls."""
+    """Return wall-clock and CPU seconds (child processes included) of each of several calls."""
     seconds = []
     for _ in range(repeats):
         started, busy = time.perf_counter(), sum(os.times()[:4])
@@ -100,7 +100,7 @@ def dry_run(file: Path, store: Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def told(what: str, seconds: list[tuple[float, float]]) -> None:
+def print_row(what: str, seconds: list[tuple[float, float]]) -> None:
     """Print a row for RESULTS.md."""
     wall, busy = zip(*seconds, strict=True)
     print(
@@ -129,15 +129,17 @@ def main() -> None:
         print(
             f"load at the start: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; {given.repeats} repeats"
         )
-        print("| what | seconds, median (fastest to slowest) | processor seconds |\n|---|---|---|")
-        told(
+        print("| what | seconds, median (fastest to slowest) | CPU seconds |\n|---|---|---|")
+        print_row(
             f"`grid FILE --dry-run`, {len(trials):,} finished trials, whole process",
             timed(given.repeats, lambda: dry_run(file, large.folder)),
         )
-        told(f"`Store.read`, {len(trials):,} trials, compacted", timed(given.repeats, large.read))
-        told(f"`Store.status`, {len(trials):,} trials, compacted", timed(given.repeats, large.status))
-        told(f"`Store.read`, {given.singles:,} trials, not compacted", timed(given.repeats, small.read))
-        told(f"`Store.status`, {given.singles:,} trials, not compacted", timed(given.repeats, small.status))
+        print_row(f"`Store.read`, {len(trials):,} trials, compacted", timed(given.repeats, large.read))
+        print_row(f"`Store.status`, {len(trials):,} trials, compacted", timed(given.repeats, large.status))
+        print_row(f"`Store.read`, {given.singles:,} trials, not compacted", timed(given.repeats, small.read))
+        print_row(
+            f"`Store.status`, {given.singles:,} trials, not compacted", timed(given.repeats, small.status)
+        )
 
 
 if __name__ == "__main__":

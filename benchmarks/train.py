@@ -1,4 +1,4 @@
-"""Trainings an hour: this project's loop, its variants and the plain loop, on one mixture in one run.
+"""Trainings per hour: this project's loop, its variants and the plain loop, on one mixture in one run.
 
     OMP_NUM_THREADS=1 python benchmarks/train.py --device cpu --trials 6
     python benchmarks/train.py --device cpu --data cifar10 --size 1000 --recipe small --iterations 60
@@ -8,8 +8,8 @@
 ARRAYS is a folder with train_images.npy, train_labels.npy, test_images.npy and test_labels.npy; `noise`
 stands for random images of CIFAR-10's shape (speed only). A contender is KIND[:count][@processes]:
 plain:2@1 (two DataLoader workers), eager, graph, compile, grid (a trial as a grid runs it: rows in a store).
-Each runs in processes of its own, one trial to warm up, then all start together; a contender that fails or
-runs out of time is reported so. Stops by itself within --limit.
+Each runs in processes of its own: one warm-up trial, then all start together; a contender that fails or
+runs out of time is reported as such. Ends within --limit.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ CONTENDERS = {"cpu": [*CPU, f"grid@{CORES}"], "cuda": CUDA}
 
 
 def cpu_seconds() -> float:
-    """Return the processor time of this process and of those it has waited for."""
+    """Return the CPU time of this process and of the children it has waited for."""
     return sum(os.times()[:4])
 
 
 def child(name: str, number: int, setting: Setting) -> None:
-    """Warm up, say so, wait for the word, train, and print what was measured."""
+    """Warm up, report it, wait for the start signal, train, and print the measurements."""
     torch.set_num_threads(1)
     kind, _, count = name.partition(":")
     contender = Contender(kind, int(count or 1), setting)
@@ -77,7 +77,7 @@ def child(name: str, number: int, setting: Setting) -> None:
 
 
 def measure(contender: str, setting: Setting, deadline: float) -> dict[str, Any]:
-    """Run one contender in as many processes as it asks for; its row of the result."""
+    """Run one contender in its number of processes and return its row of the result."""
     name, _, processes = contender.partition("@")
     command = [sys.executable, __file__, "--child", name]
     started = [
@@ -131,7 +131,7 @@ def summary(contender: str, wall: float, warm: float, rows: list[dict[str, Any]]
 
 
 def check(setting: Setting) -> Iterator[tuple[str, bool, str]]:
-    """Compare accelerated training of a few steps with the eager one."""
+    """Compare a few steps of accelerated training with eager ones."""
     short = replace(setting, changes=json.dumps({**json.loads(setting.changes), "iterations": 10}))
     contender = Contender("eager", 1, short)
     weights: dict[str, torch.Tensor] = {}

@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`; a warning is an error there."""
+"""Sphinx configuration: `make docs` builds the site; a warning is an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 project = "mousterian"
 author = "the mousterian maintainers"
 version = release = installed("mousterian")
-extensions = ["myst_parser", "sitemath", "reference"]  # the last two lie beside this file
+extensions = ["myst_parser", "sitemath", "reference"]  # the last two are beside this file
 exclude_patterns = ["build"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
@@ -21,5 +21,5 @@ html_math_renderer = "mathml"
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
-# Console blocks are checked by tests/test_docs.py; colours there would only distract.
+# Console blocks are checked by tests/test_docs.py; highlighting would only distract.
 highlight_language = "none"

@@ -1,4 +1,4 @@
-"""The reference pages, written from the code when the site is built, so that they cannot differ from it."""
+"""The reference pages, generated from the code when the site is built, so that they cannot differ from it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def commands() -> str:
             usage = " ".join(
                 ["mousterian", title, *(a.name for a in arguments if not a.name.startswith("-"))]
             )
-            told = text.partition("\n\nParameters")[0]
+            description = text.partition("\n\nParameters")[0]
             parts += [
                 f"## `mousterian {title}`",
-                told,
+                description,
                 f"```sh\n{usage} [options]\n```",
                 _arguments(arguments),
             ]
@@ -38,7 +38,7 @@ def commands() -> str:
 
 
 def _arguments(arguments: list[Argument]) -> str:
-    rows = [(f"`{a.name}`", a.default or "needed", a.meaning) for a in arguments]
+    rows = [(f"`{a.name}`", a.default or "required", a.meaning) for a in arguments]
     return _table(("argument", "default", "meaning"), rows)
 
 
@@ -62,7 +62,7 @@ def plugin_kinds() -> str:
             about = plugin.help.partition("\n\nArgs:")[0].partition("\n\nRaises:")[0]
             parts += [f"### {name} ({about_kind.singular})", _literal(about)]
             options = [
-                (f"`{o.name}`", f"`{o.annotation}`", "needed" if o.required else f"`{o.default!r}`")
+                (f"`{o.name}`", f"`{o.annotation}`", "required" if o.required else f"`{o.default!r}`")
                 for o in plugin.options.values()
             ]
             parts += [_table(("option", "type", "default"), options)] if options else []
@@ -84,7 +84,7 @@ def _values(name: str) -> dict[str, object]:
 
 
 def _literal(text: str) -> str:
-    """Return prose of a docstring so that nothing in it is read as markup."""
+    """Return a docstring's prose with all markup escaped."""
     return (
         inspect.cleandoc(text)
         .replace("*", "\\*")
@@ -99,7 +99,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-# What stands in a page as `<!-- NAME -->` is replaced by what its function returns.
+# `<!-- NAME -->` in a page is replaced by what its function returns.
 GENERATED: dict[str, Callable[[], str]] = {
     "commands": commands,
     "columns": columns,

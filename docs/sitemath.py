@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers draw by themselves: no script, no request, no LaTeX to install."""
+"""Formulas as MathML, which browsers render themselves: no script, no request, no LaTeX."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def _block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Make MathML a way to write formulas."""
+    """Register MathML as a math renderer."""
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

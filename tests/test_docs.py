@@ -1,18 +1,20 @@
-"""The documentation is true: commands print what stands there, Python runs, the reference is whole."""
+"""The documentation is true: commands print what it shows, Python runs, the reference is complete."""
 
 from __future__ import annotations
 
 import doctest
-import importlib
 import re
 import shlex
 import sys
+import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import reference
 from conftest import ROOT
 
+from mousterian import __version__
 from mousterian.__main__ import main
 from mousterian.cli import app
 from mousterian.plugins import registry
@@ -23,6 +25,10 @@ from mousterian.trials import grid
 sys.path.insert(0, str(ROOT / "docs"))
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+PACKAGE = ROOT / "mousterian"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+TOP = {"benchmarks", "docs", "fits", "grids", "mousterian", "reports", "tests"}
+PROSE = [*PAGES, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/RESULTS.md"))]
 CONSOLE = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
 LIKE = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 # Drawn lines and the spaces that keep a unit beside its number are looks, not content.
@@ -56,8 +62,8 @@ def test_what_a_page_shows_is_what_its_commands_print(
             main(arguments)
         out, err = capsys.readouterr()
         printed = (out + err).translate(_LOOKS)
-        told = f"{page.name}: $ {command}\nprints\n{printed}\nand the page says\n{expected}"
-        assert doctest.OutputChecker().check_output(expected.translate(_LOOKS), printed, LIKE), told
+        difference = f"{page.name}: $ {command}\nprints\n{printed}\nand the page says\n{expected}"
+        assert doctest.OutputChecker().check_output(expected.translate(_LOOKS), printed, LIKE), difference
 
 
 @pytest.mark.parametrize(
@@ -68,14 +74,10 @@ def test_a_pages_doctests_hold(page: Path) -> None:
     assert done.attempted > 0 and done.failed == 0
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in (ROOT / "mousterian").rglob("*.py") if ">>> " in path.read_text()],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", [p for p in SOURCES if ">>> " in p.read_text()], ids=lambda path: path.stem)
 def test_a_modules_doctests_hold(path: Path) -> None:
-    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-    done = doctest.testmod(importlib.import_module(name))
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    done = doctest.testmod(import_module(module))
     assert done.attempted > 0 and done.failed == 0
 
 
@@ -134,3 +136,34 @@ def test_the_grid_files_shown_are_grid_files(
     trials, _ = grid.read(Path("my.toml"))
     assert {trial.n_base for trial in trials} == {1000, 4000}
     assert {"resnet18"} <= {trial.model.name for trial in trials}
+
+
+def test_contributing_draws_the_package_as_it_is() -> None:
+    tree = re.search(r"```text\nmousterian/\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    assert tree
+    rooms = dict(re.findall(r"^  (\w+)/ +(.+)$", tree[1], re.M))
+    assert set(rooms) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    starred = {f"{room}/{folder}" for room, text in rooms.items() for folder in re.findall(r"(\w+)\*", text)}
+    assert starred == {kind.folder.as_posix() for kind in kinds().values()}
+    root = re.findall(r"^  (\w+\.py) ", tree[1], re.M)
+    assert sorted(root) == sorted(path.name for path in PACKAGE.glob("*.py"))
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda page: page.stem)
+def test_files_and_modules_named_in_a_page_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    paths = re.findall(r"(?<![\w/])(\w+)((?:/[\w-]+)+\.(?:py|toml|md|html|json|svg))\b", text)
+    named = {top + rest for top, rest in paths if top in TOP or (PACKAGE / top).is_dir()}
+    assert {path for path in named if not (ROOT / path).exists() and not (PACKAGE / path).exists()} == set()
+    for module, names in re.findall(r"^from (mousterian[\w.]*) import ([\w, ]+)", text, re.M):
+        assert all(hasattr(import_module(module), name) for name in names.split(", ")), module
+
+
+def test_tests_named_for_what_a_grid_survives_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "survival.md").read_text(encoding="utf-8")))
+    assert named - {path.stem for path in (ROOT / "tests").rglob("test_*.py")} == set()
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["version"] == __version__

@@ -43,7 +43,7 @@ def test_a_file_is_planned_as_it_stands_and_says_what_it_takes(path: Path, tmp_p
     head = re.match(r"(#.*\n)+", path.read_text(encoding="utf-8"))
     assert head and f"grids/{path.name}" in head[0]
     assert all(
-        word in head[0] for word in ("NOT RUN", "Cost:", "estimated", "Data", "eights", "Stands against:")
+        word in head[0] for word in ("NOT RUN", "Cost:", "estimated", "Data", "eights", "Compare with:")
     )
     for name in re.findall(r"published:([\w/-]+)", head[0]):
         assert name in published.names()
