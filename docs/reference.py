@@ -10,7 +10,7 @@ from sphinx.application import Sphinx
 
 from mousterian.cli import app
 from mousterian.cli.app import Argument
-from mousterian.errors import one
+from mousterian.errors import singular
 from mousterian.plugins import registry, spec
 from mousterian.store.schema import COLUMNS, SCHEMA_VERSION
 from mousterian.training import recipes
@@ -60,7 +60,7 @@ def plugin_kinds() -> str:
             if not plugin.module.startswith("mousterian."):
                 continue
             about = plugin.help.partition("\n\nArgs:")[0].partition("\n\nRaises:")[0]
-            parts += [f"### {name} ({one(kind)})", _literal(about)]
+            parts += [f"### {name} ({singular(kind)})", _literal(about)]
             options = [
                 (f"`{o.name}`", f"`{o.annotation}`", "needed" if o.required else f"`{o.default!r}`")
                 for o in plugin.options.values()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 # What one plug-in of a kind is called, where that is not the kind's name without its s.
-_ONE = {"strategies": "strategy", "quality": "quality measure", "features": "feature space"}
+_SINGULAR = {"strategies": "strategy", "quality": "quality measure", "features": "feature space"}
 
 
 class InputError(Exception):
@@ -44,13 +44,13 @@ class InputErrors(InputError):  # noqa: N818 (several of them)
         return type(self), (self.errors,), vars(self)
 
 
-def one(kind: str) -> str:
+def singular(kind: str) -> str:
     """Return what one plug-in of a kind is called in a message.
 
-    >>> one("datasets"), one("strategies")
+    >>> singular("datasets"), singular("strategies")
     ('dataset', 'strategy')
     """
-    return _ONE.get(kind, kind.removesuffix("s"))
+    return _SINGULAR.get(kind, kind.removesuffix("s"))
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
@@ -95,7 +95,7 @@ def unknown_name(
 
 
 @contextmanager
-def placed(source: str) -> Iterator[None]:
+def error_source(source: str) -> Iterator[None]:
     """Say in an error that names no place which file it is about."""
     try:
         yield

@@ -27,13 +27,13 @@ class LockTakenError(Exception):
     """Another process holds the lock."""
 
 
-def position(name: str) -> int:
+def lock_position(name: str) -> int:
     """Return the position of the lock that is named by 16 hexadecimal digits."""
     return int(name, 16) >> 1  # positions have 63 bits; names that differ in the last bit alone take turns
 
 
 @contextmanager
-def held(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
+def file_lock(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
     """Hold a lock while the block runs; gives whether it is held, which it is not where there are no locks.
 
     Args:
@@ -43,7 +43,7 @@ def held(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) ->
         shared: many may hold it at once, but not beside one who holds it alone.
 
     Raises:
-        TakenError: another process or thread holds it, and `wait` is off.
+        LockTakenError: another process or thread holds it, and `wait` is off.
         InputError: the file cannot be made.
     """
     try:

@@ -32,7 +32,7 @@ class PoolJob:
             wait: for another process that is making this very pool.
 
         Raises:
-            TakenError: another process is making it, and `wait` is off.
+            LockTakenError: another process is making it, and `wait` is off.
         """
         with Store(settings.store).in_use():
             make_pool(self.trial, self.count, settings, wait=wait)
@@ -71,7 +71,7 @@ class TrialJob:
             wait: for another grid that is running this very trial.
 
         Raises:
-            TakenError: another grid is running it, and `wait` is off.
+            LockTakenError: another grid is running it, and `wait` is off.
         """
         store = Store(settings.store)
         with store.claimed(self.key, wait=wait):

@@ -15,7 +15,7 @@ from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from mousterian.errors import InputError, one, unknown_name
+from mousterian.errors import InputError, singular, unknown_name
 from mousterian.plugins.source import read
 from mousterian.plugins.spec import FOLDERS, KINDS, Plugin
 
@@ -99,7 +99,7 @@ def find(kind: str, name: str) -> Plugin:
     plugins = available(kind)
     if name in plugins:
         if plugins[name].broken:
-            raise InputError(f"{one(kind)} {name!r} cannot be used: {plugins[name].broken}")
+            raise InputError(f"{singular(kind)} {name!r} cannot be used: {plugins[name].broken}")
         return plugins[name]
     names = set(plugins)
     for plugin in plugins.values():
@@ -108,4 +108,4 @@ def find(kind: str, name: str) -> Plugin:
             if name in members:
                 return replace(plugin, name=name, has_members=False, preset={"name": name})
             names |= members
-    raise unknown_name(one(kind), name, names, hint=f"`mousterian list {kind}` shows what there is")
+    raise unknown_name(singular(kind), name, names, hint=f"`mousterian list {kind}` shows what there is")

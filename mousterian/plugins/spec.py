@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mousterian.errors import InputError, nearest, one
+from mousterian.errors import InputError, nearest, singular
 from mousterian.plugins.options import Option
 
 # What each kind of plug-in is called by: its folder, and the function(s) one of which its file must have.
@@ -147,10 +147,10 @@ class Plugin:
                 try:
                     values[option.name] = option.check(given[option.name])
                 except ValueError as error:
-                    what = f"{one(self.kind)} {self.name!r}"
+                    what = f"{singular(self.kind)} {self.name!r}"
                     raise InputError(f"{what}: option {option.name!r}: {error}") from None
             elif option.required:
-                raise InputError(f"{one(self.kind)} {self.name!r} needs the option {option.name!r}")
+                raise InputError(f"{singular(self.kind)} {self.name!r} needs the option {option.name!r}")
             else:
                 values[option.name] = option.default
         return values
@@ -159,4 +159,4 @@ class Plugin:
         known = [option for option in self.options if option not in self.preset]
         match = nearest(name, known)
         tail = f"did you mean {match!r}?" if match else f"it has: {', '.join(known) or 'none'}"
-        return f"{one(self.kind)} {self.name!r} has no option {name!r}; {tail}"
+        return f"{singular(self.kind)} {self.name!r} has no option {name!r}; {tail}"

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mousterian.errors import InputError
-from mousterian.files import LockTakenError, held, position, write_atomically
+from mousterian.files import LockTakenError, file_lock, lock_position, write_atomically
 from mousterian.store import parquet, schema
 from mousterian.store.parquet import rank
 from mousterian.store.schema import DIVERGED, DONE, STATUSES
@@ -141,7 +141,7 @@ class Store:
         self._check_version()
         if not self.folder.is_dir():
             return 0
-        with held(self.folder / "lock", _COMPACTION):
+        with file_lock(self.folder / "lock", _COMPACTION):
             singles = list(self._files(self.trials))
             olds = list(self._files(self.compacted))
             if not singles and len(olds) < 2:
@@ -174,15 +174,15 @@ class Store:
             wait: for the one who has it.
 
         Raises:
-            TakenError: another process has it, and `wait` is off.
+            LockTakenError: another process has it, and `wait` is off.
             InputError: the store cannot be written.
         """
-        with self.in_use(), held(self._lock(), position(trial), wait=wait):
+        with self.in_use(), file_lock(self._lock(), lock_position(trial), wait=wait):
             yield
 
     def in_use(self) -> AbstractContextManager[bool]:
         """Hold off `clean` in other processes while something is written."""
-        return held(self._lock(), _IN_USE, shared=True)
+        return file_lock(self._lock(), _IN_USE, shared=True)
 
     def can_lock(self) -> bool:
         """Tell whether the store's file system has locks."""
@@ -191,7 +191,7 @@ class Store:
 
     def clean(self) -> None:
         """Delete what writes that were cut off have left, unless something is being written now."""
-        with suppress(LockTakenError), held(self._lock(), _IN_USE, wait=False) as locked:
+        with suppress(LockTakenError), file_lock(self._lock(), _IN_USE, wait=False) as locked:
             for path in self.folder.rglob("*.tmp") if locked else ():
                 path.unlink(missing_ok=True)
 

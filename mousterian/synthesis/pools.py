@@ -20,7 +20,7 @@ import numpy as np
 
 from mousterian.data.image_set import ImageSet, concatenate
 from mousterian.errors import InputError
-from mousterian.files import held, write_atomically
+from mousterian.files import file_lock, write_atomically
 from mousterian.plugins import registry
 from mousterian.seeds import canonical, digest
 from mousterian.synthesis import shards
@@ -141,7 +141,7 @@ class Pool:
             wait: for another process that is making the pool.
 
         Raises:
-            TakenError: another process is making it, and `wait` is off.
+            LockTakenError: another process is making it, and `wait` is off.
             InputError: the pool's folder cannot be made or written, or the generator refuses.
         """
         if not self._missing(count):
@@ -152,7 +152,7 @@ class Pool:
             raise InputError(
                 f"cannot make the pool's folder ({error.strerror})", where=str(self.folder)
             ) from error
-        with held(self.folder / "lock", wait=wait) as alone:
+        with file_lock(self.folder / "lock", wait=wait) as alone:
             missing = self._missing(count)
             if not missing:
                 return
@@ -254,7 +254,7 @@ class Pool:
 
     def set_damaged_aside(self) -> Sequence[Path]:
         """Take every damaged shard out of the pool, for `ensure` to make anew; return their new names."""
-        with held(self.folder / "lock"):
+        with file_lock(self.folder / "lock"):
             return [shards.set_aside(path) for path, _ in faults(self.folder)]
 
 

@@ -68,7 +68,7 @@ def make_pool(
         The filtered pool; None where there are no filters.
 
     Raises:
-        TakenError: another process is making the pool, and `wait` is off.
+        LockTakenError: another process is making the pool, and `wait` is off.
     """
     pool = pool_of(trial, settings)
     if pool is None:

@@ -77,7 +77,7 @@ def test_a_pool_is_extended_by_its_hash_without_a_grid_file(
     assert np.array_equal(only_pool(store).read(520).images, images[:520])
     np.savez(source, images=255 - images, labels=np.arange(600) % 10)
     (failed,) = run(capsys, "--store", store, "--pool", made["pool"], "--count", 600, code=3)["failed"]
-    assert "files that the generator precomputed reads have changed" in failed["error"]
+    assert "the files of the generator precomputed have changed" in failed["error"]
     assert only_pool(store).count() == 520
     (failed,) = run(capsys, "--store", store, "--pool", "nothing", "--count", 600, code=3)["failed"]
     assert "unknown pool 'nothing'" in failed["error"]

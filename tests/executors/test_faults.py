@@ -21,7 +21,7 @@ from mousterian.errors import InputError
 from mousterian.executors.failures import GaveUpError, GivesUp, Streak, kind_of
 from mousterian.executors.jobs import TrialJob
 from mousterian.executors.run import run_trials
-from mousterian.files import LockTakenError, position
+from mousterian.files import LockTakenError, lock_position
 from mousterian.store import schema
 from mousterian.store.rows import Store
 from mousterian.store.schema import DIVERGED, DONE, FAILED
@@ -362,5 +362,5 @@ def test_splits_that_do_not_match_are_refused_before_anything_trains(
 
 
 def test_positions_of_locks_are_the_trials_own() -> None:
-    assert position("f" * 16) < 2**63
-    assert len({position(f"{number:016x}") for number in range(0, 4096, 2)}) == 2048
+    assert lock_position("f" * 16) < 2**63
+    assert len({lock_position(f"{number:016x}") for number in range(0, 4096, 2)}) == 2048

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, TINY_GRID
 
-from mousterian.files import held
+from mousterian.files import file_lock
 from mousterian.store.rows import Store
 from mousterian.trials import grid
 
@@ -150,7 +150,7 @@ def test_a_pool_that_another_grid_is_making_holds_up_its_own_trials_alone(
     assert others
     free = {trial.key for trial in trials if (pool := trial.pool()) is None or pool.key != theirs}
     (store / "pools" / theirs).mkdir(parents=True)
-    with held(store / "pools" / theirs / "lock"):  # as a grid that is making it
+    with file_lock(store / "pools" / theirs / "lock"):  # as a grid that is making it
         process = subprocess.Popen(
             command("grid", tiny_grid, "--store", store, "--workers", 1),
             stdout=subprocess.PIPE,

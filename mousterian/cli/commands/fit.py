@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mousterian.cli.commands import FITS, STORE
 from mousterian.cli.console import console
-from mousterian.errors import InputError, InputErrors, placed
+from mousterian.errors import InputError, InputErrors, error_source
 
 if TYPE_CHECKING:
     from mousterian.fitting.arms import Arm
@@ -54,7 +54,7 @@ def _fit_arms(
         again = sum(each.name == arm.name for each in arms[: len(saved)])
         name += f"-#{again + 1}" if again else ""
         try:
-            with placed(arm.source):
+            with error_source(arm.source):
                 made = estimation.fit(
                     arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
                 )

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from mousterian.cli.commands import STORE
 from mousterian.cli.console import console, print_json, table
-from mousterian.errors import InputError, one
+from mousterian.errors import InputError, singular
 from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 
@@ -150,7 +150,7 @@ def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data
     ):
         if registry.find(kind, name).stamp(place, options) != stamp:
             raise InputError(
-                f"files that the {one(kind)} {name} reads have changed since this pool was made, or are gone",
+                f"the files of the {singular(kind)} {name} have changed or are gone since this pool was made",
                 where=str(folder),
                 hint="put them back; or run the pool's grid file: with other files it makes another pool",
             )
