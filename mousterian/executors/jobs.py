@@ -10,7 +10,7 @@ from mousterian.trials.identity import Trial
 from mousterian.trials.images import make_pool
 from mousterian.trials.multi_device import devices_asked
 from mousterian.trials.rows import failed_row
-from mousterian.trials.run import run_and_keep
+from mousterian.trials.run import run_and_save
 from mousterian.trials.settings import Settings
 
 
@@ -76,7 +76,7 @@ class TrialJob:
         store = Store(settings.store)
         with store.claimed(self.key, wait=wait):
             if self.again or not store.outcome(self.key):
-                run_and_keep(self.trial, settings)
+                run_and_save(self.trial, settings)
 
     def devices(self, settings: Settings) -> int:
         """Return how many devices train the trial together."""

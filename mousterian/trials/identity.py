@@ -116,7 +116,7 @@ class Trial:
         )
 
     @cached_property
-    def sieves(self) -> tuple[FilterSpec, ...]:
+    def filter_specs(self) -> tuple[FilterSpec, ...]:
         """The filters of the pool, with the real images that they are given: S_base."""
         base = {
             "dataset": self.dataset.describe(),
@@ -133,9 +133,9 @@ class Trial:
     def source_key(self) -> str:
         """What the synthetic images come from: the pool's hash, or one of its own where filters choose."""
         pool = self.pool()
-        if pool is None or not self.sieves:
+        if pool is None or not self.filter_specs:
             return pool.key if pool else ""
-        return digest([pool.key, *(sieve.key for sieve in self.sieves)])
+        return digest([pool.key, *(spec.key for spec in self.filter_specs)])
 
     @property
     def recipe_text(self) -> str:

@@ -84,10 +84,10 @@ def make_pool(
         seen = lambda: train.take(generator_indices(trial, train))  # noqa: E731
         pool.ensure(images, train.shape, seen, device, progress=progress, test=test, wait=wait)
 
-    if not trial.sieves:
+    if not trial.filter_specs:
         make(count)
         return None
-    filtered = Filtered(pool, trial.sieves)
+    filtered = Filtered(pool, trial.filter_specs)
     sight = FilterInputs(lambda: train.take(real_indices(trial, train)[0]), test, device, settings.data_dir)
     filtered.ensure(count, make, sight, progress)
     return filtered

@@ -41,7 +41,7 @@ def checkpoint_file(trial: Trial, settings: Settings) -> Path:
     return settings.store / "checkpoints" / f"{trial.key}.checkpoint"
 
 
-def run_and_keep(trial: Trial, settings: Settings) -> None:
+def run_and_save(trial: Trial, settings: Settings) -> None:
     """Run a trial and write its rows to the store, unless another grid has done so meanwhile."""
     store = Store(settings.store)
     if not store.holds(trial.key):

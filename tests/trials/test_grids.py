@@ -20,7 +20,7 @@ from mousterian.fitting import published
 from mousterian.store.rows import Store
 from mousterian.synthesis import language_models
 from mousterian.trials import checks, grid
-from mousterian.trials.run import run_and_keep
+from mousterian.trials.run import run_and_save
 from mousterian.trials.settings import Settings
 
 pytest.importorskip("open_clip")
@@ -239,7 +239,7 @@ def test_a_tiny_variant_runs_from_grid_file_to_rows(
     checks.check_sizes(trials, source, made_tiny.folder)
     settings = Settings(tmp_path / "store", made_tiny.folder, "cpu", path.stem)
     for each in trials:
-        run_and_keep(each, settings)
+        run_and_save(each, settings)
     rows = Store(settings.store).read()
     assert set(rows["status"]) == {"done"} and set(rows["trial"]) == {each.key for each in trials}
     told = rows[["top1", "leep", "curve_top1"]].notna().any(axis=1)

@@ -100,7 +100,7 @@ def _of_grid(job: PoolJob, count: int, settings: Settings) -> _PoolRequest:
     pool = pool_of(job.trial, settings)
     if pool is None:
         raise InputError("this trial uses no pool", where=job.label)
-    filters = tuple(sieve.name for sieve in job.trial.sieves)
+    filters = tuple(spec.name for spec in job.trial.filter_specs)
     return _PoolRequest(
         pool, job.label, count, filters, lambda told: make_pool(job.trial, count, settings, told)
     )
