@@ -64,7 +64,7 @@ def _run_or_plan(request: GridArguments, as_json: bool) -> int:
 
 def _run(request: GridArguments, to_run: list[Trial], progress: GridProgress) -> str:
     """Run trials; return why the grid ended before its end, or nothing."""
-    from mousterian.executors.failures import GaveUpError
+    from mousterian.executors.failures import IdenticalFailuresError
     from mousterian.executors.run import run_trials
 
     try:
@@ -75,12 +75,12 @@ def _run(request: GridArguments, to_run: list[Trial], progress: GridProgress) ->
             executor=request.executor,
             workers=request.workers,
             executor_options=request.executor_options,
-            again=request.retry_failed,
+            retry=request.retry_failed,
             keep_going=request.keep_going,
         )
     except KeyboardInterrupt:
         return INTERRUPTED
-    except GaveUpError as gave_up:
+    except IdenticalFailuresError as gave_up:
         return str(gave_up)
     return ""
 

@@ -41,12 +41,12 @@ def rerun(
     json
         Print as JSON.
     """
-    from mousterian.trials.rerun import again, rows_of
+    from mousterian.trials.rerun import rows_of, run_again
     from mousterian.trials.settings import Settings
 
     then = rows_of(store, trial)
     settings = Settings(pools or store, data_dir, device, grid="rerun")
-    now = again(then, settings)
+    now = run_again(then, settings)
     return _show(then, now, json)
 
 

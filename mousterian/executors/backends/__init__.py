@@ -1,1 +1,1 @@
-"""Where trials run, one file a place: this machine, a Ray cluster, a Slurm cluster."""
+"""Where trials run, one file each: this machine, a Ray cluster, a Slurm cluster."""
