@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from executing import ALONE, Recorder, odd_site, run_odd
+from running import ALONE, Recorder, odd_site, run_odd
 
 from mousterian.executors.failures import IdenticalFailuresError, StopOnIdenticalFailures, Streak, kind_of
 from mousterian.executors.jobs import TrialJob

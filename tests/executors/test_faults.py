@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from executing import ALONE, ODD, Recorder, command, mousterian, odd_site, run_odd
+from running import ALONE, ODD, Recorder, command, mousterian, odd_site, run_odd
 
-from mousterian.data import loading
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.executors.run import run_trials
@@ -220,7 +219,7 @@ def test_splits_that_do_not_match_are_refused_before_anything_trains(
         return ImageSet(np.zeros((90, *side), dtype=np.uint8), np.arange(90) % 2, classes)
 
     trials, source = grid.read(tiny_grid)
-    monkeypatch.setattr(loading, "load_images", made)
+    monkeypatch.setattr(checks, "load_images", made)
     with pytest.raises(InputError, match=message):
         checks.check_sizes(trials, source, None)
 

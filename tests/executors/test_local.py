@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, TINY_GRID
-from executing import alive, command, holds_within, install, mousterian, rows
+from running import alive, command, holds_within, install, mousterian, rows
 
 from mousterian.files import file_lock
 from mousterian.store.rows import Store

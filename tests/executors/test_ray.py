@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY_GRID
-from executing import Recorder, command, settings_of, trials_of
 from ray_cluster import access, installed
+from running import Recorder, command, settings_of, trials_of
 
 from mousterian.errors import InputError
 from mousterian.executors.backends import _ray_cluster, ray

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, TINY_GRID
-from executing import Deadly, Pressing, Recorder, Sleepy, alive, holds_within, rows, run_grid, settings_of
 from ray_cluster import access, installed, node, of_session
+from running import Deadly, Pressing, Recorder, Sleepy, alive, holds_within, rows, run_grid, settings_of
 
 from mousterian.errors import InputError
 from mousterian.executors.backends import _ray_cluster, ray

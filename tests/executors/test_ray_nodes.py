@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from executing import command, holds_within, install, rows, run_grid
 from ray_cluster import installed, node
+from running import command, holds_within, install, rows, run_grid
 
 from mousterian.store.rows import Store
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from executing import Recorder, settings_of, trials_of
+from running import Recorder, settings_of, trials_of
 
 from mousterian.executors import workers as deciding
 from mousterian.executors.backends import _worker, local

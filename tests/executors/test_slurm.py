@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import TINY_GRID
-from executing import Recorder, alive, holds_within, rows, settings_of, trials_of
+from running import Recorder, alive, holds_within, rows, settings_of, trials_of
 
 from mousterian.errors import InputError
 from mousterian.executors.backends import slurm

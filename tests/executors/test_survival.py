@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY_GRID
-from executing import command, install
+from running import command, install
 
 from mousterian.store.rows import Store
 from mousterian.store.schema import DONE

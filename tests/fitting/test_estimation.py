@@ -14,6 +14,7 @@ from mousterian.answers.improvement_ratio import fieller
 from mousterian.fitting import engine, published, selection, variance
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.measured_range import MeasuredRange
+from mousterian.fitting.problem import Problem
 from mousterian.fitting.profile_likelihood import profile
 from mousterian.fitting.surface import Array, Points
 from mousterian.fitting.table import Table, check
@@ -167,13 +168,13 @@ def test_variance_that_goes_with_size_is_found_and_weighed() -> None:
 
 def test_left_out_cells_are_foretold_from_the_rest_alone() -> None:
     table = check(simulate())
-    fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    out = problem.each_cell()
-    weights, targets = problem.without(out)
+    fits, whole, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
+    out = whole.each_cell()
+    weights, targets = whole.without(out)
     assert ((weights == 0).sum(axis=1) == 1).all()
     # Spoiling a cell changes nothing of the problem without it.
     spoiled = dataclasses.replace(table, rows=table.rows.assign(accuracy=table.accuracy + 0.3 * out[4]))
-    spoiled_problem = problem.Problem.of(spoiled, problem.row_weights, problem.keep)
+    spoiled_problem = Problem.of(spoiled, whole.row_weights, whole.keep)
     np.testing.assert_allclose(spoiled_problem.without(out)[1][4], targets[4], atol=1e-12)
     assert fits[0].cv_rmse == pytest.approx(0.004 / np.sqrt(3), rel=0.3)
 

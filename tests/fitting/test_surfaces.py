@@ -165,7 +165,7 @@ def test_bounds_hold_whatever_the_unknowns(surface: Surface) -> None:
 
 
 def test_parameters_are_the_keyword_only_arguments(surface: Surface) -> None:
-    module = __import__(f"mousterian.surfaces.{surface.name}", fromlist=["accuracy"])
+    module = __import__(f"mousterian.fitting.surfaces.{surface.name}", fromlist=["accuracy"])
     signature = inspect.signature(module.accuracy)
     keywords = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     assert tuple(keywords) == surface.parameters

@@ -120,7 +120,7 @@ def test_below_each_other_every_panel_says_what_it_shows() -> None:
 def test_a_figure_that_does_not_ask_for_its_width_has_the_one_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mousterian.reporting.figures._style.width", lambda usual=7.4: usual)
+    monkeypatch.setattr("mousterian.reporting.style.width", lambda usual=7.4: usual)
     printed("residuals", tmp_path / "f.svg", "single")
     assert re.search(r'<svg [^>]*width="234pt"', (tmp_path / "f.svg").read_text())
 

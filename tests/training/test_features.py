@@ -16,10 +16,10 @@ from torch import nn
 from mousterian.data.image_set import ImageSet
 from mousterian.data.loading import dataset_named, dataset_text
 from mousterian.errors import InputError
-from mousterian.training import feature_networks, feature_spaces, recipes
+from mousterian.training import feature_networks, feature_spaces
 from mousterian.training.encoders import clip
 from mousterian.training.feature_spaces import Spaces, space_named, space_stamp
-from mousterian.training.features import inception
+from mousterian.training.features import classifier, inception
 
 
 @pytest.fixture
@@ -74,11 +74,11 @@ def test_a_dataset_with_options_is_written_as_it_is_read() -> None:
 def test_a_classifier_is_trained_once_and_its_kept_network_gives_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, images: np.ndarray
 ) -> None:
-    monkeypatch.setattr(recipes, "recipe", _short)
+    monkeypatch.setattr(feature_networks, "recipe", _short)
     first = feature_spaces.load("classifier:digits", "cpu", tmp_path).outputs(images)
     assert first.features.shape == (5, 64) and first.probabilities is not None
     assert np.allclose(first.probabilities.sum(1), 1, atol=1e-5)
-    monkeypatch.setattr(feature_networks, "trained", lambda *a, **k: pytest.fail("trained again"))
+    monkeypatch.setattr(classifier, "trained", lambda *a, **k: pytest.fail("trained again"))
     again = feature_spaces.load("classifier:digits", "cpu", tmp_path).outputs(images)
     assert np.array_equal(first.features, again.features)
     [kept] = (tmp_path / "features").glob("*.safetensors")
@@ -87,7 +87,7 @@ def test_a_classifier_is_trained_once_and_its_kept_network_gives_the_same(
         feature_spaces.load("classifier:digits", "cpu", tmp_path)
     assert str(kept) in str(caught.value)
     monkeypatch.undo()
-    monkeypatch.setattr(recipes, "recipe", _short)
+    monkeypatch.setattr(feature_networks, "recipe", _short)
     kept.unlink()
     anew = feature_spaces.load("classifier:digits", "cpu", tmp_path).outputs(images)
     assert np.array_equal(first.features, anew.features)
@@ -100,7 +100,7 @@ def _short(name: str) -> object:
 
 
 def test_images_of_another_size_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipes, "recipe", _short)
+    monkeypatch.setattr(feature_networks, "recipe", _short)
     extractor = feature_spaces.load("classifier:digits", "cpu", tmp_path)
     with pytest.raises(InputError, match=r"\(16, 16, 1\), those that the classifier learnt from \(8, 8, 1\)"):
         extractor(np.zeros((2, 16, 16, 1), np.uint8))

@@ -22,7 +22,6 @@ from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import recipe
 from mousterian.training.strategies import (
     _batch_norms,
-    _heads,
     auxiliary_bn,
     balanced,
     bridged,
@@ -243,7 +242,7 @@ def test_the_head_starts_anew_and_nothing_else(monkeypatch: pytest.MonkeyPatch) 
         between.append({name: value.clone() for name, value in model.state_dict().items()})
         return cost
 
-    monkeypatch.setattr(loop, "train", noted)
+    monkeypatch.setattr(bridged, "run", noted)
     given = task(20, 40)
     bridged.train(convolutional(given), given, reinit=True)
     _, after_first, before_second, _ = between
@@ -261,7 +260,7 @@ def test_pretraining_has_its_own_recipe_and_the_head_starts_anew_after_it(
 ) -> None:
     given = task(20, 40)
     anew: list[int] = []
-    monkeypatch.setattr(_heads, "start_anew", lambda head, seed: anew.append(len(batches)))
+    monkeypatch.setattr(pretrain_transfer, "start_anew", lambda head, seed: anew.append(len(batches)))
     pretrain_transfer.train(linear(given), given, pretraining="he_zero_shot")
     # 30 epochs with batches of 512, or all the images there are; then the trial's own three steps.
     assert counts(batches) == [(0, 40)] * 30 + [(16, 0)] * 3

@@ -115,7 +115,7 @@ def test_phases_of_classifier_tuning_come_in_the_order_asked_for(
         stages.append((named["stage"], bool(only.mixture.synthetic.all())))
         return run(model, streams, task, **named)
 
-    monkeypatch.setattr(loop, "train", noted)
+    monkeypatch.setattr(classifier_tuning, "run", noted)
     model, task = prepared(folder)
     classifier_tuning.train(model, task, first=first)
     assert stages == sorted([("synthetic", True), ("real", False)], reverse=first == "synthetic")

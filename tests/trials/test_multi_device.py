@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from executing import Recorder, alive, holds_within, install, settings_of, trials_of
+from running import Recorder, alive, holds_within, install, settings_of, trials_of
 from torch import Tensor, nn
 
 from mousterian.data.loading import load_images
