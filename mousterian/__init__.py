@@ -10,7 +10,7 @@ __all__ = ["Fit", "fit"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded on first use: `mousterian --version` must not wait for pandas and scipy.
+    # Imported on first use: `mousterian --version` must not wait for pandas and scipy.
     if name in __all__:
         return getattr(import_module("mousterian.api"), name)
     raise AttributeError(f"module 'mousterian' has no attribute {name!r}")

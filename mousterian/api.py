@@ -1,4 +1,4 @@
-"""What users import: a table of accuracies -> how many synthetic images a real one is worth, with intervals.
+"""The Python interface: a table of accuracies -> how many synthetic images a real one is worth.
 
 fit = mousterian.fit("results.csv")
 fit.equivalence(n_base=5000, n_real_plus=2500).n_syn_plus      # Interval(estimate, low, high)
@@ -19,14 +19,13 @@ from mousterian.answers import formula as formulas
 from mousterian.answers import improvement_ratio as ratios
 from mousterian.answers.equivalence import Equivalence
 from mousterian.answers.formula import Formula
-from mousterian.fitting import estimation
-from mousterian.fitting import result as answers
+from mousterian.fitting import estimation, result
 from mousterian.fitting.interval import Interval
 
 
 @dataclass(frozen=True, eq=False)
-class Fit(answers.Fit):
-    """A fit that answers: its equivalences, its formula and its improvement ratios are its methods.
+class Fit(result.Fit):
+    """A fit with its answers as methods: equivalences, the formula, improvement ratios.
 
     The attributes are those of the fit (`mousterian.fitting`).
     """
@@ -34,7 +33,7 @@ class Fit(answers.Fit):
     def equivalence(
         self, *, n_base: float, n_real_plus: float | None = None, n_syn_plus: float | None = None
     ) -> Equivalence:
-        """Return the synthetic images that do what `n_real_plus` does, or the real ones for `n_syn_plus`.
+        """Return how many synthetic images are worth `n_real_plus` real ones, or vice versa.
 
         Raises:
             InputError: a count is negative, or not exactly one of the two is given.
@@ -42,15 +41,15 @@ class Fit(answers.Fit):
         return equivalence.equivalence(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
 
     def equivalences(self, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
-        """Return the equivalence of each number of real images: many at once take little more than one."""
+        """Return the equivalence of each number of real images, in little more time than for one."""
         return equivalence.equivalences(self, n_base=n_base, n_real_plus=n_real_plus)
 
     def marginal_rate(self, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
-        """Return the synthetic images worth one more real image at this mixture; inf where none are."""
+        """Return how many synthetic images one more real image is worth at this mixture; inf: no number."""
         return equivalence.marginal_rate(self, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
 
     def formula(self) -> Formula | None:
-        """Return the papers' formula nearest to this fit; None where synthetic images reach too little."""
+        """Return the papers' formula closest to this fit; None where synthetic images gain too little."""
         return formulas.nearest_formula(self)
 
     def ratio(self) -> pd.DataFrame:
@@ -62,7 +61,7 @@ class Fit(answers.Fit):
         return ratios.improvement_ratio(self)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fit as JSON; `Fit.from_json` reads it back and answers the same."""
+        """Return the fit as JSON; `Fit.from_json` restores it with the same answers."""
         return fit_file.to_json(self)
 
     @staticmethod
@@ -70,12 +69,12 @@ class Fit(answers.Fit):
         """Return the fit that `to_json` wrote.
 
         Raises:
-            InputError: it is not a fit, or one of a newer kind.
+            InputError: it is not a fit, or was saved by a newer version.
         """
-        return _answering(fit_file.from_json(found))
+        return _public(fit_file.from_json(found))
 
     def save(self, path: Path | str) -> None:
-        """Write the fit to a JSON file, whole or not at all."""
+        """Write the fit to a JSON file, atomically."""
         fit_file.write(self, Path(path))
 
     @staticmethod
@@ -85,11 +84,11 @@ class Fit(answers.Fit):
         Raises:
             InputError: there is no such file, or it is not a fit.
         """
-        return _answering(fit_file.read(Path(path)))
+        return _public(fit_file.read(Path(path)))
 
 
-def _answering(made: answers.Fit) -> Fit:
-    return Fit(**{each.name: getattr(made, each.name) for each in fields(made)})
+def _public(made: result.Fit) -> Fit:
+    return Fit(**{field.name: getattr(made, field.name) for field in fields(made)})
 
 
 def fit(
@@ -108,14 +107,14 @@ def fit(
             known total (test images), weight, training_seed (or seed), subset_seed; or a file of one; or
             "published:NAME" for a table of a paper.
         surface: a surface's name, or "auto" for all of them, weighted.
-        bootstrap: draws that intervals are made of.
-        seed: of those draws.
-        name: of the fit; a file's name by default.
+        bootstrap: number of bootstrap draws behind the intervals.
+        seed: random seed of the draws.
+        name: the fit's name; a file's name by default.
         labels: what describes the arm (dataset, generator, trained_on, model, ...).
 
     Raises:
         InputError: the table cannot be used; the message names the rows.
     """
-    return _answering(
+    return _public(
         estimation.fit(table, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=labels)
     )

@@ -1,4 +1,4 @@
-"""Errors that a user can mend: what is wrong, where, and what to do."""
+"""Errors that a user can fix: what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class InputError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        super().__init__(what)  # what pickle makes it of again; the rest it takes from the attributes
+        super().__init__(what)  # pickle rebuilds it from this; the other fields travel as attributes
         self.what = what
         self.where = where
         self.hint = hint
@@ -30,14 +30,14 @@ class InputError(Exception):
 
 
 class InputErrors(InputError):  # noqa: N818 (several of them)
-    """Several input errors found in one pass, reported together."""
+    """Several input errors, found in one pass and reported together."""
 
     def __init__(self, errors: Iterable[InputError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(str(error) for error in self.errors))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return what pickle makes it of again: the errors themselves."""
+        """Return what pickle rebuilds it from: the errors themselves."""
         return type(self), (self.errors,), vars(self)
 
 
@@ -53,13 +53,13 @@ def nearest(name: str, names: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
 
 def first_of(names: Sequence[str], most: int = 5) -> str:
-    """Return the first of many names for a message, and how many more there are."""
+    """Return the first few of many names for a message, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what an error says, cut off where it is long; its type if it says nothing."""
+    """Return the first line of an error's message, truncated; its type if the message is empty."""
     return str(error).strip().partition("\n")[0][:300] or type(error).__name__
 
 
@@ -68,14 +68,14 @@ def unwritable(path: Path, error: OSError) -> InputError:
     return InputError(
         f"cannot write ({error.strerror})",
         where=str(path),
-        hint="free space or mend permissions, then run the same command again",
+        hint="free space or fix the permissions, then run the same command again",
     )
 
 
 def unknown_name(
     what: str, name: str, names: Iterable[str], *, where: str = "", hint: str = ""
 ) -> InputError:
-    """Build the error for a name that is not among `names`, with the nearest right one."""
+    """Build the error for a name that is not among `names`, with the closest match."""
     names = sorted(names)
     match = nearest(name, names)
     known = f"did you mean {match!r}?" if match else f"known: {', '.join(names) or 'none'}"
@@ -83,8 +83,8 @@ def unknown_name(
 
 
 @contextmanager
-def placed(source: str) -> Iterator[None]:
-    """Say in an error that names no place which file it is about."""
+def error_source(source: str) -> Iterator[None]:
+    """Set `where` of an error that has none to the file that it is about."""
     try:
         yield
     except InputError as error:

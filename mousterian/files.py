@@ -1,8 +1,8 @@
-"""Locks that the kernel frees when their holder dies, so that nobody ever has to unlock anything by hand.
+"""Files that several processes use at once: locks, and writes that are atomic.
 
-One file serves any number of locks: each is one byte of it, by its position (an open file description lock,
-`fcntl(2)`). The file stays empty. Such locks also hold between machines that share a network folder, where
-its file system supports them.
+The kernel releases a lock when its holder dies, so that none is ever stale. They are open file description
+locks (`fcntl(2)`): one file, which stays empty, serves any number of them, each of which is the byte at its
+position. Between machines that share a network folder they hold where its file system supports them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mousterian.errors import InputError, unwritable
 
-# What the kernel says where there are no locks: Lustre mounted without `flock`, some FUSE and NFS mounts.
+# The kernel's answers where there are no locks: Lustre mounted without `flock`, some FUSE and NFS mounts.
 _UNSUPPORTED = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _TAKEN = {errno.EAGAIN, errno.EACCES}
 
@@ -27,23 +27,23 @@ class LockTakenError(Exception):
     """Another process holds the lock."""
 
 
-def position(name: str) -> int:
-    """Return the position of the lock that is named by 16 hexadecimal digits."""
-    return int(name, 16) >> 1  # positions have 63 bits; names that differ in the last bit alone take turns
+def lock_position(name: str) -> int:
+    """Return the position of the lock whose name is 16 hexadecimal digits."""
+    return int(name, 16) >> 1  # positions have 63 bits; names that differ in the last bit alone share a lock
 
 
 @contextmanager
-def held(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
-    """Hold a lock while the block runs; gives whether it is held, which it is not where there are no locks.
+def file_lock(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) -> Iterator[bool]:
+    """Hold a lock while the block runs; yield whether it is held: False where there are no locks.
 
     Args:
-        path: the file of the locks; made if it is not there, in a folder that is.
-        at: position of the lock in it.
-        wait: wait for the one who holds it.
-        shared: many may hold it at once, but not beside one who holds it alone.
+        path: the file of the locks; created if missing, in a folder that exists.
+        at: position of the lock in the file.
+        wait: wait until its holder releases it.
+        shared: hold it together with other shared holders; an exclusive holder excludes all others.
 
     Raises:
-        TakenError: another process or thread holds it, and `wait` is off.
+        LockTakenError: another process or thread holds it, and `wait` is off.
         InputError: the file cannot be made.
     """
     try:
@@ -53,7 +53,7 @@ def held(path: Path, at: int = 0, *, wait: bool = True, shared: bool = False) ->
     try:
         yield _take(descriptor, at, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, wait)
     finally:
-        os.close(descriptor)  # which frees the lock
+        os.close(descriptor)  # which releases the lock
 
 
 def _take(descriptor: int, at: int, kind: int, wait: bool) -> bool:
@@ -71,7 +71,7 @@ def _take(descriptor: int, at: int, kind: int, wait: bool) -> bool:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is whole or absent, whatever happens: temporary name, fsync, rename.
+    """Write a file so that it is complete or absent, whatever happens: temporary name, fsync, rename.
 
     Raises:
         InputError: it cannot be written (no space, no permission, a read-only file system).
@@ -80,7 +80,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"cannot make this folder ({error.strerror})", where=str(path.parent)) from error
+        raise InputError(f"cannot create this folder ({error.strerror})", where=str(path.parent)) from error
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -91,12 +91,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         raise unwritable(path, error) from error
     finally:
-        with suppress(OSError):  # gone, if all went well
+        with suppress(OSError):  # absent if the rename succeeded
             temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a renamed file's name as lasting as its content."""
+    """Write a folder's entries to disk, so that a renamed file keeps its name after a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

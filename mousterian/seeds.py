@@ -6,12 +6,12 @@ import hashlib
 import json
 from pathlib import Path
 
-# One encoder for all: json.dumps with options of its own makes a new one at every call.
+# One encoder for all calls: json.dumps with options builds a new one each time.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
 
 
 def canonical(value: object) -> str:
-    """Return the one JSON text of a value built from dicts, lists, strings, numbers and None."""
+    """Return the canonical JSON text of a value built from dicts, lists, strings, numbers and None."""
     return _encode(value)
 
 
@@ -26,12 +26,12 @@ def text_digest(text: str) -> str:
 
 
 def file_stamp(path: Path) -> str:
-    """Return 16 hexadecimal digits that tell a file's content, or a folder's file names and sizes."""
+    """Return 16 hexadecimal digits that identify a file's content, or a folder's file names and sizes."""
     if path.is_dir():
         files = sorted(each for each in path.rglob("*") if each.is_file())
         return digest([[str(each.relative_to(path)), each.stat().st_size] for each in files])
     if not path.is_file():
-        return ""  # that it is missing is said where it is read
+        return ""  # reading it reports that it is missing
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 

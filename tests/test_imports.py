@@ -1,4 +1,4 @@
-"""The house's rules: who imports whom, no circles, nobody's private modules, nothing new at the root."""
+"""The rules of the house: which room imports which, no cycles, no private modules, a closed root."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, TINY_GRID
+
+from mousterian.cli.app import commands
 
 PACKAGE = ROOT / "mousterian"
 HEAVY = ("torch", "pandas", "scipy", "seaborn", "torchvision", "diffusers")
@@ -32,7 +34,7 @@ MODULES = {".".join(path.with_suffix("").parts).removesuffix(".__init__") for pa
 
 
 def imports(path: Path) -> set[str]:
-    """Modules of the package that a file imports, inside functions and under TYPE_CHECKING too."""
+    """Return the package's modules that a file imports, also inside functions and under TYPE_CHECKING."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "mousterian":
@@ -62,7 +64,7 @@ def test_a_file_imports_what_its_room_may(module: str) -> None:
     assert private == set()
 
 
-def test_no_file_stands_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     try:
         TopologicalSorter(ARROWS).prepare()
     except CycleError as error:
@@ -76,15 +78,24 @@ def test_the_package_has_its_rooms_and_nothing_else_at_its_root() -> None:
 
 
 def loaded_by(code: str) -> set[str]:
-    """Names of the heavy packages that a fresh Python has loaded after running `code`."""
+    """Return the heavy packages that a new Python process has loaded after running `code`."""
     check = f"{code}\nimport sys\nprint([m for m in {HEAVY} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     return set(ast.literal_eval(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("argument", ["--help", "--version"])
-def test_help_and_version_import_nothing_heavy(argument: str) -> None:
-    code = f"import mousterian.__main__ as m\ntry:\n    m.main(['{argument}'])\nexcept SystemExit: pass"
+COMMANDS = [
+    [name] if name in functions else [group, name]
+    for group, functions in commands().items()
+    for name in functions
+]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["--help"], *([*each, "--help"] for each in COMMANDS)], ids=" ".join
+)
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    code = f"import mousterian.__main__ as m\ntry:\n    m.main({arguments})\nexcept SystemExit: pass"
     assert loaded_by(code) == set()
 
 
@@ -96,7 +107,7 @@ def test_planning_a_grid_does_not_import_torch(tmp_path: Path) -> None:
     assert "torch" not in loaded_by(code)
 
 
-# Free of torch: what fits, plans and reports from a table, and what names options and rows.
+# Without torch: fitting, planning and reporting from a table, plug-ins and the store.
 FREE_ROOMS = {"plugins", "store", "fitting", "answers", "reporting", "api"}
 TORCH_FREE = sorted(module for module in ARROWS if room_of(module) in FREE_ROOMS)
 

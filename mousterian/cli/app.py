@@ -1,4 +1,4 @@
-"""The verbs of the command line, read as text, and apps of them; each is imported only when needed."""
+"""The commands, found by reading their files as text; each is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 _ORDER = ("grid", "watch", "fit", "report", "equivalence", "predict", "ratio", "plan", "suggest")
-# A parameter's help that says where its names are listed says what they are.
+# A parameter's help names the kind of its plug-ins by the command that lists them.
 _LISTED = re.compile(r"`mousterian list ([a-z]+)`")
 _PARAMETERS = "\n\nParameters\n----------\n"
 
 
 def commands() -> dict[str, dict[str, str]]:
-    """Return each verb's functions and their docstrings, read from its file: importing would take time.
+    """Return each command's functions and their docstrings, read from its file, as importing takes time.
 
-    A verb's own function has its name (with an underscore where Python has that name itself); a file of
-    several functions is a group of verbs. Functions whose names begin with an underscore are their parts.
+    A command's function has its name (with an underscore if it is a name of Python); a file of several
+    functions is a group of commands. Functions whose names begin with an underscore are private.
     """
     found = {}
     for path in (Path(__file__).parent / "commands").glob("[!_]*.py"):
@@ -34,49 +34,50 @@ def commands() -> dict[str, dict[str, str]]:
             for node in ast.parse(path.read_text(encoding="utf-8")).body
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
         }
-    # A study's verbs in the order of a study, then the others.
+    # First the commands of a study, in their order, then the others.
     rank = {name: number for number, name in enumerate(_ORDER)}
     return dict(sorted(found.items(), key=lambda item: (rank.get(item[0], len(rank)), item[0])))
 
 
-def app_of(wanted: Mapping[str, Iterable[str]], *, named: bool = False) -> cyclopts.App:
-    """Return an app that reads the arguments of some verbs by their signatures and docstrings.
+def app_of(wanted: Mapping[str, Iterable[str]], *, plugin_names: bool = False) -> cyclopts.App:
+    """Return an app that parses the arguments of some commands by their signatures and docstrings.
 
     Args:
-        wanted: verbs, each with its functions' names.
-        named: let names of plug-ins be completed; a name that is not known would then be refused unkindly.
+        wanted: commands, each with the names of its functions.
+        plugin_names: restrict arguments to the names of plug-ins, for completion only: the error message for
+            an unknown name would not suggest the closest one.
     """
     import cyclopts
 
-    # Without this, every option that is off by default has a second name that switches it off.
+    # By default cyclopts adds a --no-... to every flag.
     plain = cyclopts.Parameter(negative="")
     made = cyclopts.App(name="mousterian", result_action="return_value", default_parameter=plain)
-    for verb, names in wanted.items():
+    for command, names in wanted.items():
         group = made
-        if verb not in names:
-            module = import_module(f"mousterian.cli.commands.{verb}")
-            group = cyclopts.App(name=verb, help=(module.__doc__ or "").partition(": ")[2])
+        if command not in names:
+            module = import_module(f"mousterian.cli.commands.{command}")
+            group = cyclopts.App(name=command, help=(module.__doc__ or "").partition(": ")[2])
             made.command(group)
         for name in names:
-            function = function_of(verb, name)
-            group.command(_with_names(function) if named else function, name=name)
+            function = function_of(command, name)
+            group.command(_with_plugin_names(function) if plugin_names else function, name=name)
     return made
 
 
-def function_of(verb: str, name: str) -> Callable[..., int]:
-    """Return the function of a verb's file that has this name."""
-    module = import_module(f"mousterian.cli.commands.{verb}")
+def function_of(command: str, name: str) -> Callable[..., int]:
+    """Return the function of this name in a command's file."""
+    module = import_module(f"mousterian.cli.commands.{command}")
     found: Callable[..., int] = getattr(module, name, None) or getattr(module, f"{name}_")
     return found
 
 
 class Argument(NamedTuple):
-    """One argument of a verb.
+    """One argument of a command.
 
     Attributes:
-        name: as it is written: `--n-base`, or FIT where its place says what it is.
+        name: `--n-base`, or FIT for a positional argument.
         type: its Python type, as text.
-        default: empty where it must be given.
+        default: empty if it is required.
         meaning: from the docstring.
     """
 
@@ -87,8 +88,8 @@ class Argument(NamedTuple):
 
 
 def arguments(function: Callable[..., int]) -> list[Argument]:
-    """Return the arguments of a verb's function, in their order."""
-    told = meanings(function)
+    """Return the arguments of a command's function, in order."""
+    described = meanings(function)
     found = []
     for each in inspect.signature(function).parameters.values():
         option = each.kind is inspect.Parameter.KEYWORD_ONLY
@@ -98,12 +99,12 @@ def arguments(function: Callable[..., int]) -> list[Argument]:
         optional = default in {"False", "None", "()"} or many
         found.append(Argument(f"{name}..." if many else name, str(each.annotation),
                               "off" if default == "False" else "none" if optional else default,
-                              told.get(each.name, "")))  # fmt: skip
+                              described.get(each.name, "")))  # fmt: skip
     return found
 
 
 def meanings(function: Callable[..., int]) -> dict[str, str]:
-    """Return what the docstring says of each parameter."""
+    """Return the description of each parameter in the docstring."""
     block = inspect.getdoc(function) or ""
     found: dict[str, str] = {}
     name = ""
@@ -116,8 +117,8 @@ def meanings(function: Callable[..., int]) -> dict[str, str]:
     return found
 
 
-def _with_names(function: Callable[..., int]) -> Callable[..., int]:
-    """Return a copy of a verb's function in which names of plug-ins are choices, for completion."""
+def _with_plugin_names(function: Callable[..., int]) -> Callable[..., int]:
+    """Return a copy of a command's function in which names of plug-ins are choices, for completion."""
     from mousterian.plugins import registry
     from mousterian.plugins.contract import kinds
 

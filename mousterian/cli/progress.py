@@ -1,4 +1,4 @@
-"""What a running grid shows: a live bar on a terminal, plain lines elsewhere."""
+"""Progress of a running grid and of a pool: live on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.status import Status
 
 from mousterian.answers.numbers import duration
+from mousterian.cli.console import plural
 from mousterian.executors.jobs import Job, PoolJob
 
-_SECONDS_BETWEEN_LINES = 30.0
-
-SECONDS_BETWEEN_LINES = 10.0
+# Between two lines where there is no terminal.
+_SECONDS_OF_GRID = 10.0
+_SECONDS_OF_POOL = 30.0
 
 
 class GridProgress:
-    """Counts trials done, running and failed, and says when the rest will be done.
+    """Counts trials done, running and failed, and estimates the remaining time.
 
     Args:
         total: trials to run.
         pools: pools to make first.
-        console: where to write; lines rather than a bar if it is no terminal.
-        resume: the command that goes on after an interruption.
+        console: where to print; lines rather than a bar if it is not a terminal.
+        resume: the command that resumes the grid after an interruption.
     """
 
     def __init__(self, total: int, pools: int, console: Console, resume: str) -> None:
-        self.done = self._pools_done = self._over_before = 0
+        self.done = self._pools_done = self._ended_before = 0
         self._failed: set[str] = set()
         self._total, self._pools = total, pools
         self._running: dict[str, Job] = {}
         self._started = self._last_line = time.monotonic()
         self._console, self._resume = console, resume
         self._errors: set[str] = set()
-        self._elsewhere: set[str] = set()  # pools that have been postponed
+        self._postponed_pools: set[str] = set()
         bar = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -64,9 +65,9 @@ class GridProgress:
         return len(self._failed)
 
     def started(self, job: Job) -> None:
-        """A job has begun."""
+        """A job has started."""
         self._running[job.key] = job
-        if isinstance(job, PoolJob) and job.key not in self._elsewhere:
+        if isinstance(job, PoolJob) and job.key not in self._postponed_pools:
             self._console.print(f"making pool: {job.label} ({job.count} images)", highlight=False)
         self._show()
 
@@ -75,7 +76,7 @@ class GridProgress:
         self._running.pop(job.key, None)
         if isinstance(job, PoolJob):
             self._pools_done += 1
-            self._started, self._over_before = time.monotonic(), self.done + self.failures
+            self._started, self._ended_before = time.monotonic(), self.done + self.failures
             self._console.print(f"pool ready:  {job.label} in {seconds:.0f} s", highlight=False)
         else:
             self.done += 1
@@ -83,21 +84,21 @@ class GridProgress:
         self._show()
 
     def postponed(self, job: Job) -> None:
-        """A job will be begun again; of a pool that another grid is making, this is said once."""
+        """A job will be started again; printed once for a pool that another grid is making."""
         self._running.pop(job.key, None)
-        if isinstance(job, PoolJob) and job.key not in self._elsewhere:
-            self._elsewhere.add(job.key)
+        if isinstance(job, PoolJob) and job.key not in self._postponed_pools:
+            self._postponed_pools.add(job.key)
             self._console.print(
                 f"pool later: {job.label}; another grid is making it, or its worker died", highlight=False
             )
         self._show()
 
     def notice(self, text: str) -> None:
-        """Say what a person should know."""
+        """Print what the user should know."""
         self._console.print(text, style="yellow", markup=False, highlight=False)
 
     def failed(self, job: Job, error: str) -> None:
-        """A job failed; the same error is told in full only once."""
+        """A job failed; the same error is printed in full only once."""
         self._running.pop(job.key, None)
         if not isinstance(job, PoolJob):
             self._failed.add(job.key)
@@ -108,13 +109,13 @@ class GridProgress:
         self._show()
 
     def stopping(self) -> None:
-        """Say that the running trials are waited for."""
+        """Print that the running trials are finishing."""
         self._console.print(
-            f"stopping: {len(self._running)} running trials finish first (Ctrl-C again stops them now);"
-            f" go on later with\n  {self._resume}",
+            f"stopping after {plural(len(self._running), 'running trial')} (Ctrl-C again stops now);"
+            f" resume later with\n  {self._resume}",
             markup=False,
             highlight=False,
-            soft_wrap=True,  # a command is to be copied whole
+            soft_wrap=True,  # so that the command can be copied
         )
 
     def _note(self) -> str:
@@ -123,32 +124,32 @@ class GridProgress:
             parts.append(f"{self.failures} failed")
         if self._pools_done < self._pools:
             parts.append(f"pools {self._pools_done}/{self._pools}")
-        # Pools go first and take long, so the pace that counts is that of the trials after the last pool.
-        over = self.done + self.failures - self._over_before
-        if self._pools_done >= self._pools and over >= 4:
-            pace = (time.monotonic() - self._started) / over
+        # Pools go first and take long, so the pace is that of the trials after the last pool.
+        ended = self.done + self.failures - self._ended_before
+        if self._pools_done >= self._pools and ended >= 4:
+            pace = (time.monotonic() - self._started) / ended
             parts.append(f"about {duration(pace * (self._total - self.done - self.failures))} left")
         return ", ".join(parts)
 
     def _show(self) -> None:
-        over = self.done + self.failures
+        ended = self.done + self.failures
         if self._live:
-            self._bar.update(self._task, completed=over, note=self._note())
-        elif over == self._total or time.monotonic() - self._last_line > SECONDS_BETWEEN_LINES:
+            self._bar.update(self._task, completed=ended, note=self._note())
+        elif ended == self._total or time.monotonic() - self._last_line > _SECONDS_OF_GRID:
             self._last_line = time.monotonic()
-            self._console.print(f"{over}/{self._total} trials, {self._note()}", highlight=False)
+            self._console.print(f"{ended}/{self._total} trials, {self._note()}", highlight=False)
 
 
 class ProgressReporter:
-    """Shows how far a pool is: in a line that changes on a terminal, elsewhere in a new line now and then."""
+    """Shows the progress of a pool: in one changing line on a terminal, elsewhere in occasional lines."""
 
     def __init__(self, label: str, out: Console, status: Status) -> None:
         self._label, self._out, self._status = label, out, status
         self._what, self._began, self._first = "", time.monotonic(), 0
-        self._line = time.monotonic()
+        self._last_line = time.monotonic()
 
     def __call__(self, what: str, done: int, total: int, note: str) -> None:
-        """Is told that `done` of `total` are done."""
+        """Show that `done` of `total` are done."""
         now = time.monotonic()
         if what != self._what:
             self._what, self._began, self._first = what, now, done
@@ -157,6 +158,6 @@ class ProgressReporter:
             left = (now - self._began) / (done - self._first) * (total - done)
             text += f", about {duration(left)} left"
         self._status.update(text)
-        if not self._out.is_terminal and now - self._line > _SECONDS_BETWEEN_LINES:
-            self._line = now
+        if not self._out.is_terminal and now - self._last_line > _SECONDS_OF_POOL:
+            self._last_line = now
             self._out.print(text, highlight=False)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, unknown_name
-from mousterian.files import held, write_atomically
+from mousterian.files import file_lock, write_atomically
 
 SPLITS = ("train", "test")
 # What reading a damaged .npz raises, by where the damage is.
@@ -188,7 +188,7 @@ def _locked(folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(held(folder / ".lock"))
+            stack.enter_context(file_lock(folder / ".lock"))
         except (OSError, InputError) as error:
             raise InputError(
                 f"cannot write the data directory ({error.__cause__ or error})",

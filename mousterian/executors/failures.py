@@ -1,4 +1,4 @@
-"""Failures that are alike: the grid that stops when everything fails, the slot that is set aside."""
+"""Identical failures: they stop a grid at its start, and set aside a slot of this machine."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 from mousterian.executors.jobs import POOL_FAILED, Job, TrialJob
 from mousterian.executors.kinds import Listener
 
-ALIKE_AT_START = 5  # so many first trials that all fail alike stop the grid
-ALIKE_IN_A_SLOT = 3  # so many in a row set a slot aside, if others succeed meanwhile
+IDENTICAL_AT_START = 5  # that many first trials with the same error stop the grid
+IDENTICAL_IN_SLOT = 3  # that many in a row set a slot aside, if others succeed in the meantime
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?")
 
 
-class GaveUpError(Exception):
-    """The grid was stopped because everything failed alike; the text says how."""
+class IdenticalFailuresError(Exception):
+    """The first trials of a grid all failed with the same error, which the message quotes."""
 
 
 def kind_of(error: str) -> str:
-    """Return what errors that are alike have in common: their last line without its numbers."""
+    """Return the kind of an error: its last line without the numbers in it."""
     lines = error.strip().splitlines()
-    # An input error has its hint on a line of its own, which says less than its first line.
-    telling = lines[-1] if lines and lines[0].startswith("Traceback") else "".join(lines[:1])
-    return _VARYING.sub("#", telling)
+    # An input error has its message on the first line and a hint on the next.
+    message = lines[-1] if lines and lines[0].startswith("Traceback") else "".join(lines[:1])
+    return _VARYING.sub("#", message)
 
 
-class GivesUp:
-    """Passes everything on to a listener, and stops the grid when its first trials all fail alike.
+class StopOnIdenticalFailures:
+    """Forwards everything to a listener, and stops the grid when its first trials all fail with one error.
 
     Trials that fail because their pool could not be made do not count: they were never run.
     """
@@ -36,15 +36,15 @@ class GivesUp:
         self._kinds: list[str] | None = []
 
     def started(self, job: Job) -> None:
-        """A job has begun."""
+        """A job has started."""
         self._listener.started(job)
 
     def postponed(self, job: Job) -> None:
-        """A job will be begun again."""
+        """A job will be started again."""
         self._listener.postponed(job)
 
     def notice(self, text: str) -> None:
-        """Something happened that a person should know."""
+        """Something happened that the user should know."""
         self._listener.notice(text)
 
     def stopping(self) -> None:
@@ -52,7 +52,7 @@ class GivesUp:
         self._listener.stopping()
 
     def finished(self, job: Job, seconds: float) -> None:
-        """A job is done; after the first trial there is hope."""
+        """A job is done; one successful trial ends the check."""
         if isinstance(job, TrialJob):
             self._kinds = None
         self._listener.finished(job, seconds)
@@ -61,28 +61,28 @@ class GivesUp:
         """A job failed.
 
         Raises:
-            GaveUpError: so have all trials so far, and all alike.
+            IdenticalFailuresError: all trials so far have failed with this error.
         """
         self._listener.failed(job, error)
         if self._kinds is None or not isinstance(job, TrialJob) or error.startswith(POOL_FAILED):
             return
         self._kinds.append(kind_of(error))
-        if len(self._kinds) >= ALIKE_AT_START and len(set(self._kinds)) == 1:
+        if len(self._kinds) >= IDENTICAL_AT_START and len(set(self._kinds)) == 1:
             reason = error.strip().splitlines()[-1 if error.startswith("Traceback") else 0]
-            raise GaveUpError(
-                f"the first {len(self._kinds)} trials all failed alike: {reason}\n"
-                "  mend it and run this again with --retry-failed, or go on regardless with --keep-going"
+            raise IdenticalFailuresError(
+                f"the first {len(self._kinds)} trials all failed with the same error: {reason}\n"
+                "  fix it and run this again with --retry-failed, or continue regardless with --keep-going"
             )
 
 
 @dataclass
 class Streak:
-    """The failures in a row of one slot.
+    """Consecutive failures of one kind in one slot.
 
     Attributes:
-        kind: what they have in common.
-        jobs: whose they are.
-        successes: of all slots when the first one failed.
+        kind: kind of the error.
+        jobs: the jobs that failed.
+        successes: successful jobs of all slots before the first failure.
     """
 
     kind: str = ""
@@ -98,13 +98,13 @@ class Streak:
 
     @property
     def is_long(self) -> bool:
-        """Whether so many jobs failed alike that the slot itself may be at fault."""
-        return len(self.jobs) >= ALIKE_IN_A_SLOT
+        """Whether enough jobs failed with the same error for the slot itself to be at fault."""
+        return len(self.jobs) >= IDENTICAL_IN_SLOT
 
     def is_at_fault(self, successes: int) -> bool:
-        """Tell whether the slot seems at fault, as others succeeded meanwhile."""
+        """Return whether the slot seems at fault, as others succeeded in the meantime."""
         return self.is_long and successes > self.successes
 
-    def ended(self) -> None:
+    def reset(self) -> None:
         """Forget the failures: a job succeeded."""
         self.jobs = []

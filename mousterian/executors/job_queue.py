@@ -1,4 +1,4 @@
-"""What executors beyond this machine share: jobs in order, a polite Ctrl-C, the work of one batch."""
+"""What the cluster executors share: a queue of jobs, stopping on Ctrl-C, running a batch of jobs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from mousterian.trials.settings import Settings
 
 
 class JobQueue:
-    """Jobs in order of preference, each held back until the pool that it needs is there.
+    """Jobs in order of priority, each held back until its pool is made.
 
     Args:
-        jobs: pools and trials; a job's `needs` is the key of the job that goes first.
-        settings: where failures are kept.
-        listener: is told of each end.
+        jobs: pools and trials; a job's `needs` is the key of the job that it waits for.
+        settings: where failures are recorded.
+        listener: is notified when a job ends.
     """
 
     def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener) -> None:
@@ -41,19 +41,19 @@ class JobQueue:
             if job.needs in keys:
                 self._blocked.setdefault(job.needs, []).append(job)
             else:
-                self._enter(job)
+                self._push(job)
 
     def __len__(self) -> int:
-        """Return how many jobs could start now."""
+        """Return how many jobs are ready to run."""
         return len(self._ready)
 
     def take(self, most: int, *, one_pool: bool = False) -> list[Job]:
-        """Return the next jobs that can run: one pool, or up to `most` trials (of one pool, if told so)."""
+        """Return the next jobs to run: one pool, or up to `most` trials (of the same pool, if `one_pool`)."""
         taken: list[Job] = []
         while self._ready and len(taken) < most:
-            following = self._ready[0][1]
-            is_trial = isinstance(following, TrialJob)
-            if taken and (not is_trial or (one_pool and following.needs != taken[0].needs)):
+            upcoming = self._ready[0][1]
+            is_trial = isinstance(upcoming, TrialJob)
+            if taken and (not is_trial or (one_pool and upcoming.needs != taken[0].needs)):
                 break
             taken.append(heapq.heappop(self._ready)[1])
             if not is_trial:
@@ -61,32 +61,32 @@ class JobQueue:
         return taken
 
     def put_back(self, job: Job) -> None:
-        """Let a job that was lost run again, in its old place."""
+        """Queue a lost job again, at its old position."""
         self.listener.postponed(job)
-        self._enter(job)
+        self._push(job)
 
-    def _enter(self, job: Job) -> None:
+    def _push(self, job: Job) -> None:
         heapq.heappush(self._ready, (self._rank[job.key], job))
 
     def finished(self, job: Job, seconds: float) -> None:
-        """Free what waited for a job, and tell."""
-        for freed in self._blocked.pop(job.key, ()):
-            self._enter(freed)
+        """Release the jobs that waited for this one, and notify the listener."""
+        for waiting in self._blocked.pop(job.key, ()):
+            self._push(waiting)
         self.listener.finished(job, seconds)
 
     def failed(self, job: Job, error: str) -> None:
-        """Keep a failure, also as that of the trials whose pool this was, and tell."""
-        job.keep_failure(self._settings, error)
+        """Record a failure, also for the trials that need this pool, and notify the listener."""
+        job.record_failure(self._settings, error)
         self.listener.failed(job, error)
-        for doomed in self._blocked.pop(job.key, ()):
-            self.failed(doomed, f"{POOL_FAILED}: {error}")
+        for waiting in self._blocked.pop(job.key, ()):
+            self.failed(waiting, f"{POOL_FAILED}: {error}")
 
 
 class Stop:
-    """While entered, the first Ctrl-C sets `wanted` and tells the listener, the second interrupts."""
+    """While entered, the first Ctrl-C sets `requested` and notifies the listener, the second interrupts."""
 
     def __init__(self, listener: Listener) -> None:
-        self.wanted = False
+        self.requested = False
         self._listener = listener
         self._previous: Any = None
 
@@ -102,48 +102,48 @@ class Stop:
             signal.signal(signal.SIGINT, self._previous)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted:
+        if self.requested:
             raise KeyboardInterrupt
-        self.wanted = True
+        self.requested = True
         self._listener.stopping()
 
 
 class Driver(Protocol):
-    """What keeps a cluster busy."""
+    """Submits jobs to a cluster and collects their results."""
 
     def run(self, stop: Stop) -> None:
-        """Run until nothing is left, or until what runs is done when a stop is wanted."""
+        """Run until no job is left, or after a requested stop until the running ones are done."""
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Cancel what still runs."""
 
 
 def drive(driver: Driver, listener: Listener) -> None:
-    """Let a driver run, and leave nothing running however that ends.
+    """Run a driver; nothing is left running however it ends.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C was pressed once, and what ran has ended, or twice.
+        KeyboardInterrupt: Ctrl-C was pressed once and the running jobs have ended, or it was pressed twice.
     """
     with Stop(listener) as stop:
         try:
             driver.run(stop)
         finally:
             driver.close()
-    if stop.wanted:
+    if stop.requested:
         raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of one job: an error or none, and its rows if they were not written where it ran."""
+    """The result of a job: its error, if any, and its rows if they were not written where it ran."""
 
     key: str
     seconds: float
     error: str = ""
     rows: Sequence[Mapping[str, Any]] = field(default=())
 
-    def conclude(self, job: Job, queue: JobQueue, store: Store) -> None:
-        """Write the rows that came along, then tell the queue."""
+    def record(self, job: Job, queue: JobQueue, store: Store) -> None:
+        """Write the rows that it carries, then notify the queue."""
         if self.error:
             queue.failed(job, self.error)
             return
@@ -154,7 +154,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class BatchSettings:
-    """Where a batch runs: settings with absolute paths, the caller's folder, and who writes the rows."""
+    """Where a batch runs: settings with absolute paths, the caller's folder, whether rows are returned."""
 
     settings: Settings
     folder: Path
@@ -162,7 +162,7 @@ class BatchSettings:
 
     @classmethod
     def of(cls, settings: Settings, *, accelerated: bool, returns_rows: bool = False) -> BatchSettings:
-        """Return the place for settings: paths that hold from any folder, a CPU if no device is reserved."""
+        """Return settings for a batch: absolute paths, and the CPU if no device is reserved."""
         absolute = replace(
             settings,
             store=settings.store.resolve(),
@@ -171,13 +171,13 @@ class BatchSettings:
         )
         return cls(absolute, Path.cwd(), returns_rows)
 
-    def perform(self, jobs: Sequence[Job]) -> list[JobResult]:
-        """Run jobs one after another in this process; whatever a job raises is its own failure."""
+    def run(self, jobs: Sequence[Job]) -> list[JobResult]:
+        """Run jobs one after another in this process; an exception fails its own job alone."""
         if self.folder.is_dir():  # paths in options are relative to it
             os.chdir(self.folder)
-        return [self._one(job) for job in jobs]
+        return [self._run(job) for job in jobs]
 
-    def _one(self, job: Job) -> JobResult:
+    def _run(self, job: Job) -> JobResult:
         started = time.perf_counter()
         rows: Sequence[Mapping[str, Any]] = ()
         error = ""
@@ -187,8 +187,8 @@ class BatchSettings:
                 checkpoint_file(job.trial, self.settings).unlink(missing_ok=True)
             else:
                 job.execute(self.settings)
-        except InputError as wrong:
-            error = str(wrong)
+        except InputError as caught:
+            error = str(caught)
         except Exception:  # whatever a plug-in raises is this trial's failure, not the grid's
             error = traceback.format_exc(limit=-4).strip()
         return JobResult(job.key, time.perf_counter() - started, error, rows)

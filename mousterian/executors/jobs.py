@@ -1,4 +1,4 @@
-"""What executors run (pools and trials), and whom they tell."""
+"""The jobs that executors run: pools and trials."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from mousterian.store.rows import Store
 from mousterian.trials.identity import Trial
 from mousterian.trials.images import make_pool
-from mousterian.trials.multi_device import devices_asked
+from mousterian.trials.multi_device import device_count
 from mousterian.trials.rows import failed_row
-from mousterian.trials.run import run_and_keep
+from mousterian.trials.run import run_and_save
 from mousterian.trials.settings import Settings
 
 
@@ -25,24 +25,24 @@ class PoolJob:
     needs: str = ""
 
     def execute(self, settings: Settings, *, wait: bool = True) -> None:
-        """Make what is missing of the pool, unless another grid does so meanwhile.
+        """Make what is missing of the pool, unless another grid does so in the meantime.
 
         Args:
             settings: where it is made.
-            wait: for another process that is making this very pool.
+            wait: wait for another process that is making the same pool.
 
         Raises:
-            TakenError: another process is making it, and `wait` is off.
+            LockTakenError: another process is making it, and `wait` is off.
         """
         with Store(settings.store).in_use():
             make_pool(self.trial, self.count, settings, wait=wait)
 
     def devices(self, settings: Settings) -> int:
-        """Return how many devices the job takes at once."""
+        """Return how many devices the job uses."""
         return 1
 
-    def keep_failure(self, settings: Settings, error: str) -> None:
-        """Keep nothing: the trials that need the pool keep the error."""
+    def record_failure(self, settings: Settings, error: str) -> None:
+        """Record nothing: the error is recorded for the trials that need the pool."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +52,38 @@ class TrialJob:
     Attributes:
         trial: the trial.
         key: its hash.
-        label: what a person calls it.
-        needs: key of the pool job that goes first, or empty.
-        again: run it although it has diverged before.
+        label: the trial in a few words, for messages.
+        needs: key of the pool job that it waits for, or empty.
+        retry: run it even if it has diverged before.
     """
 
     trial: Trial
     key: str
     label: str
     needs: str = ""
-    again: bool = False
+    retry: bool = False
 
     def execute(self, settings: Settings, *, wait: bool = True) -> None:
-        """Run the trial and write its rows to the store, unless another grid has done so meanwhile.
+        """Run the trial and write its rows to the store, unless another grid has done so in the meantime.
 
         Args:
             settings: where it runs.
-            wait: for another grid that is running this very trial.
+            wait: wait for another grid that is running the same trial.
 
         Raises:
-            TakenError: another grid is running it, and `wait` is off.
+            LockTakenError: another grid is running it, and `wait` is off.
         """
         store = Store(settings.store)
         with store.claimed(self.key, wait=wait):
-            if self.again or not store.outcome(self.key):
-                run_and_keep(self.trial, settings)
+            if self.retry or not store.outcome(self.key):
+                run_and_save(self.trial, settings)
 
     def devices(self, settings: Settings) -> int:
         """Return how many devices train the trial together."""
-        return devices_asked(self.trial, settings)
+        return device_count(self.trial, settings)
 
-    def keep_failure(self, settings: Settings, error: str) -> None:
-        """Write a row that says what went wrong, unless another grid has brought the trial to an end."""
+    def record_failure(self, settings: Settings, error: str) -> None:
+        """Write a row with the error, unless another grid has finished the trial."""
         store = Store(settings.store)
         if not store.outcome(self.key):
             store.write([failed_row(self.trial, settings.grid, error)])
@@ -94,13 +94,13 @@ Job = PoolJob | TrialJob
 POOL_FAILED = "its pool could not be made"
 
 
-def jobs_of(trials: Sequence[Trial], settings: Settings, *, again: bool = False) -> list[Job]:
-    """Return what has to run: missing pools first, longest trials next, each with what it waits for.
+def jobs_of(trials: Sequence[Trial], settings: Settings, *, retry: bool = False) -> list[Job]:
+    """Return the jobs to run: missing pools first, then the longest trials, each with the pool it waits for.
 
     Args:
-        trials: to run.
+        trials: the trials to run.
         settings: where they run.
-        again: run those too that have diverged before.
+        retry: also run trials that have diverged before.
     """
     pools: dict[str, PoolJob] = {}
     for trial in trials:
@@ -108,13 +108,13 @@ def jobs_of(trials: Sequence[Trial], settings: Settings, *, again: bool = False)
         if identity is None:
             continue
         key = trial.source_key
-        held = pools.get(key)
-        if held is None or held.count < trial.n_syn_plus:
+        known = pools.get(key)
+        if known is None or known.count < trial.n_syn_plus:
             pools[key] = PoolJob(trial, trial.n_syn_plus, key, identity.label)
     longest = sorted(trials, key=lambda t: -(t.n_base + t.n_real_plus + t.n_syn_plus))
     return [
         *pools.values(),
-        *(TrialJob(trial, trial.key, trial.label, _needs(trial, pools), again) for trial in longest),
+        *(TrialJob(trial, trial.key, trial.label, _needs(trial, pools), retry) for trial in longest),
     ]
 
 

@@ -1,4 +1,4 @@
-"""An executor and its options, as the command line gives them."""
+"""Running trials on the executor that the command line names, with its options."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mousterian.errors import InputError
-from mousterian.executors.failures import GivesUp
+from mousterian.executors.failures import StopOnIdenticalFailures
 from mousterian.executors.jobs import jobs_of
 from mousterian.executors.kinds import Listener
 from mousterian.plugins import registry
@@ -24,8 +24,8 @@ def choose(name: str, given: Sequence[str], workers: int) -> tuple[Plugin, dict[
 
     Args:
         name: name of the executor.
-        given: `KEY=VALUE` texts; a value is read as TOML where the option is no text.
-        workers: trials at a time, 0 for as many as suit.
+        given: `KEY=VALUE` texts; a value is read as TOML unless the option is a string.
+        workers: trials at a time; 0: chosen by the executor.
 
     Raises:
         InputError: an unknown executor or option, or a value of the wrong type.
@@ -38,39 +38,39 @@ def choose(name: str, given: Sequence[str], workers: int) -> tuple[Plugin, dict[
 
 
 def run_trials(
-    chosen: Sequence[Trial],
+    trials: Sequence[Trial],
     settings: Settings,
     listener: Listener,
     *,
     executor: str,
     workers: int,
     executor_options: Sequence[str] = (),
-    again: bool = False,
+    retry: bool = False,
     keep_going: bool = False,
 ) -> None:
-    """Run trials on an executor; every finished or failed one is in the store when this returns.
+    """Run trials on an executor; every finished or failed one is in the store on return.
 
     Args:
-        chosen: trials to run.
+        trials: the trials to run.
         settings: where they run and where their rows go.
-        listener: is told what becomes of each.
-        executor: its name.
-        workers: trials at a time, 0 for as many as suit.
+        listener: is notified of each job's progress.
+        executor: name of the executor.
+        workers: trials at a time; 0: chosen by the executor.
         executor_options: `KEY=VALUE` texts.
-        again: run those too that have diverged before.
-        keep_going: do not stop when the first trials all fail alike.
+        retry: also run trials that have diverged before.
+        keep_going: do not stop when the first trials all fail with the same error.
 
     Raises:
-        GaveUpError: the first trials all failed alike.
+        IdenticalFailuresError: the first trials all failed with the same error.
         InputError: nothing can run here, or the store cannot be written.
     """
     plugin, options = choose(executor, executor_options, workers)
     store = Store(settings.store)
     if not store.can_lock():
         listener.notice(
-            f"{settings.store} lies on a file system without locks: run one grid at a time on this store,"
-            " or trials and pools may be made twice (kept once all the same)"
+            f"{settings.store} is on a file system without locks: run one grid at a time on this store,"
+            " or trials and pools may be made twice (only one of each is kept)"
         )
     store.clean()
-    told = listener if keep_going else GivesUp(listener)
-    plugin.load()(jobs_of(chosen, settings, again=again), settings, told, **options)
+    listener = listener if keep_going else StopOnIdenticalFailures(listener)
+    plugin.load()(jobs_of(trials, settings, retry=retry), settings, listener, **options)

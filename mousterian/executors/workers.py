@@ -1,97 +1,102 @@
-"""How many worker processes this machine's devices have: on an accelerator as many as its memory holds."""
+"""How many worker processes share this machine's devices: on an accelerator, as many as its memory holds."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# Of one accelerator. More processes were not measured; on an H100 4 made 23,832 trainings an hour and one
-# 14,752 (tiny models of the quick start), and 1,455 against 1,256 (fast recipe, all of CIFAR-10).
+# Environment of processes that train: sums over another number of threads differ in their last bits, and the
+# numeric libraries read these variables once, when they are loaded.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+# Processes per accelerator. More were not measured; on an H100 4 ran 23,832 trainings an hour and one 14,752
+# (tiny models of the quick start), and 1,455 against 1,256 (fast recipe, all of CIFAR-10).
 MOST_SHARING = 4
-# What a process holds on a device beside torch's own memory: the CUDA context and its kernels.
+# What a process uses on a device beside torch's own memory: the CUDA context and its kernels.
 _CONTEXT = 600 * 2**20  # bytes
-# The rest is for what grows later: other shapes of trials, evaluations, fragments.
+# The rest is a reserve for later growth: trials of other shapes, evaluations, fragmentation.
 _SHARE = 0.8  # of a device's free memory
 
 
 def is_accelerated(device: str) -> bool:
-    """Tell whether a device is an accelerator, without asking torch."""
+    """Return whether a device is an accelerator, without importing torch."""
     return device not in {"auto", "cpu"} or (device == "auto" and accelerators() > 0)
 
 
 def default_workers(device: str) -> int:
-    """Return how many processes a device has at first: one for each accelerator, else one for each core."""
+    """Return the initial number of processes: one for each accelerator, else one for each core."""
     if device in {"auto", "cuda"} and accelerators():
         return accelerators()
     return 1 if is_accelerated(device) else len(os.sched_getaffinity(0))
 
 
-def workers_that_fit(free: int, used: int, cores: int, *, devices: int = 1, asked: int = 0) -> int:
-    """Return how many processes train on accelerators at the same time, all devices together.
+def workers_that_fit(free: int, used: int, cores: int, *, devices: int = 1, requested: int = 0) -> int:
+    """Return how many processes can train on the accelerators at the same time, on all of them together.
 
     Args:
         free: bytes that were free on a device for its first process.
         used: bytes that torch has reserved for a process that trains.
-        cores: CPU cores, of which each process keeps one busy.
-        devices: accelerators, all alike.
-        asked: what the user has asked for, which wins; 0: nothing.
+        cores: CPU cores; each process keeps one busy.
+        devices: number of accelerators, all of one type.
+        requested: number that the user requested, which takes precedence; 0: none.
     """
-    held = int(_SHARE * (free + _CONTEXT)) // (used + _CONTEXT)
-    return asked or devices * max(1, min(MOST_SHARING, held, cores // devices))
+    fit = int(_SHARE * (free + _CONTEXT)) // (used + _CONTEXT)
+    return requested or devices * max(1, min(MOST_SHARING, fit, cores // devices))
 
 
 class Sharing:
-    """How many workers there are: so many as were asked for, or as fit once one says what it uses.
+    """The number of workers: as many as were requested, or as fit in memory once one reports its use.
 
     Args:
-        device: as the settings name it.
-        asked: workers that the user has asked for; 0: as many as suit.
-        apart: keep to one worker for each accelerator, as some trials take several of these.
+        device: device of the settings.
+        requested: workers that the user requested; 0: chosen here.
+        exclusive: keep to one worker for each accelerator, as some trials use several accelerators.
     """
 
-    def __init__(self, device: str, asked: int = 0, *, apart: bool = False) -> None:
-        self._accelerated, self._alone = is_accelerated(device), default_workers(device)
-        self._asked = asked or (self._alone if apart else 0)
+    def __init__(self, device: str, requested: int = 0, *, exclusive: bool = False) -> None:
+        self._accelerated, self._initial = is_accelerated(device), default_workers(device)
+        self._requested = requested or (self._initial if exclusive else 0)
         self._cores = len(os.sched_getaffinity(0))
         self._free = self._used = 0
-        self._fit = self._asked  # 0: that is not known yet
+        self._fit = self._requested  # 0: not known yet
 
     @property
     def most(self) -> int:
-        """Workers that may be now."""
-        return self._fit or self._alone
+        """The largest number of workers at this moment."""
+        return self._fit or self._initial
 
-    def can_miss(self, number: int) -> bool:
-        """Tell whether a worker is one that was started beside others, which can go on without it."""
-        return not self._asked and number >= self._alone
+    def is_optional(self, number: int) -> bool:
+        """Return whether a worker was started beside others that can continue without it."""
+        return not self._requested and number >= self._initial
 
-    def began(self, free: int) -> None:
-        """Take note of what was free on a device when its worker began; the first worker's counts."""
+    def worker_started(self, free: int) -> None:
+        """Note the memory that was free on a device when its worker started; the first worker's counts."""
         if not self._fit:
             self._free = min(self._free or free, free)
 
-    def uses(self, used: int) -> bool:
-        """Take note of what a worker uses; return whether that changes `most`. Only the first raises it."""
-        fit = workers_that_fit(self._free, used, self._cores, devices=self._alone, asked=self._asked)
+    def memory_used(self, used: int) -> bool:
+        """Note a worker's use of memory; return whether `most` changes. Only the first report raises it."""
+        fit = workers_that_fit(
+            self._free, used, self._cores, devices=self._initial, requested=self._requested
+        )
         if self._fit and fit >= self._fit:
             return False
         self._fit, self._used = fit, used
         return True
 
-    def text(self, workers: int) -> str:
-        """Say how so many workers share the accelerators, and why; nothing if there is nothing to say."""
-        devices = "the device" if self._alone == 1 else f"{self._alone} devices"
-        if not self._accelerated or not self._fit or (self._asked and workers <= self._alone):
+    def notice(self, workers: int) -> str:
+        """Return how this many workers share the accelerators, and why; empty if there is nothing to say."""
+        devices = "the device" if self._initial == 1 else f"{self._initial} devices"
+        if not self._accelerated or not self._fit or (self._requested and workers <= self._initial):
             return ""
-        said = f"{workers} processes share {devices}" if workers > 1 else f"one process trains on {devices}"
-        if self._asked:
-            return f"{said}, as --workers says"
+        text = f"{workers} processes share {devices}" if workers > 1 else f"one process trains on {devices}"
+        if self._requested:
+            return f"{text}, as set by --workers"
         used, free = (f"{each / 2**30:.1f}" for each in (self._used, self._free))
-        return f"{said}: one uses {used} of {free} GiB that were free; CPU cores: {self._cores}"
+        return f"{text}: one uses {used} of {free} GiB that were free; CPU cores: {self._cores}"
 
 
 def accelerators() -> int:
-    """Return how many CUDA devices this process may use, without asking torch."""
+    """Return how many CUDA devices this process may use, without importing torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([each for each in visible.split(",") if each.strip() and each.strip() != "-1"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from mousterian.errors import InputError, placed, unknown_name
+from mousterian.errors import InputError, error_source, unknown_name
 from mousterian.fitting import published
 from mousterian.fitting.table import load, renamed
 from mousterian.plugins.differences import distinguishing_options
@@ -144,7 +144,7 @@ def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     """Return a table under canonical column names; refuse one without rows."""
     if frame.empty:
         raise InputError("the table has no rows", where=source)
-    with placed(source):
+    with error_source(source):
         return renamed(frame)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mousterian.errors import InputError
-from mousterian.files import LockTakenError, held, position, write_atomically
+from mousterian.files import LockTakenError, file_lock, lock_position, write_atomically
 from mousterian.store import parquet, schema
 from mousterian.store.parquet import rank
 from mousterian.store.schema import DIVERGED, DONE, STATUSES
@@ -141,7 +141,7 @@ class Store:
         self._check_version()
         if not self.folder.is_dir():
             return 0
-        with held(self.folder / "lock", _COMPACTION):
+        with file_lock(self.folder / "lock", _COMPACTION):
             singles = list(self._files(self.trials))
             olds = list(self._files(self.compacted))
             if not singles and len(olds) < 2:
@@ -176,12 +176,12 @@ class Store:
             LockTakenError: another process holds it, and `wait` is off.
             InputError: the store cannot be written.
         """
-        with self.in_use(), held(self._lock(), position(trial), wait=wait):
+        with self.in_use(), file_lock(self._lock(), lock_position(trial), wait=wait):
             yield
 
     def in_use(self) -> AbstractContextManager[bool]:
         """Keep other processes from `clean` while something is being written."""
-        return held(self._lock(), _IN_USE, shared=True)
+        return file_lock(self._lock(), _IN_USE, shared=True)
 
     def can_lock(self) -> bool:
         """Return whether the store's file system supports locks."""
@@ -190,7 +190,7 @@ class Store:
 
     def clean(self) -> None:
         """Delete temporary files of interrupted writes, unless something is being written now."""
-        with suppress(LockTakenError), held(self._lock(), _IN_USE, wait=False) as locked:
+        with suppress(LockTakenError), file_lock(self._lock(), _IN_USE, wait=False) as locked:
             for path in self.folder.rglob("*.tmp") if locked else ():
                 path.unlink(missing_ok=True)
 

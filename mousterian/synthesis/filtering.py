@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, first_of
-from mousterian.files import held
+from mousterian.files import file_lock
 from mousterian.plugins import registry
 from mousterian.synthesis import filter_scores
 from mousterian.synthesis.filter_scores import FilterSpec, Keep
@@ -118,7 +118,7 @@ class Filtered:
         folder = self.pool.folder
         path = filter_scores.file_of(folder, spec)
         path.parent.mkdir(exist_ok=True)
-        with held(path.with_suffix(".lock")):
+        with file_lock(path.with_suffix(".lock")):
             table = filter_scores.read(folder, spec)
             if len(table) < count:
                 progress(f"filter {spec.name}", len(table), count, "")

@@ -21,7 +21,7 @@ import numpy as np
 from mousterian.data.cache import DAMAGE
 from mousterian.data.image_set import ImageSet, concatenate
 from mousterian.errors import InputError
-from mousterian.files import held, write_atomically
+from mousterian.files import file_lock, write_atomically
 from mousterian.plugins import registry
 from mousterian.seeds import canonical, digest
 from mousterian.synthesis import shards
@@ -159,7 +159,7 @@ class Pool:
             raise InputError(
                 f"cannot create the pool's folder ({error.strerror})", where=str(self.folder)
             ) from error
-        with held(self.folder / "lock", wait=wait) as alone:
+        with file_lock(self.folder / "lock", wait=wait) as alone:
             missing = self._missing(count)
             if not missing:
                 return
@@ -263,7 +263,7 @@ class Pool:
 
     def set_damaged_aside(self) -> Sequence[Path]:
         """Rename every damaged shard, for `ensure` to generate again; return their new paths."""
-        with held(self.folder / "lock"):
+        with file_lock(self.folder / "lock"):
             return [shards.set_aside(path) for path, _ in faults(self.folder)]
 
 

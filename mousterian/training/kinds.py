@@ -47,8 +47,8 @@ class ModelPlugin(Protocol):
 
         Images are normalised by the channel statistics of S_base before they reach it. A pre-trained network
         with statistics of its own has them as `statistics`: mean and standard deviation, each a tensor
-        (1, C, 1, 1). A network that sets its first layer from images has `initialise_from(images)`, called once
-        before training with the normalised images of S_base.
+        (1, C, 1, 1). A network that sets its first layer from images has `initialise_from(images)`, called
+        once before training with the normalised images of S_base.
 
         Args:
             classes: number of classes.

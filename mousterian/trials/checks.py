@@ -1,4 +1,4 @@
-"""Before a grid runs, its plug-ins look at what they would be asked to do, and refuse what cannot be."""
+"""Checks before a grid runs: sizes, splits, classes, and what each plug-in itself refuses."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def what_matters(trial: Trial) -> tuple[str, ...]:
-    """Return what a strategy's check of a trial depends on; trials that agree in it are checked once."""
+def _strategy_check_key(trial: Trial) -> tuple[str, ...]:
+    """Return all that a strategy's check depends on; trials with the same key are checked once."""
     sizes = str((trial.n_base + trial.n_real_plus, trial.n_syn_plus))
     return trial.strategy.text, trial.model.text, trial.dataset.text, trial.recipe_text, sizes
 
 
 def check_strategy(trial: Trial, data_dir: Path | None) -> None:
-    """Let the trial's strategy look at what it would train.
+    """Let the trial's strategy check what it would train on.
 
     Raises:
-        InputError: it refuses.
+        InputError: the strategy refuses.
     """
     plugin = registry.find("strategies", trial.strategy.name)
     if "check" not in plugin.parts:
@@ -51,16 +51,16 @@ def check_strategy(trial: Trial, data_dir: Path | None) -> None:
         class_names=train.class_names,
         recipe=Recipe.model_validate(dict(trial.recipe)),
         model=trial.model.name,
-        network=lambda: _network(_Untrained(trial.model), len(train.class_names), train.shape),
+        network=lambda: _network(_Architecture(trial.model), len(train.class_names), train.shape),
     )
     plugin.check(setup, trial.strategy.options)
 
 
 def check_model(trial: Trial, data_dir: Path | None) -> None:
-    """Let the trial's model look at the size of the images that it would be given.
+    """Let the trial's model check the shape of the images that it would be given.
 
     Raises:
-        InputError: it refuses.
+        InputError: the model refuses.
     """
     plugin = registry.find("models", trial.model.name)
     if "check" in plugin.parts:
@@ -68,25 +68,25 @@ def check_model(trial: Trial, data_dir: Path | None) -> None:
 
 
 def check_evaluations(trial: Trial, data_dir: Path | None) -> None:
-    """Let the trial's evaluations look at the images that they would be asked about.
+    """Let the trial's evaluations check the images that they would be given.
 
     Raises:
-        InputError: one refuses.
+        InputError: an evaluation refuses.
     """
     for each in trial.evaluations:
         plugin = registry.find("evaluations", each.name)
         if "check" in plugin.parts:
             train, test = (load_images(trial.dataset, split, data_dir) for split in ("train", "test"))
-            nothing = np.zeros(0, dtype=np.int64)
-            seen = TrialImages(train, test, nothing, None, 0, 0, data_dir, trial.dataset.unseen)
-            plugin.check(seen, each.options)
+            none = np.zeros(0, dtype=np.int64)
+            images = TrialImages(train, test, none, None, 0, 0, data_dir, trial.dataset.unseen)
+            plugin.check(images, each.options)
 
 
 def check_classes(trial: Trial, data_dir: Path | None) -> None:
-    """Refuse unseen classes that the dataset has not, too few on a side, and images of them from S_base.
+    """Refuse unseen classes that do not exist, are too few or too many, or that the generator cannot draw.
 
     Raises:
-        InputError: with the nearest right name, or the way out.
+        InputError: with the closest name, or what to do.
     """
     names = load_images(trial.dataset, "train", data_dir).class_names
     unseen, generator = trial.dataset.unseen, trial.generator
@@ -95,36 +95,33 @@ def check_classes(trial: Trial, data_dir: Path | None) -> None:
             raise unknown_name("class", name, names, hint="unseen_classes names classes of the dataset")
     if unseen and not 2 <= len(unseen) <= len(names) - 2:
         raise InputError(
-            f"{len(unseen)} of {len(names)} classes are unseen: both sides of a split need two or more"
+            f"{len(unseen)} of {len(names)} classes are unseen: there must be two or more of each kind"
         )
     if unseen and generator and generator.trained_on == BASE:
         raise InputError(
-            f"{generator.name} learns from S_base, which has no image of the unseen classes to draw",
-            hint='give trained_on = "upstream" with n_upstream, or a generator that was trained elsewhere',
+            f"{generator.name} is trained on S_base, which has no images of the unseen classes",
+            hint='set trained_on = "upstream" and n_upstream, or take a generator trained elsewhere',
         )
 
 
-class _Untrained:
-    """A model without the weights that it would start from: these change nothing about its layers."""
+class _Architecture:
+    """A model without its pretrained weights, which do not change its layers; a key of the cache below."""
 
     def __init__(self, choice: Choice) -> None:
-        known = {"pretrained": False}
         self.name = choice.name
-        self.options: Mapping[str, Any] = {
-            **choice.options,
-            **{name: value for name, value in known.items() if name in choice.options},
-        }
+        untrained = {"pretrained": False} if "pretrained" in choice.options else {}
+        self.options: Mapping[str, Any] = {**choice.options, **untrained}
         self._text = canonical([self.name, dict(self.options)])
 
     def __hash__(self) -> int:
         return hash(self._text)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Untrained) and other._text == self._text
+        return isinstance(other, _Architecture) and other._text == self._text
 
 
 @lru_cache(maxsize=4)
-def _network(model: _Untrained, classes: int, shape: tuple[int, int, int]) -> nn.Module:
+def _network(model: _Architecture, classes: int, shape: tuple[int, int, int]) -> nn.Module:
     import torch
 
     plugin = registry.find("models", model.name)
@@ -134,10 +131,10 @@ def _network(model: _Untrained, classes: int, shape: tuple[int, int, int]) -> nn
 
 
 def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) -> None:
-    """Refuse datasets whose splits do not match and trials whose subsets do not fit, all at once.
+    """Refuse, all at once, datasets whose splits do not match and trials whose subsets do not fit.
 
     Raises:
-        InputErrors: each unfit dataset, each impossible size, placed at n_base or at the generator, and
+        InputErrors: each such dataset, each impossible size, located at n_base or at the generator, and
             each mixture that a strategy refuses.
     """
     faults = grid_file.Faults(source)
@@ -145,7 +142,7 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
         faults.attempt(("dataset",), partial(check_splits, dataset, data_dir))
     for trial in {(t.dataset.text, t.generator and t.generator.text): t for t in trials}.values():
         faults.attempt(("dataset",), partial(check_classes, trial, data_dir))
-    faults.tell()
+    faults.raise_all()
     seen = set()
     for trial in trials:
         upstream_size = trial.generator.n_upstream if trial.generator else 0
@@ -162,15 +159,15 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
             generator_indices(trial, train)
 
         faults.attempt(("generator",) if upstream_size else ("n_base",), check)
-    faults.tell()
+    faults.raise_all()
     for trial in {(trial.model.text, trial.dataset.text): trial for trial in trials}.values():
         faults.attempt(("model",), partial(check_model, trial, data_dir))
-    faults.tell()
-    for trial in {what_matters(trial): trial for trial in trials}.values():
+    faults.raise_all()
+    for trial in {_strategy_check_key(trial): trial for trial in trials}.values():
         faults.attempt(("strategy",), partial(check_strategy, trial, data_dir))
     for trial in {trial.dataset.text: trial for trial in trials}.values():
         faults.attempt(("evaluation",), partial(check_evaluations, trial, data_dir))
-    faults.tell()
+    faults.raise_all()
 
 
 def check_splits(dataset: Choice, data_dir: Path | None) -> None:
@@ -184,11 +181,11 @@ def check_splits(dataset: Choice, data_dir: Path | None) -> None:
         raise InputError(
             f"the training images of {dataset.name!r} are {train.shape} and its test images {test.shape}"
             " (height, width, channels)",
-            hint="give both the same size",
+            hint="both splits need images of one size",
         )
     if train.class_names != test.class_names:
-        odd = sorted(set(train.class_names) ^ set(test.class_names))[:5]
+        differing = sorted(set(train.class_names) ^ set(test.class_names))[:5]
         raise InputError(
             f"the training and the test images of {dataset.name!r} have different classes"
-            + (f": {', '.join(odd)} are in one only" if odd else ", or the same in another order")
+            + (f": {', '.join(differing)} are in one split only" if differing else ", or in another order")
         )

@@ -1,7 +1,7 @@
-"""Nothing is left over: a process that has imported this dies at once when its parent does.
+"""Child processes that end with their parent, so that none is left running.
 
-The fork server imports it first, before the seconds in which it imports torch and hears nothing. Workers
-and a trial's processes on several devices call `die_with_parent` themselves, as a fork forgets it.
+The fork server imports this first, before it spends seconds on importing torch. Workers and the processes of
+a trial on several devices call `die_with_parent` themselves, as a fork does not inherit it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-# Environment variable of the fork server alone: the process id that its parent must have.
+# Environment variable, set for the fork server alone: the process id that its parent must have.
 SUPERVISOR = "MOUSTERIAN_SUPERVISOR"
 _PR_SET_PDEATHSIG = 1
 
@@ -20,7 +20,7 @@ def die_with_parent(parent: int = 0) -> None:
     """Ask the kernel (Linux; elsewhere nothing happens) to kill this process when its parent ends.
 
     Args:
-        parent: process id that the parent must have: another has taken its place if it has died before.
+        parent: process id that the parent must have; if it is another, the parent has died already.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
@@ -28,5 +28,5 @@ def die_with_parent(parent: int = 0) -> None:
         os._exit(1)
 
 
-if SUPERVISOR in os.environ:  # this is the fork server, starting
+if SUPERVISOR in os.environ:  # this process is the fork server
     die_with_parent(int(os.environ.pop(SUPERVISOR)))

@@ -1,4 +1,4 @@
-"""A grid file -> cells -> trials, each with its content hash; and running the ones not yet done."""
+"""A grid file -> cells -> trials, each with its content hash; and which of them are still to run."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid's trials by what is known of them.
+    """A grid's trials and their status in the store.
 
     Attributes:
         trials: all trials of the grid, by hash.
-        status: `done`, `diverged` or `failed` for those that the store knows.
+        status: `done`, `diverged` or `failed`, for those in the store.
     """
 
     trials: Mapping[str, Trial]
@@ -45,7 +45,7 @@ class Plan:
         return {status: counted[status] for status in ("new", *STATUSES)}
 
     def to_run(self, retry_failed: bool) -> list[Trial]:
-        """Return the trials that are new; the failed and the diverged ones too if asked for."""
+        """Return the new trials, and with `retry_failed` those that failed or diverged."""
         skip = {DONE} if retry_failed else set(STATUSES)
         return [trial for key, trial in self.trials.items() if self.status.get(key) not in skip]
 
@@ -55,8 +55,8 @@ def read(path: Path, seeds: int | None = None, data_dir: Path | None = None) -> 
 
     Args:
         path: the grid file.
-        seeds: training seeds 0 to seeds - 1 in place of the file's.
-        data_dir: folder of the datasets, None for the default.
+        seeds: use training seeds 0 to seeds - 1 instead of the file's.
+        data_dir: folder of the datasets; None: the default.
 
     Raises:
         InputErrors: everything that is wrong in it.
@@ -73,9 +73,9 @@ def trials_of(grid: GridFile, source: Source, data_dir: Path | None = None) -> l
     """Return all trials of a grid, without duplicates.
 
     Args:
-        grid: what is asked for.
-        source: where it was written, to place errors in.
-        data_dir: folder of the datasets, None for the default.
+        grid: the grid.
+        source: its file, which errors refer to.
+        data_dir: folder of the datasets; None: the default.
 
     Raises:
         InputErrors: everything that is wrong in it.
@@ -89,9 +89,9 @@ def trials_of(grid: GridFile, source: Source, data_dir: Path | None = None) -> l
     datasets = grid_plugins.datasets(grid.dataset, faults, folder)
     recipes = grid_plugins.recipes(grid.recipe, faults)
     generators = grid_plugins.generators(grid, faults, folder)
-    faults.tell()
+    faults.raise_all()
     made = faults.attempt(("n_base",), lambda: list(_trials(grid, datasets, axes, recipes, generators)))
-    faults.tell()
+    faults.raise_all()
     return list({trial.key: trial for trial in made or ()}.values())
 
 
@@ -99,7 +99,7 @@ _KINDS = {"model": "models", "strategy": "strategies", "evaluation": "evaluation
 
 
 def _cells(grid: GridFile) -> Iterator[tuple[int, int, int, Sequence[int]]]:
-    """Yield n_base, n_real_plus, n_syn_plus and training seeds of each mixture, base alone first."""
+    """Yield n_base, n_real_plus, n_syn_plus and training seeds of each cell, the base alone first."""
     for cell in grid.cell:
         yield cell.n_base, cell.n_real_plus, cell.n_syn_plus, cell.training_seeds or grid.training_seeds
     for n_base in grid.n_base:
@@ -113,7 +113,7 @@ def _cells(grid: GridFile) -> Iterator[tuple[int, int, int, Sequence[int]]]:
 
 
 def _counts(ratios: Sequence[float], n_base: int) -> list[int]:
-    """Return ratios to a base size as counts."""
+    """Convert ratios to n_base to counts."""
     for ratio in ratios:
         if ratio and not round(ratio * n_base):
             raise InputError(f"a ratio of {ratio} adds no image to a base of {n_base}: leave it out")
@@ -160,22 +160,22 @@ def select(trials: Sequence[Trial], only: Sequence[str]) -> list[Trial]:
         columns = identity_columns(trials[0])
         if column not in columns:
             raise unknown_name("column", column, columns, where="--only")
-        chosen = [trial for trial in chosen if _is(identity_columns(trial)[column], value)]
+        chosen = [trial for trial in chosen if _equals(identity_columns(trial)[column], value)]
     return chosen
 
 
-def _is(held: object, asked: str) -> bool:
-    """Tell whether a column's value is the one asked for, numbers by their value."""
-    if isinstance(held, (int, float)):
+def _equals(value: object, asked: str) -> bool:
+    """Return whether a column has the value asked for; numbers compare by value."""
+    if isinstance(value, (int, float)):
         try:
-            return held == float(asked)
+            return value == float(asked)
         except ValueError:
             return False
-    return str(held) == asked
+    return str(value) == asked
 
 
 def plan(trials: Sequence[Trial], store: Store) -> Plan:
-    """Set the trials of a grid against what the store has."""
+    """Return the trials of a grid with their status in the store."""
     by_key = {trial.key: trial for trial in trials}
     known = store.status()
     return Plan(by_key, {key: known[key] for key in by_key if key in known})

@@ -1,4 +1,4 @@
-"""Reading a grid file: TOML to checked values, every fault at once, each with its file and line."""
+"""Reading a grid file: TOML to validated values, all errors at once, each with its file and line."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Count = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 Positive = Annotated[int, Field(gt=0, lt=2**63, strict=True)]
 Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # A plug-in by name, or a table with its name and options.
-Named = str | dict[str, Any]
+Entry = str | dict[str, Any]
 
 
 class Cell(BaseModel):
-    """One mixture by its sizes, for grids that are no product of lists."""
+    """One mixture by its sizes, for grids that are not a product of lists."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     n_base: Positive
     n_real_plus: Count = 0
     n_syn_plus: Count = 0
-    training_seeds: list[Count] = Field([], description="in place of the grid's")
+    training_seeds: list[Count] = Field([], description="instead of the grid's")
 
 
 class GridFile(BaseModel):
-    """What a grid file may say. Every list multiplies; one value stands for a list of one."""
+    """The keys of a grid file. Lists multiply; a single value stands for a list of one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: str = Field("", description="what the study asks, in a sentence")
-    dataset: list[Named] = Field(description="dataset plug-in")
+    title: str = Field("", description="the question of the study, in one sentence")
+    dataset: list[Entry] = Field(description="dataset plug-in")
     imbalance: list[Annotated[float, Field(ge=1, allow_inf_nan=False)]] = Field(
         [1.0], description="size of the largest class of S_base over the smallest"
     )
@@ -50,18 +50,20 @@ class GridFile(BaseModel):
     design: Literal["axes", "full"] = Field(
         "axes", description="axes: base alone, real alone, synthetic alone; full: every pair of both"
     )
-    cell: list[Cell] = Field([], description="mixtures by their sizes, in place of n_base and what is added")
-    generator: list[Named] = Field(
+    cell: list[Cell] = Field([], description="mixtures by their sizes, instead of n_base and the additions")
+    generator: list[Entry] = Field(
         [], description="generator plug-in, with trained_on, n_upstream, filter and its options"
     )
-    model: list[Named] = Field(description="classifier plug-in")
-    strategy: list[Named] = Field(["joint"], description="strategy plug-in")
-    recipe: list[Named] = Field(description="training recipe, with any of its values changed")
-    evaluation: list[Named] = Field(
-        ["accuracy"], description="evaluation plug-ins, all on each trained model"
+    model: list[Entry] = Field(description="classifier plug-in")
+    strategy: list[Entry] = Field(["joint"], description="strategy plug-in")
+    recipe: list[Entry] = Field(description="training recipe, with any of its values overridden")
+    evaluation: list[Entry] = Field(
+        ["accuracy"], description="evaluation plug-ins, all of them applied to each trained model"
     )
     training_seeds: list[Count] = Field([0, 1, 2], description="seeds of initialisation and data order")
-    subset_seeds: list[Count] = Field([0], description="seeds that say which images S_base and additions are")
+    subset_seeds: list[Count] = Field(
+        [0], description="seeds that select the images of S_base and of the additions"
+    )
     generator_seeds: list[Count] = Field([0], description="seeds of the generator's training and sampling")
 
     @field_validator("*", mode="before")
@@ -81,28 +83,28 @@ class GridFile(BaseModel):
         return value
 
     @model_validator(mode="after")
-    def _one_way_to_say_sizes(self) -> GridFile:
+    def _sizes_given_once(self) -> GridFile:
         if self.n_real_plus and self.r_real:
             raise ValueError("give n_real_plus or r_real, not both")
         if self.n_syn_plus and self.r_syn:
             raise ValueError("give n_syn_plus or r_syn, not both")
         axes = (self.n_base, self.n_real_plus, self.r_real, self.n_syn_plus, self.r_syn)
         if bool(self.cell) == bool(self.n_base):
-            raise ValueError(
-                "give n_base with what is added to it, or the mixtures as [[cell]], one of the two"
-            )
+            raise ValueError("give either n_base with its additions, or the mixtures as [[cell]]")
         if self.cell and any(axes):
-            raise ValueError("[[cell]] says all sizes: leave out n_real_plus, r_real, n_syn_plus and r_syn")
+            raise ValueError("[[cell]] gives all sizes: leave out n_real_plus, r_real, n_syn_plus and r_syn")
         synthetic = any(self.n_syn_plus) or any(self.r_syn) or any(each.n_syn_plus for each in self.cell)
         if synthetic and not self.generator:
-            raise ValueError("synthetic images are asked for, but no generator is given")
+            raise ValueError("synthetic images are requested, but no generator is given")
         if self.generator and not synthetic:
-            raise ValueError("a generator is given, but no synthetic images: set r_syn or n_syn_plus")
+            raise ValueError(
+                "a generator is given, but no synthetic images are requested: set r_syn or n_syn_plus"
+            )
         return self
 
 
 class Lines:
-    """Which line of a TOML text a key stands on; tomllib does not tell."""
+    """The line of each key in a TOML text, which tomllib does not report."""
 
     _HEADER = re.compile(r"^\s*(\[\[?)\s*([\w.\-\"' ]+?)\s*\]\]?")
     _KEY = re.compile(r"^\s*([\w\-]+)\s*=")
@@ -123,10 +125,10 @@ class Lines:
                 self._lines.setdefault((*section, key[1]), number)
 
     def of(self, path: Sequence[str | int]) -> int | None:
-        """Return the line of the longest known beginning of a key's path."""
+        """Return the line of the longest known prefix of a key's path."""
         for end in range(len(path), 0, -1):
             whole = tuple(path[:end])
-            # `[generator]` is a list of one for us, so its options carry an index that the file does not.
+            # `[generator]` is read as a list of one, so its options have an index that the file lacks.
             flat = tuple(part for part in whole if not isinstance(part, int))
             if line := self._lines.get(whole) or self._lines.get(flat):
                 return line
@@ -134,7 +136,7 @@ class Lines:
 
 
 class Source:
-    """A grid file's path and lines, to place errors with."""
+    """A grid file's path and lines, which errors refer to."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
@@ -171,9 +173,9 @@ def read(path: Path) -> tuple[GridFile, Source]:
 
 
 def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
-    said = set()
+    reported = set()
     for error in errors:
-        # Behind a value's place pydantic names the branch of a union that it tried; no file has that.
+        # pydantic appends the branch of a union that it tried, which no file has.
         path = [part for i, part in enumerate(error["loc"]) if not i or part not in {"str", "dict[str,any]"}]
         key = str(path[0]) if path else ""
         where = source.where(path) if path else str(source.path)
@@ -189,20 +191,20 @@ def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
             reason = error["msg"].removeprefix("Value error, ")
             given = f", not {error['input']!r}" if path and not isinstance(error["input"], Mapping) else ""
             message = f"{key}: {reason}{given}" if key else reason
-        if (where, message) not in said:
-            said.add((where, message))
+        if (where, message) not in reported:
+            reported.add((where, message))
             yield InputError(message, where=where)
 
 
 class Faults:
-    """Collects input errors, so that all are told at once."""
+    """Collects input errors, to report them all at once."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
         self._found: dict[str, InputError] = {}
 
     def attempt(self, key: Sequence[str | int], make: Callable[[], T]) -> T | None:
-        """Call `make`; keep its input errors, placed at a key of the file, and return None instead."""
+        """Call `make`; collect its input errors, located at a key of the file, and return None instead."""
         try:
             return make()
         except InputErrors as errors:
@@ -213,10 +215,10 @@ class Faults:
         return None
 
     def _add(self, key: Sequence[str | int], error: InputError) -> None:
-        placed = InputError(error.what, where=error.where or self._source.where(key), hint=error.hint)
-        self._found[str(placed)] = placed
+        located = InputError(error.what, where=error.where or self._source.where(key), hint=error.hint)
+        self._found[str(located)] = located
 
-    def tell(self) -> None:
-        """Raise what was found, if anything."""
+    def raise_all(self) -> None:
+        """Raise the collected errors, if there are any."""
         if self._found:
             raise InputErrors(self._found.values())

@@ -1,4 +1,4 @@
-"""The entries of a grid file -> plug-ins with the values of all their options; all that is wrong, at once."""
+"""The entries of a grid file -> plug-ins with the values of all their options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _split(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
-    """Yield one dict for each combination of the options given as lists; lists by nature stay whole."""
+    """Yield a dict for each combination of the options given as lists; options of list type stay whole."""
     values = [v if isinstance(v, list) and not is_list(k) else [v] for k, v in options.items()]
     for name, choices in zip(options, values, strict=True):
         if not choices:
@@ -43,19 +43,19 @@ def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> I
 def _each(
     entries: Sequence[Any], key: str, faults: Faults, make: Callable[[str, dict[str, Any]], list[T]]
 ) -> list[T]:
-    """Return what `make` makes of each entry's name and options; what is wrong stands at the entry's line."""
+    """Return what `make` makes of each entry's name and options; errors are located at the entry's line."""
+
+    def made(entry: Any) -> list[T]:
+        return make(*_split(entry))
+
     found: list[T] = []
     for index, entry in enumerate(entries):
-        found += faults.attempt((key, index), partial(_made, entry, make)) or []
+        found += faults.attempt((key, index), partial(made, entry)) or []
     return found
 
 
-def _made(entry: str | Mapping[str, Any], make: Callable[[str, dict[str, Any]], T]) -> T:
-    return make(*_split(entry))
-
-
 def _stamped(plugin: Plugin, options: Mapping[str, Any], data_dir: Path) -> list[tuple[dict[str, Any], str]]:
-    """Return the values of all options and their files' stamp, for each combination of those given."""
+    """Return the values of all options and the stamp of their files, for each combination of those given."""
     resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
     return [(each, plugin.stamp(data_dir, each)) for each in resolved]
 
@@ -70,7 +70,7 @@ def chosen(kind: str, entries: Sequence[Any], key: str, faults: Faults, data_dir
 
 
 def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[DatasetChoice]:
-    """Return the datasets that a grid file names, one for each way that its classes are split."""
+    """Return the datasets that a grid file names, one for each split into seen and unseen classes."""
 
     def make(name: str, options: dict[str, Any]) -> list[DatasetChoice]:
         splits = _class_splits(options.pop("unseen_classes", []))
@@ -81,7 +81,7 @@ def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[Dat
 
 
 def _class_splits(given: Any) -> list[tuple[str, ...]]:
-    """Return the unseen classes of each split: a list of names is one split, a list of such lists several."""
+    """Return the unseen classes of each split: a list of names is one split, a list of lists several."""
     splits = given if isinstance(given, list) and given and isinstance(given[0], list) else [given]
     for names in splits:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -91,35 +91,38 @@ def _class_splits(given: Any) -> list[tuple[str, ...]]:
     return [tuple(sorted(set(names))) for names in splits]
 
 
-_LISTS_OF_RECIPES = ("milestones", "iterations_by_size")
+_LIST_VALUES = ("milestones", "iterations_by_size")
 
 
 def recipes(entries: Sequence[Any], faults: Faults) -> list[dict[str, Any]]:
     """Return the recipes that the entries name, with every value."""
 
     def make(name: str, changes: dict[str, Any]) -> list[dict[str, Any]]:
-        multiplied = _multiplied(changes, lambda option: option in _LISTS_OF_RECIPES)
+        multiplied = _multiplied(changes, lambda option: option in _LIST_VALUES)
         return [recipe(name, each).model_dump(mode="json") for each in multiplied]
 
     return _each(entries, "recipe", faults, make)
 
 
 def generators(grid: GridFile, faults: Faults, data_dir: Path) -> list[GeneratorChoice]:
-    """Return the generators that a grid file names, one for each way that each is trained."""
+    """Return the generators that a grid file names, one for each value of trained_on."""
 
     def make(name: str, options: dict[str, Any]) -> list[GeneratorChoice]:
         plugin = registry.find("generators", name)
-        ways = _TRAINED_ON[plugin.function]
-        chosen = options.pop("trained_on", ways[0])
-        if chosen == []:
+        possible = _TRAINED_ON[plugin.function]
+        given = options.pop("trained_on", possible[0])
+        if given == []:
             raise InputError("the list of the option 'trained_on' is empty")
+        trained_on = given if isinstance(given, list) else [given]
+        for each in trained_on:
+            if each not in possible:
+                raise unknown_name(f"trained_on of generator {name}", str(each), possible)
         size = options.pop("n_upstream", 0)
         filters = _filters(options.pop("filter", []), data_dir)
         stamped = _stamped(plugin, options, data_dir)
         return [
-            GeneratorChoice(name, *each, way, _upstream_size(way, size, name), seed, filters)
-            for way in (chosen if isinstance(chosen, list) else [chosen])
-            if _known_way(way, ways, name)
+            GeneratorChoice(name, *each, source, _upstream_size(source, size, name), seed, filters)
+            for source in trained_on
             for each in stamped
             for seed in grid.generator_seeds
         ]
@@ -128,7 +131,7 @@ def generators(grid: GridFile, faults: Faults, data_dir: Path) -> list[Generator
 
 
 def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
-    """Return the filters of a generator; a list of them is a chain, all of which an image has to pass."""
+    """Return the filters of a generator; a list of them is a chain, of which an image must pass all."""
     found = []
     for entry in given if isinstance(given, list) else [given]:
         name, options = _split(entry)
@@ -138,18 +141,12 @@ def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
     return tuple(found)
 
 
-def _known_way(way: Any, ways: Sequence[str], name: str) -> bool:
-    if way not in ways:
-        raise unknown_name("trained_on of generator " + name, str(way), ways)
-    return True
-
-
-def _upstream_size(way: str, size: Any, name: str) -> int:
-    if way != UPSTREAM:
+def _upstream_size(trained_on: str, size: Any, name: str) -> int:
+    if trained_on != UPSTREAM:
         return 0
     if not isinstance(size, int) or isinstance(size, bool) or size <= 0:
         raise InputError(
             f"generator {name!r} trained on upstream needs n_upstream:"
-            " how many real images outside S_base it learns from"
+            " the number of real images outside S_base to train it on"
         )
     return size

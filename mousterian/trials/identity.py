@@ -1,4 +1,4 @@
-"""One trial, from data to row. Importing this needs no torch."""
+"""A trial and its identity: the hash of all that decides its result. Importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TRIAL_VERSION = 1  # raised whenever the same identity would give another result
 
 @dataclass(frozen=True)
 class DatasetChoice(Choice):
-    """A dataset, and the classes that no real image of a mixture is of, sorted by name."""
+    """A dataset and its unseen classes, of which a mixture has no real images, sorted by name."""
 
     unseen: tuple[str, ...] = ()
 
@@ -26,18 +26,18 @@ class DatasetChoice(Choice):
 
     @cached_property
     def text(self) -> str:
-        """Which one it is and its unseen classes, as JSON text; `describe` and so pools know of no split."""
+        """The dataset and its unseen classes as JSON text; `describe`, and so pools, leave the split out."""
         return self._with_unseen(self.describe())
 
     @cached_property
     def json(self) -> str:
-        """The options, the unseen classes among them where there are any, as JSON text."""
+        """The options, with the unseen classes where there are any, as JSON text."""
         return self._with_unseen(self.options)
 
 
 @dataclass(frozen=True)
 class GeneratorChoice(Choice):
-    """A generator, what it is trained on, its seed, and the filters that all images used have passed."""
+    """A generator, what it is trained on, its seed, and the filters that its images must pass."""
 
     trained_on: str = BASE
     n_upstream: int = 0
@@ -46,19 +46,19 @@ class GeneratorChoice(Choice):
 
     @cached_property
     def text(self) -> str:
-        """Which one it is, what it is trained on and its filters, but not its seed, as JSON text."""
+        """The generator, what it is trained on and its filters, without its seed, as JSON text."""
         filters = [[each.describe() for each in self.filters]] if self.filters else []
         return canonical([self.describe(), self.trained_on, self.n_upstream, *filters])
 
     @cached_property
     def json(self) -> str:
-        """The options, the filters among them under `filter` as a grid file has them, as JSON text."""
+        """The options, with the filters under `filter` as in a grid file, as JSON text."""
         filters = {"filter": [{"name": f.name, **f.options} for f in self.filters]} if self.filters else {}
         return canonical({**self.options, **filters})
 
 
 class _ByIdentity:
-    """A mapping as a key of a cache, told from others by being the same object, not by its values."""
+    """A mapping as a key of a cache, compared by object identity, not by value."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self.values = values
@@ -72,7 +72,7 @@ class _ByIdentity:
 
 @lru_cache(maxsize=256)
 def _shared_text(values: _ByIdentity) -> str:
-    """Return the JSON text of a recipe, which many trials share, but for what decides no result."""
+    """Return the JSON text of a recipe, which many trials share, without what does not affect the result."""
     return canonical({name: value for name, value in values.values.items() if name != "devices"})
 
 
@@ -116,8 +116,8 @@ class Trial:
         )
 
     @cached_property
-    def sieves(self) -> tuple[FilterSpec, ...]:
-        """The filters of the pool, with the real images that they are given: S_base."""
+    def filter_specs(self) -> tuple[FilterSpec, ...]:
+        """The filters of the pool, with the real images that they see: S_base."""
         base = {
             "dataset": self.dataset.describe(),
             "subset_seed": self.subset_seed,
@@ -131,23 +131,23 @@ class Trial:
 
     @cached_property
     def source_key(self) -> str:
-        """What the synthetic images come from: the pool's hash, or one of its own where filters choose."""
+        """The source of the synthetic images: the pool's hash, or that of the filtered pool."""
         pool = self.pool()
-        if pool is None or not self.sieves:
+        if pool is None or not self.filter_specs:
             return pool.key if pool else ""
-        return digest([pool.key, *(sieve.key for sieve in self.sieves)])
+        return digest([pool.key, *(spec.key for spec in self.filter_specs)])
 
     @property
     def recipe_text(self) -> str:
-        """Every value of the recipe that decides a result, as JSON text."""
+        """Every value of the recipe that affects the result, as JSON text."""
         return _shared_text(_ByIdentity(self.recipe))
 
-    # A grid has a hundred thousand trials made of a few choices: what these say is written as text once,
-    # a cell's text is one object for all its trials, and a trial's hash is of the same text that `canonical`
-    # gives for the whole, its names in their order.
+    # A grid may have a hundred thousand trials made of a few choices. So a choice's text is made once, and a
+    # cell's text is shared by its trials; together they are the text that `canonical` gives for the whole
+    # trial, with its keys in order.
     @cached_property
     def _around_seeds(self) -> tuple[str, str]:
-        """All that defines the trial but its seeds, as JSON text: what stands before them and after."""
+        """All that defines the trial but its seeds, as JSON text: the parts before and after the seeds."""
         generator = self.generator.text if self.generator else "null"
         before = (
             f'{{"dataset":{self.dataset.text},"evaluations":[{",".join([e.text for e in self.evaluations])}],'
@@ -160,7 +160,7 @@ class Trial:
     def with_seed(self, training_seed: int) -> Trial:
         """Return the trial of the same cell with another training seed."""
         other = replace(self, training_seed=training_seed)
-        vars(other)["_around_seeds"] = self._around_seeds  # one text for all trials of a cell
+        vars(other)["_around_seeds"] = self._around_seeds  # the trials of a cell share one text
         return other
 
     @property
@@ -170,12 +170,12 @@ class Trial:
 
     @cached_property
     def cell_key(self) -> str:
-        """The cell's name: 16 hexadecimal digits of all that defines the trial but its seeds."""
+        """The cell's hash: 16 hexadecimal digits of all that defines the trial but its seeds."""
         return text_digest(self.cell_text)
 
     @cached_property
     def key(self) -> str:
-        """The trial's name: 16 hexadecimal digits of all that decides its result."""
+        """The trial's hash: 16 hexadecimal digits of all that decides its result."""
         generator_seed = self.generator.seed if self.generator else 0
         before, after = self._around_seeds
         seeds = f'"seeds":[{self.subset_seed},{self.training_seed},{generator_seed}],'
@@ -183,7 +183,7 @@ class Trial:
 
     @property
     def label(self) -> str:
-        """What a person calls it."""
+        """The trial in a few words, for messages."""
         source = f" of {self.generator.name}/{self.generator.trained_on}" if self.generator else ""
         return (
             f"{self.dataset.name} {self.model.name} base {self.n_base} + real {self.n_real_plus}"

@@ -1,4 +1,4 @@
-"""The images that trials are made of: datasets, subsets, pools. Importing this needs no torch."""
+"""The images of a trial, from its dataset, subsets and pool. Importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def unseen_labels(trial: Trial, images: ImageSet) -> tuple[int, ...]:
 
 
 def real_indices(trial: Trial, train: ImageSet) -> tuple[subsets.Indices, subsets.Indices]:
-    """Return the indices of the trial's S_base and of its real additions: none of an unseen class."""
+    """Return the indices of the trial's S_base and of its real additions, without the unseen classes."""
     classes, unseen = len(train.class_names), unseen_labels(trial, train)
     order = subsets.ordering(train.labels, classes, trial.subset_seed, trial.imbalance, unseen)
     return subsets.base_and_real(order, trial.n_base, trial.n_real_plus)
 
 
 def generator_indices(trial: Trial, train: ImageSet) -> subsets.Indices:
-    """Return which images the trial's generator is trained on: S_base, or the upstream set.
+    """Return the indices of the images that the trial's generator is trained on: S_base or the upstream set.
 
     Raises:
         InputError: the subsets do not fit in the dataset, or the upstream set overlaps the mixture.
@@ -60,15 +60,15 @@ def pool_of(trial: Trial, settings: Settings) -> Pool | None:
 def make_pool(
     trial: Trial, count: int, settings: Settings, progress: Progress = no_progress, *, wait: bool = True
 ) -> Filtered | None:
-    """Make the first `count` images of the trial's pool, or so many that its filters keep `count`.
+    """Make the first `count` images of the trial's pool, or enough for its filters to keep `count`.
 
-    Where the trial has unseen classes, `count` are of these; the pool has images of all classes.
+    With unseen classes, `count` images are of these; the pool has images of all classes.
 
     Returns:
-        The filtered pool; None where there are no filters.
+        The filtered pool; None without filters.
 
     Raises:
-        TakenError: another process is making the pool, and `wait` is off.
+        LockTakenError: another process is making the pool, and `wait` is off.
     """
     pool = pool_of(trial, settings)
     if pool is None:
@@ -80,21 +80,23 @@ def make_pool(
     def test() -> ImageSet:
         return load_images(trial.dataset, "test", settings.data_dir)
 
-    def make(images: int) -> None:
-        seen = lambda: train.take(generator_indices(trial, train))  # noqa: E731
-        pool.ensure(images, train.shape, seen, device, progress=progress, test=test, wait=wait)
+    def real() -> ImageSet:
+        return train.take(generator_indices(trial, train))
 
-    if not trial.sieves:
+    def make(images: int) -> None:
+        pool.ensure(images, train.shape, real, device, progress=progress, test=test, wait=wait)
+
+    if not trial.filter_specs:
         make(count)
         return None
-    filtered = Filtered(pool, trial.sieves)
-    sight = FilterInputs(lambda: train.take(real_indices(trial, train)[0]), test, device, settings.data_dir)
-    filtered.ensure(count, make, sight, progress)
+    filtered = Filtered(pool, trial.filter_specs)
+    inputs = FilterInputs(lambda: train.take(real_indices(trial, train)[0]), test, device, settings.data_dir)
+    filtered.ensure(count, make, inputs, progress)
     return filtered
 
 
 def images_of(trial: Trial, settings: Settings) -> TrialImages:
-    """Return all images of a trial; its pool is made if it is not there."""
+    """Return all images of a trial; its pool is made if it is missing."""
     train = load_images(trial.dataset, "train", settings.data_dir)
     test = load_images(trial.dataset, "test", settings.data_dir)
     synthetic = _synthetic(trial, settings) if trial.n_syn_plus else None
@@ -105,31 +107,31 @@ def images_of(trial: Trial, settings: Settings) -> TrialImages:
 
 
 def _with_all_classes(trial: Trial, train: ImageSet, count: int) -> int:
-    """Return how many images of a pool, its classes taking turns, hold `count` that the trial uses."""
+    """Return how many images of a pool, whose classes alternate, include `count` that the trial uses."""
     unseen, classes = len(trial.dataset.unseen), len(train.class_names)
     return math.ceil(count / unseen) * classes if unseen else count
 
 
-_held: dict[tuple[Path, str, tuple[str, ...]], ImageSet] = {}
+_cached: dict[tuple[Path, str, tuple[str, ...]], ImageSet] = {}
 
 
 def _synthetic(trial: Trial, settings: Settings) -> ImageSet | None:
-    """Return at least the trial's synthetic images; those of the last pool stay in memory.
+    """Return at least the trial's synthetic images; those of the last pool are cached in memory.
 
-    Where it has unseen classes these are of them alone (main paper, 3.3.2): the pool in its order, the other
-    classes left out.
+    With unseen classes these are of the unseen classes alone (main paper, 3.3.2): the pool in its order,
+    without the other classes.
     """
     pool = pool_of(trial, settings)
     if pool is None:
         return None
     key = (pool.folder, trial.source_key, trial.dataset.unseen)
-    held = _held.get(key)
-    if held is None or len(held) < trial.n_syn_plus:
+    images = _cached.get(key)
+    if images is None or len(images) < trial.n_syn_plus:
         filtered = make_pool(trial, trial.n_syn_plus, settings)
         train = load_images(trial.dataset, "train", settings.data_dir)
-        held = (filtered or pool).read(_with_all_classes(trial, train, trial.n_syn_plus))
+        images = (filtered or pool).read(_with_all_classes(trial, train, trial.n_syn_plus))
         if unseen := unseen_labels(trial, train):
-            held = held.take(np.flatnonzero(np.isin(held.labels, unseen)))
-        _held.clear()
-        _held[key] = held
-    return held
+            images = images.take(np.flatnonzero(np.isin(images.labels, unseen)))
+        _cached.clear()
+        _cached[key] = images
+    return images

@@ -1,7 +1,7 @@
-"""One trial on several devices of one machine: a process on each, started for the trial and gone with it.
+"""One trial on several devices of one machine: one process for each device, started for this trial.
 
-The process that asks trains nothing itself. It waits; if one of the others fails or dies, it ends them all,
-and if it dies, so do they. Importing this needs no torch.
+The parent trains nothing itself: it waits, and kills all processes if one fails or dies. If the parent dies,
+so do they. Importing this needs no torch.
 """
 
 from __future__ import annotations
@@ -38,63 +38,63 @@ _SERVE = (
     "die_with_parent(int(sys.argv[2]))\n"
     "from mousterian.trials.multi_device import serve; serve()"
 )
-_GRACE = 2.0  # seconds in which the first failure's cause may be told by another process
+_GRACE = 2.0  # seconds to wait for other processes' errors after the first failure
 
 
 @dataclass(frozen=True)
-class _Part:
-    """What one process of a trial is told."""
+class _Task:
+    """What one process of a trial receives."""
 
     trial: Trial
     settings: Settings  # with its own device
     rank: int
     checkpoint: Path
-    meeting: Path
+    rendezvous: Path
     count: int
-    parts: int
+    micro_batches: int
 
 
 @dataclass(frozen=True)
-class _Said:
-    """What a process says at its end.
+class _Result:
+    """What a process sends at its end.
 
     Attributes:
         outcome: of the trial; from the first process alone.
-        kind: of what went wrong: nothing, "memory", "input" or "error".
-        text: what went wrong.
+        failure: "memory", "input", "error" or "died"; empty: none.
+        message: of the failure.
     """
 
     outcome: Outcome | None = None
-    kind: str = ""
-    text: str = ""
+    failure: str = ""
+    message: str = ""
 
 
-# Of two processes that failed, the one that comes first here tells the cause; the other misses its fellow.
-_TELLING = ("died", "memory", "input", "error")
+# Of several failures the first in this order is the cause: a process that has lost its peer raises an error.
+_CAUSES = ("died", "memory", "input", "error")
 
 
-def devices_asked(trial: Trial, settings: Settings) -> int:
-    """Return how many devices train the trial: what the executor says, else what its recipe asks for."""
+def device_count(trial: Trial, settings: Settings) -> int:
+    """Return how many devices train the trial: as set by the executor, else by its recipe."""
     return settings.devices or int(trial.recipe.get("devices", 1))
 
 
 def devices_of(trial: Trial, settings: Settings) -> list[str]:
-    """Return the names of the trial's devices, from the one that `settings` names on.
+    """Return the names of the trial's devices, starting from the one in `settings`.
 
     Raises:
-        InputError: there are not so many.
+        InputError: there are not enough.
     """
-    device, count = device_named(settings.device), devices_asked(trial, settings)
+    device, count = device_named(settings.device), device_count(trial, settings)
     if count == 1 or device == "cpu":
         return [device] * count
     import torch
 
     kind, _, first = device.partition(":")
-    there = torch.cuda.device_count() if kind == "cuda" else 1
-    if int(first or 0) + count > there:
+    available = torch.cuda.device_count() if kind == "cuda" else 1
+    if int(first or 0) + count > available:
         raise InputError(
-            f"a trial wants {count} devices from {kind}:{first or 0} on, and there are {there}",
-            hint="set the recipe's devices, or take an executor that has as many",
+            f"a trial needs {count} devices starting from {kind}:{first or 0}, and there are {available}",
+            hint="lower the recipe's devices, or use an executor that has enough",
         )
     return [f"{kind}:{int(first or 0) + number}" for number in range(count)]
 
@@ -103,20 +103,20 @@ def train_on(devices: Sequence[str], trial: Trial, settings: Settings, checkpoin
     """Train a trial on several devices together, and evaluate it on the first.
 
     Raises:
-        InputError: what the trial asks for is impossible, or memory does not suffice.
+        InputError: the trial's settings are impossible, or memory is insufficient.
         RuntimeError: a process failed or died.
     """
     from mousterian.trials.train_and_evaluate import in_micro_batches
 
-    def run(parts: int) -> Outcome:
-        free()  # of this process, which may have made the pool on the first device
+    def run(micro_batches: int) -> Outcome:
+        free()  # this process may have made the pool on the first device
         with tempfile.TemporaryDirectory(prefix="mousterian-") as folder:
-            common = (checkpoint, Path(folder, "meeting"), len(devices), parts)
-            each = [
-                _Part(trial, replace(settings, device=device), rank, *common)
+            common = (checkpoint, Path(folder, "rendezvous"), len(devices), micro_batches)
+            tasks = [
+                _Task(trial, replace(settings, device=device), rank, *common)
                 for rank, device in enumerate(devices)
             ]
-            with _started(each) as (processes, connections):
+            with _started(tasks) as (processes, connections):
                 return _outcome(processes, connections)
 
     return in_micro_batches(int(trial.recipe["batch_size"]), run)
@@ -124,19 +124,19 @@ def train_on(devices: Sequence[str], trial: Trial, settings: Settings, checkpoin
 
 @contextmanager
 def _started(
-    parts: Sequence[_Part],
+    tasks: Sequence[_Task],
 ) -> Iterator[tuple[list[subprocess.Popen[bytes]], list[Connection]]]:
-    """Start a process for each part; on leaving, none of them is left."""
+    """Start a process for each task; on leaving, kill those that are left."""
     processes: list[subprocess.Popen[bytes]] = []
     connections: list[Connection] = []
     try:
-        for part in parts:
-            here, there = Pipe()
-            with there:
-                command = [sys.executable, "-c", _SERVE, str(there.fileno()), str(os.getpid())]
-                processes.append(subprocess.Popen(command, pass_fds=[there.fileno()]))
-            connections.append(here)
-            here.send(part)
+        for task in tasks:
+            ours, theirs = Pipe()
+            with theirs:
+                command = [sys.executable, "-c", _SERVE, str(theirs.fileno()), str(os.getpid())]
+                processes.append(subprocess.Popen(command, pass_fds=[theirs.fileno()]))
+            connections.append(ours)
+            ours.send(task)
         yield processes, connections
     finally:
         for connection in connections:
@@ -147,42 +147,44 @@ def _started(
 
 
 def _outcome(processes: Sequence[subprocess.Popen[bytes]], connections: Sequence[Connection]) -> Outcome:
-    """Wait for what all processes say; raise what the first to fail met."""
+    """Wait for all processes; raise the cause if one fails."""
     waiting = dict(enumerate(connections))
-    failures: list[_Said] = []
+    failures: list[_Result] = []
     outcome: Outcome | None = None
-    until = None
-    while waiting and (until is None or time.monotonic() < until):
-        ready = wait(list(waiting.values()), timeout=None if until is None else _GRACE)
+    deadline = None
+    while waiting and (deadline is None or time.monotonic() < deadline):
+        ready = wait(list(waiting.values()), timeout=None if deadline is None else _GRACE)
         for rank in [rank for rank, connection in waiting.items() if connection in ready]:
-            said = _heard(rank, processes, waiting.pop(rank))
-            outcome = said.outcome or outcome
-            if said.kind:
-                failures.append(said)
-                until = until or time.monotonic() + _GRACE
+            result = _receive(rank, processes, waiting.pop(rank))
+            outcome = result.outcome or outcome
+            if result.failure:
+                failures.append(result)
+                deadline = deadline or time.monotonic() + _GRACE
     if failures or outcome is None:
-        _raise(min(failures, key=lambda said: _TELLING.index(said.kind)))
+        _raise(min(failures, key=lambda result: _CAUSES.index(result.failure)))
     return outcome
 
 
-def _heard(rank: int, processes: Sequence[subprocess.Popen[bytes]], connection: Connection) -> _Said:
+def _receive(rank: int, processes: Sequence[subprocess.Popen[bytes]], connection: Connection) -> _Result:
     try:
-        said: _Said = connection.recv()
+        result: _Result = connection.recv()
     except (EOFError, OSError):
         code = processes[rank].wait()
-        return _Said(kind="died", text=f"process {rank + 1} of {len(processes)} died (exit code {code})")
-    return said
+        return _Result(
+            failure="died", message=f"process {rank + 1} of {len(processes)} died (exit code {code})"
+        )
+    return result
 
 
-def _raise(said: _Said) -> NoReturn:
-    if said.kind == "memory":
-        raise MemoryError(said.text)
-    if said.kind == "input":
-        raise InputError(said.text)
-    raise RuntimeError(f"training on several devices failed: {said.text}")
+def _raise(result: _Result) -> NoReturn:
+    if result.failure == "memory":
+        raise MemoryError(result.message)
+    if result.failure == "input":
+        raise InputError(result.message)
+    raise RuntimeError(f"training on several devices failed: {result.message}")
 
 
-def _train(part: _Part) -> Outcome | None:
+def _train(given: _Task) -> Outcome | None:
     """Train one process's share; the first process evaluates."""
     import torch
 
@@ -190,40 +192,41 @@ def _train(part: _Part) -> Outcome | None:
     from mousterian.training.distributed import process_group
     from mousterian.trials.train_and_evaluate import observed, observers_of, outcome_of, task_of, trained
 
-    device = torch.device(device_named(part.settings.device))
+    device = torch.device(device_named(given.settings.device))
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    # The first alone writes checkpoints: the others have the same weights.
-    every = None if part.rank == 0 else float("inf")
-    kept = Checkpoint(part.checkpoint, part.trial.key, every)
-    with process_group(part.rank, part.count, device, part.meeting) as group:
-        images = images_of(part.trial, part.settings)
-        task = task_of(part.trial, images, device, "eager")
-        task = replace(task, checkpoint=kept, micro_batches=part.parts, group=group)
-        observers = [] if part.rank else observers_of(part.trial, images, task.device)
-        model, cost = trained(part.trial, images, observed(task, observers))
-        return None if part.rank else outcome_of(part.trial, model, images, cost, observers)
+    # Only the first process writes checkpoints: the others have the same weights.
+    trial, rank = given.trial, given.rank
+    checkpoint = Checkpoint(given.checkpoint, trial.key, None if rank == 0 else float("inf"))
+    with process_group(rank, given.count, device, given.rendezvous) as group:
+        images = images_of(trial, given.settings)
+        task = task_of(trial, images, device, "eager")
+        task = replace(task, checkpoint=checkpoint, micro_batches=given.micro_batches, group=group)
+        observers = [] if rank else observers_of(trial, images, task.device)
+        model, cost = trained(trial, images, observed(task, observers))
+        return None if rank else outcome_of(trial, model, images, cost, observers)
 
 
 def serve() -> None:
-    """Be one of a trial's processes: hear what to do, do it, say what came of it."""
+    """Run one of a trial's processes: receive its task, train, send the result."""
     connection = Connection(int(sys.argv[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the asking process answers, and ends this one if need be
-    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # by which Slurm tells that a job's time is over
-    part: _Part = connection.recv()
-    threading.Thread(target=_die_with_asker, args=(connection,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it, and kills this process if need be
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)  # Slurm's signal that a job's time is over
+    task: _Task = connection.recv()
+    threading.Thread(target=_exit_with_parent, args=(connection,), daemon=True).start()
     try:
-        said = _Said(_train(part))
+        result = _Result(_train(task))
     except InputError as error:
-        said = _Said(kind="input", text=str(error))
+        result = _Result(failure="input", message=str(error))
     except Exception as error:  # whatever a plug-in raises is this trial's failure
-        text = traceback.format_exc(limit=-4).strip()
-        memory = is_out_of_memory(error)
-        said = _Said(kind="memory" if memory else "error", text=str(error) if memory else text)
-    connection.send(said)
+        if is_out_of_memory(error):
+            result = _Result(failure="memory", message=str(error))
+        else:
+            result = _Result(failure="error", message=traceback.format_exc(limit=-4).strip())
+    connection.send(result)
 
 
-def _die_with_asker(connection: Connection) -> None:
-    """End this process when the other end closes, where the kernel does not; nothing more is said there."""
+def _exit_with_parent(connection: Connection) -> None:
+    """End this process when the parent closes its end, on systems whose kernel does not."""
     wait([connection])
     os._exit(1)

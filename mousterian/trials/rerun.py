@@ -1,4 +1,4 @@
-"""A trial out of its row in a store: made anew, run again, and held against what the store says of it."""
+"""A trial restored from its row in a store, run again, and compared with that row."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mousterian.trials.run import run_trial
 from mousterian.trials.settings import Settings
 
 _PLUGINS = ("dataset", "model", "strategy", "recipe", "generator")
-# What a trial gives, whatever machine it runs on and however long it takes there.
-GIVES = [
+# The columns that a rerun must reproduce, unlike the machine and the time that it takes.
+REPRODUCED = [
     *(column.name for column in COLUMNS if column.group == "result"),
     "steps",
     "images_seen",
@@ -33,7 +33,7 @@ def rows_of(store: Path, name: str) -> pd.DataFrame:
 
     Args:
         store: the store's folder.
-        name: the trial's hash, or the beginning of it that no other trial's has.
+        name: the trial's hash, or a prefix of it that identifies the trial.
 
     Raises:
         InputError: no such trial, or several.
@@ -46,7 +46,7 @@ def rows_of(store: Path, name: str) -> pd.DataFrame:
         raise InputError(
             f"no trial {name!r}" + (f"; did you mean {match!r}?" if match else ""),
             where=str(store),
-            hint="the column `trial` of the store's rows has every trial's name",
+            hint="the column `trial` of the store's rows has the hash of every trial",
         )
     if len(hashes) > 1:
         raise InputError(
@@ -56,16 +56,16 @@ def rows_of(store: Path, name: str) -> pd.DataFrame:
 
 
 def trial_of(rows: pd.DataFrame, data_dir: Path | None = None) -> Trial:
-    """Return the trial that rows are of, made anew from their identity columns.
+    """Return the trial of some rows, restored from their identity columns.
 
     Args:
         rows: one for each evaluation.
-        data_dir: folder of the datasets, None for the default.
+        data_dir: folder of the datasets; None: the default.
 
     Raises:
-        InputErrors: a plug-in of it is not there, or takes other options by now.
-        InputError: made anew it is not the same, since files that it names, or the meaning of an option, are
-            others by now.
+        InputErrors: a plug-in of the trial is missing, or its options have changed.
+        InputError: the restored trial is another, since files that it names or the meaning of an option have
+            changed.
     """
     row = rows.iloc[0]
     given: dict[str, Any] = {
@@ -86,19 +86,19 @@ def trial_of(rows: pd.DataFrame, data_dir: Path | None = None) -> Trial:
     (trial,) = grid.trials_of(GridFile.model_validate(given), source, data_dir)
     if trial.key != row["trial"]:
         raise InputError(
-            f"made anew from its row, the trial is {trial.key}: files that it names have other content here,"
-            " or it was run by another version of mousterian",
+            f"restored from its row, the trial is {trial.key}: the files that it names differ here,"
+            " or another version of mousterian ran it",
             where=f"trial {row['trial']}",
-            hint=f"its row says: versions {row['versions']}, revision {row['revision']}",
+            hint=f"the row has versions {row['versions']}, revision {row['revision']}",
         )
     return trial
 
 
-def again(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Run a trial again and return its rows; nothing is written but pools that are not there yet.
+def run_again(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Run a trial again and return its rows; nothing is written but pools that are missing.
 
     Raises:
-        InputError: it cannot be run here, or it is a failed one.
+        InputError: the trial cannot be run here, or has failed.
     """
     if rows["status"].eq(FAILED).any():
         raise InputError(
@@ -112,9 +112,9 @@ def again(rows: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def differences(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
-    """Return what a trial gave then and gives now: columns evaluation, column, then, now, same.
+    """Compare the rows of two runs of a trial: columns evaluation, column, then, now, same.
 
-    Columns that have no value in either are left out.
+    Columns without a value in either are left out.
     """
     keys = ["evaluation", "evaluation_options"]
     pairs = then.merge(now, on=keys, suffixes=("", "\0"), validate="one_to_one")
@@ -126,14 +126,14 @@ def differences(then: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
             "now": _plain(row[name + "\0"]),
         }
         for row in pairs.to_dict("records")
-        for name in GIVES
+        for name in REPRODUCED
     ]
     frame = pd.DataFrame([each for each in found if each["then"] is not None or each["now"] is not None])
     return frame.assign(same=[a == b for a, b in zip(frame["then"], frame["now"], strict=True)])
 
 
 def _plain(value: Any) -> Any:
-    """Return a cell as a plain value; None where there is nothing."""
+    """Return a table's value as a plain one; None where it is missing."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     return None if value is None or (isinstance(value, float) and math.isnan(value)) else value

@@ -1,4 +1,4 @@
-"""A trial's rows in the store: what it is, and what became of it. Importing this needs no torch."""
+"""A trial's rows in the store: its identity and its outcome. Importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def identity_columns(trial: Trial) -> dict[str, Any]:
-    """Return the store's identity columns but those of the evaluation."""
+    """Return the store's identity columns, except those of the evaluation."""
     generator, pool = trial.generator, trial.pool()
     return {
         "trial": trial.key,
@@ -50,15 +50,15 @@ def identity_columns(trial: Trial) -> dict[str, Any]:
 def rows_of(
     trial: Trial, grid: str, outcome: Outcome, device: torch.device, seconds: float, *, devices: int = 1
 ) -> list[dict[str, Any]]:
-    """Return the rows of a trial with this outcome, one for each evaluation.
+    """Return the rows of a trial, one for each evaluation.
 
     Args:
         trial: the trial.
-        grid: who asked.
-        outcome: what became of it.
-        device: where it was trained; the first of `devices` alike.
-        seconds: that it took.
-        devices: how many trained it.
+        grid: name of the grid that asked for it.
+        outcome: its scores and cost.
+        device: where it was trained; with several devices, the first.
+        seconds: time that it took.
+        devices: number of devices that trained it.
     """
     common = {
         **identity_columns(trial),
@@ -79,7 +79,7 @@ def rows_of(
 
 
 def failed_row(trial: Trial, grid: str, error: str) -> dict[str, Any]:
-    """Return the row that keeps what went wrong with a trial."""
+    """Return the row of a trial that failed, with its error."""
     first = trial.evaluations[0]
     return {
         **identity_columns(trial),

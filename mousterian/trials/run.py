@@ -1,4 +1,4 @@
-"""One trial's run: train, evaluate, keep its rows."""
+"""One trial's run: train, evaluate, save its rows."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ def run_trial(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     started = time.perf_counter()
     make_pool(trial, trial.n_syn_plus, settings)
     devices = devices_of(trial, settings)
-    kept = checkpoint_file(trial, settings)
+    checkpoint = checkpoint_file(trial, settings)
     if len(devices) == 1:
         images = images_of(trial, settings)
-        outcome = train_and_evaluate(trial, images, torch.device(devices[0]), kept, settings.acceleration)
+        outcome = train_and_evaluate(
+            trial, images, torch.device(devices[0]), checkpoint, settings.acceleration
+        )
     else:
-        outcome = train_on(devices, trial, settings, kept)
+        outcome = train_on(devices, trial, settings, checkpoint)
     seconds = time.perf_counter() - started
     return rows_of(trial, settings.grid, outcome, torch.device(devices[0]), seconds, devices=len(devices))
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:
-    """Return the file in which a long trial keeps what it has reached."""
+    """Return the file for the checkpoints of a long trial."""
     return settings.store / "checkpoints" / f"{trial.key}.checkpoint"
 
 
-def run_and_keep(trial: Trial, settings: Settings) -> None:
-    """Run a trial and write its rows to the store, unless another grid has done so meanwhile."""
+def run_and_save(trial: Trial, settings: Settings) -> None:
+    """Run a trial and write its rows to the store, unless another grid has done so in the meantime."""
     store = Store(settings.store)
     if not store.holds(trial.key):
         store.write(run_trial(trial, settings))

@@ -1,4 +1,4 @@
-"""What a run needs beside the trials: folders, device, precision."""
+"""Where trials run: folders, device, acceleration."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """Where trials run and where their rows go; no result depends on it.
+    """Where trials run and where their rows go; results do not depend on it.
 
     Attributes:
-        store: the store's folder; pools lie in it too.
-        data_dir: folder of the datasets, None for the default.
+        store: the store's folder, which also has the pools.
+        data_dir: folder of the datasets; None: the default.
         device: torch device name, or "auto".
-        grid: name of the grid that asks.
+        grid: name of the grid.
         acceleration: how steps are taken: auto, eager, graph or compile (training/acceleration.py).
-        devices: that train one trial together (devices.py); 0: as many as its recipe asks for.
+        devices: number of devices that train one trial together; 0: as many as its recipe asks for.
     """
 
     store: Path

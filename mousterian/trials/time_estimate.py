@@ -1,4 +1,4 @@
-"""How long a grid will take: from finished trials of the same kind, else from a short pilot run."""
+"""How long a grid takes, estimated from finished trials of the same kind, else from a short pilot run."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from mousterian.trials.settings import Settings
 
 PILOT_STEPS = (2, 10)
 PILOT_IMAGES = 16
-# On a CPU the time goes with the images: batches made for accelerators would keep a pilot for minutes.
+# On a CPU the time is proportional to the images: a pilot with an accelerator's batches would take minutes.
 CPU_BATCH = 64
 CPU_GENERATOR_BATCH = 8
-ENOUGH = 20.0  # seconds; steps that take longer are not run again to time them more exactly
+LONG_PILOT = 20.0  # seconds; a pilot that took longer is not repeated to time it more exactly
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of one worker's time, and where the figures come from.
+    """Seconds of one worker's time, and what they are estimated from.
 
     Attributes:
         by_trial: seconds of each trial, by its hash.
-        by_pool: seconds of each pool to be made, by its key; None where the generator cannot tell.
-        source: what the figures come from.
+        by_pool: seconds of each pool to be made, by its key; None where it cannot be estimated.
+        source: what they are estimated from.
     """
 
     by_trial: Mapping[str, float]
@@ -61,21 +61,21 @@ class Estimate:
         return sum(seconds is None for seconds in self.by_pool.values())
 
 
-def _kind(one: Trial) -> str:
-    """Trials of one kind cost the same per image."""
-    parts = (one.dataset.describe(), one.model.describe(), one.strategy.describe(), dict(one.recipe))
+def _kind(trial: Trial) -> str:
+    """Return a key of what determines a trial's cost per image."""
+    parts = (trial.dataset.describe(), trial.model.describe(), trial.strategy.describe(), dict(trial.recipe))
     return digest([str(part) for part in parts])
 
 
-def _images_seen(one: Trial) -> float:
-    recipe = Recipe.model_validate(dict(one.recipe))
-    images = one.n_base + one.n_real_plus + one.n_syn_plus
+def _images_seen(trial: Trial) -> float:
+    recipe = Recipe.model_validate(dict(trial.recipe))
+    images = trial.n_base + trial.n_real_plus + trial.n_syn_plus
     return recipe.steps(images) * min(recipe.batch_size, images)
 
 
 def _seconds_an_image(known: Mapping[str, Trial], store: Store) -> dict[str, float]:
     """Return the median seconds per image seen of finished trials, by kind."""
-    kinds = {key: _kind(one) for key, one in known.items()}
+    kinds = {key: _kind(trial) for key, trial in known.items()}
     if not kinds or DONE not in store.status().values():
         return {}
     rows = store.read()
@@ -86,22 +86,22 @@ def _seconds_an_image(known: Mapping[str, Trial], store: Store) -> dict[str, flo
     }
 
 
-def _pilot(one: Trial, settings: Settings) -> float:
+def _pilot(trial: Trial, settings: Settings) -> float:
     """Return seconds per image seen of a few steps of a trial on its base images alone."""
     import torch
 
     from mousterian.training.loop import Diverged
     from mousterian.trials.train_and_evaluate import task_of, trained
 
-    batch = min(int(one.recipe["batch_size"]), one.n_base)
+    batch = min(int(trial.recipe["batch_size"]), trial.n_base)
     device = torch.device(device_named(settings.device))
     if device.type == "cpu":
         batch = min(batch, CPU_BATCH)
 
     def seconds(steps: int) -> float:
         length = {"epochs": None, "iterations_by_size": (), "iterations": steps}
-        short = {**one.recipe, **length, "batch_size": batch}
-        alone = replace(one, n_real_plus=0, n_syn_plus=0, generator=None, recipe=short)
+        short = {**trial.recipe, **length, "batch_size": batch}
+        alone = replace(trial, n_real_plus=0, n_syn_plus=0, generator=None, recipe=short)
         images = trial_images.images_of(alone, settings)
         _, cost = trained(alone, images, task_of(alone, images, device, settings.acceleration))
         return (cost.cost if isinstance(cost, Diverged) else cost).seconds
@@ -111,29 +111,29 @@ def _pilot(one: Trial, settings: Settings) -> float:
 
 def _per_step(seconds: Callable[[int], float]) -> float:
     few, many = PILOT_STEPS
-    first = seconds(few)  # pays for what is loaded once, too
-    if first > ENOUGH:
+    first = seconds(few)  # includes what is loaded only once
+    if first > LONG_PILOT:
         return first / few
     return max(1e-6, (seconds(many) - seconds(few)) / (many - few))
 
 
-def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
-    """Return a generator's seconds of training and for each image, from a few steps and images of its own.
+def _pool_pilot(trial: Trial, settings: Settings) -> tuple[float, float] | None:
+    """Return a generator's seconds of training and per image, from a few steps and images.
 
-    None if the generator cannot tell.
+    None if they cannot be estimated.
     """
-    if one.generator is None:
+    if trial.generator is None:
         return 0.0, 0.0
-    plugin = registry.find("generators", one.generator.name)
+    plugin = registry.find("generators", trial.generator.name)
     size_for = plugin.part("size_for")
-    if size_for is None or "steps" not in one.generator.options:
+    if size_for is None or "steps" not in trial.generator.options:
         return None
-    options = one.generator.options
-    train = load_images(one.dataset, "train", settings.data_dir)
-    real = train.take(trial_images.generator_indices(one, train))
+    options = trial.generator.options
+    train = load_images(trial.dataset, "train", settings.data_dir)
+    real = train.take(trial_images.generator_indices(trial, train))
     size = size_for(min(train.shape[:2]), options.get("preset", ""))
-    own = int(options.get("batch_size") or size.batch_size)
-    batch = min(own, CPU_GENERATOR_BATCH) if device_named(settings.device) == "cpu" else own
+    batch_size = int(options.get("batch_size") or size.batch_size)
+    batch = min(batch_size, CPU_GENERATOR_BATCH) if device_named(settings.device) == "cpu" else batch_size
     sampler: list[Any] = []
 
     def seconds(steps: int) -> float:
@@ -144,7 +144,7 @@ def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
             sampler[:] = [plugin.load()(real, context, **short)]
             return time.perf_counter() - started
 
-    per_step = _per_step(seconds) * own / batch
+    per_step = _per_step(seconds) * batch_size / batch
     positions = np.arange(min(PILOT_IMAGES, 2 * batch), dtype=np.int64)
     started = time.perf_counter()
     sampler[0].sample(positions % len(train.class_names), positions, positions)
@@ -153,28 +153,27 @@ def _pool_pilot(one: Trial, settings: Settings) -> tuple[float, float] | None:
 
 
 def _missing_pools(new: Sequence[Trial], store: Path) -> dict[str, Trial]:
-    """Return the pools that are not there yet, each by the trial that wants the most of it."""
+    """Return the trial that needs the most images of each missing pool, by the pool's key."""
     found: dict[str, Trial] = {}
-    for one in new:
-        identity = one.pool()
+    for trial in new:
+        identity = trial.pool()
         if identity is None or (store / "pools" / identity.key).exists():
             continue
-        held = found.setdefault(identity.key, one)
-        if held.n_syn_plus < one.n_syn_plus:
-            found[identity.key] = one
+        largest = found.get(identity.key, trial)
+        found[identity.key] = max(largest, trial, key=lambda each: each.n_syn_plus)
     return found
 
 
 def _pool_seconds(new: Sequence[Trial], settings: Settings) -> dict[str, float | None]:
     pilots: dict[str, tuple[float, float] | None] = {}
     seconds: dict[str, float | None] = {}
-    for key, one in _missing_pools(new, settings.store).items():
-        made_by = one.generator and one.generator.describe()
-        kind = digest([made_by, one.dataset.describe()])
+    for key, trial in _missing_pools(new, settings.store).items():
+        generator = trial.generator and trial.generator.describe()
+        kind = digest([generator, trial.dataset.describe()])
         if kind not in pilots:
-            pilots[kind] = _pool_pilot(one, settings)
+            pilots[kind] = _pool_pilot(trial, settings)
         pilot = pilots[kind]
-        seconds[key] = None if pilot is None else pilot[0] + pilot[1] * one.n_syn_plus
+        seconds[key] = None if pilot is None else pilot[0] + pilot[1] * trial.n_syn_plus
     return seconds
 
 
@@ -183,7 +182,7 @@ def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Setting
 
     Args:
         new: trials to run.
-        known: all trials of the grid, by hash; those that the store has finished tell the speed.
+        known: all trials of the grid, by hash; the speed comes from those that are in the store.
         settings: store, data folder and device.
     """
     import torch
@@ -193,9 +192,9 @@ def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Setting
     settings = replace(settings, device=device)
     speeds = _seconds_an_image(known, Store(settings.store))
     history = set(speeds)
-    for one in new:
-        if _kind(one) not in speeds:
-            speeds[_kind(one)] = _pilot(one, settings)
-    by_trial = {one.key: speeds[_kind(one)] * _images_seen(one) for one in new}
+    for trial in new:
+        if _kind(trial) not in speeds:
+            speeds[_kind(trial)] = _pilot(trial, settings)
+    by_trial = {trial.key: speeds[_kind(trial)] * _images_seen(trial) for trial in new}
     source = "finished trials of the same kind" if history else "a pilot of a few steps on this machine"
     return Estimate(by_trial, _pool_seconds(new, settings), source)

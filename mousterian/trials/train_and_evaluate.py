@@ -1,4 +1,4 @@
-"""A trial's training and evaluation: again in smaller micro-batches where memory runs out."""
+"""A trial's training and evaluation, repeated in smaller micro-batches where memory runs out."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial.
+    """The outcome of a trial.
 
     Attributes:
-        cost: of its training.
+        cost: cost of its training.
         scores: result columns of each evaluation; empty where the training diverged.
         diverged: whether a loss or a weight was not finite.
-        note: what went wrong: where it diverged, or how memory was spared.
+        note: where it diverged, or how it was made to fit in memory.
     """
 
     cost: Cost
@@ -48,35 +48,36 @@ class Outcome:
 def train_and_evaluate(
     trial: Trial, images: TrialImages, device: torch.device, checkpoint: Path, mode: str = "auto"
 ) -> Outcome:
-    """Train and evaluate a trial; out of memory, cut its batches into two, four, … micro-batches.
+    """Train and evaluate a trial; if memory runs out, split its batches into two, four, … micro-batches.
 
-    The effective batch stays the same. Batch norm sees micro-batches, so a trial that was cut is not
-    bit for bit the one that was not; its row says so.
+    The effective batch stays the same. Batch norm sees micro-batches, so that the result is not bit for bit
+    that of whole batches; the trial's row says so.
 
     Raises:
-        InputError: memory does not suffice for one image at a time.
+        InputError: memory is insufficient for one image at a time.
     """
 
     def run(parts: int) -> Outcome:
         task = task_of(trial, images, device, mode)
-        return once(
-            trial, images, replace(task, checkpoint=Checkpoint(checkpoint, trial.key), micro_batches=parts)
-        )
+        task = replace(task, checkpoint=Checkpoint(checkpoint, trial.key), micro_batches=parts)
+        observers = observers_of(trial, images, device)
+        model, cost = trained(trial, images, observed(task, observers))
+        return outcome_of(trial, model, images, cost, observers)
 
     return in_micro_batches(int(trial.recipe["batch_size"]), run)
 
 
 def in_micro_batches(most: int, run: Callable[[int], Outcome]) -> Outcome:
-    """Return what `run` gives for 1 micro-batch a step, or for 2, 4, … up to `most`, the first that fits.
+    """Return what `run` gives for the first of 1, 2, 4, … `most` micro-batches per step that fits in memory.
 
     Raises:
-        InputError: memory does not suffice for one image at a time.
+        InputError: memory is insufficient for one image at a time.
     """
     outcome, parts = with_less_memory(run, most, "for one image at a time", release=_release)
     if parts == 1:
         return outcome
-    spared = f"memory ran out; trained in {parts} micro-batches a step, of the same effective batch"
-    return replace(outcome, note=f"{outcome.note}; {spared}" if outcome.note else spared)
+    note = f"memory ran out; trained in {parts} micro-batches a step, of the same effective batch"
+    return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note)
 
 
 def _release() -> None:
@@ -85,7 +86,7 @@ def _release() -> None:
 
 
 def task_of(trial: Trial, images: TrialImages, device: torch.device, mode: str) -> Task:
-    """Return what the trial's strategy is given beside the model; `mode` is the acceleration."""
+    """Return the task of the trial's strategy; `mode` is the acceleration."""
     return Task(
         _mixture(images, device),
         trial.n_base,
@@ -98,26 +99,19 @@ def task_of(trial: Trial, images: TrialImages, device: torch.device, mode: str) 
 
 
 def model_of(trial: Trial, images: TrialImages, task: Task) -> Normalised:
-    """Return the trial's model before training; all its randomness comes from the trial's seed."""
+    """Return the trial's model before training, initialised from the trial's seed."""
     train = images.train
     torch.manual_seed(seed_for("initialisation", trial.training_seed))
-    return prepare(call("models", trial.model, len(train.class_names), train.shape), task)
-
-
-def once(trial: Trial, images: TrialImages, task: Task) -> Outcome:
-    """Train and evaluate a trial, whatever is raised."""
-    observers = observers_of(trial, images, task.device)
-    model, cost = trained(trial, images, observed(task, observers))
-    return outcome_of(trial, model, images, cost, observers)
+    return prepare(_call("models", trial.model, len(train.class_names), train.shape), task)
 
 
 def observed(task: Task, observers: Sequence[Observer | None]) -> Task:
-    """Return the task with those that look on while it trains."""
+    """Return the task with its observers."""
     return replace(task, observers=tuple(each for each in observers if each is not None))
 
 
 def observers_of(trial: Trial, images: TrialImages, device: torch.device) -> list[Observer | None]:
-    """Return who looks on for each evaluation while the trial trains: None for those that come after it."""
+    """Return the observer of each evaluation that runs during training; None for those that run after it."""
     return [
         observer(registry.find("evaluations", each.name), each.options, images, device)
         for each in trial.evaluations
@@ -128,7 +122,7 @@ def trained(trial: Trial, images: TrialImages, task: Task) -> tuple[Normalised, 
     """Return the trial's model after training, and its cost or where it diverged."""
     model = model_of(trial, images, task)
     try:
-        cost: Cost | Diverged = call("strategies", trial.strategy, model, task)
+        cost: Cost | Diverged = _call("strategies", trial.strategy, model, task)
     except Diverged as found:
         cost = found
     return model, cost
@@ -141,22 +135,23 @@ def outcome_of(
     cost: Cost | Diverged,
     observers: Sequence[Observer | None] = (),
 ) -> Outcome:
-    """Return what became of a trial whose model was trained: its scores, unless it diverged."""
-    looked_on = list(observers) or [None] * len(trial.evaluations)
+    """Return the outcome of a trial whose model was trained: its scores, unless it diverged."""
+    observing = list(observers) or [None] * len(trial.evaluations)
     if isinstance(cost, Diverged):
-        seen = [each.columns() if each is not None else {} for each in looked_on]
-        return Outcome(cost.cost, seen, diverged=True, note=str(cost))
+        measured = [each.columns() if each is not None else {} for each in observing]
+        return Outcome(cost.cost, measured, diverged=True, note=str(cost))
     device = model.get_buffer("mean").device
     scores = [
-        seen.columns()
-        if seen is not None
+        watching.columns()
+        if watching is not None
         else score(registry.find("evaluations", each.name), each.options, model, images, device)
-        for each, seen in zip(trial.evaluations, looked_on, strict=True)
+        for each, watching in zip(trial.evaluations, observing, strict=True)
     ]
-    bad = [found for found in scores if not math.isfinite(found.get("loss") or 0.0)]
-    for found in bad:
-        found["loss"] = None
-    return Outcome(cost, scores, bool(bad), "the loss on the test images is not finite" if bad else "")
+    infinite = [each for each in scores if not math.isfinite(each.get("loss") or 0.0)]
+    for each in infinite:
+        each["loss"] = None
+    note = "the loss on the test images is not finite" if infinite else ""
+    return Outcome(cost, scores, bool(infinite), note)
 
 
 def _mixture(images: TrialImages, device: torch.device) -> Mixture:
@@ -167,12 +162,12 @@ def _mixture(images: TrialImages, device: torch.device) -> Mixture:
 
 
 def _shape_key(trial: Trial, images: TrialImages) -> str:
-    """Return what trials have in common that can take the same compiled step."""
+    """Return a key that is the same for trials which can share a compiled step."""
     classes = len(images.train.class_names)
     return canonical([trial.model.text, trial.strategy.text, dict(trial.recipe), classes, images.train.shape])
 
 
-def call(kind: str, choice: Choice, *arguments: Any) -> Any:
-    """Call the plug-in that was chosen, with its options."""
+def _call(kind: str, choice: Choice, *arguments: Any) -> Any:
+    """Call a plug-in with its options."""
     plugin = registry.find(kind, choice.name)
     return plugin.load()(*arguments, **choice.options, **plugin.preset)

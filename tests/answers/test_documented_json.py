@@ -13,7 +13,6 @@ import pytest
 
 import mousterian
 from mousterian.answers.plan import cheapest_mix
-from mousterian.cli.commands.report import ReportArguments, _described, _publish
 
 PAGE = (Path(__file__).parents[2] / "docs" / "answers.md").read_text(encoding="utf-8")
 # Internal parts of a saved fit, documented as such.
@@ -67,18 +66,18 @@ def test_every_key_of_a_plan_is_documented_and_there(fit: mousterian.Fit) -> Non
     assert set(paths(made.to_json())) == set(documented("plan"))
 
 
-def test_every_key_of_a_report_is_documented_and_there(fit: mousterian.Fit, tmp_path: Path) -> None:
+def test_every_key_of_a_report_is_documented_and_there(run, fit: mousterian.Fit, tmp_path: Path) -> None:
     fit.save(tmp_path / "fit.json")
-    request = ReportArguments((tmp_path / "fit.json",), tmp_path, None, tmp_path / "page.html")
-    printed = _described(_publish(request), request.out)
-    assert json.loads(json.dumps(printed, allow_nan=False)) == printed
+    code, out, _ = run("report", "fit.json", "--out", "page.html", "--json")
+    printed = json.loads(out)
+    assert code == 0 and json.loads(json.dumps(printed, allow_nan=False)) == printed
     [arm] = printed["arms"]
     answer = fit.equivalence(
         n_base=arm["equivalence"]["n_base"], n_real_plus=arm["equivalence"]["n_real_plus"]
     )
     assert arm["equivalence"] == answer.to_json()
     assert arm["answer"] in html.unescape(
-        " ".join(re.sub(r"<[^>]*>", "", request.out.read_text()).split(" "))
+        " ".join(re.sub(r"<[^>]*>", "", (tmp_path / "page.html").read_text()).split(" "))
     )
     # The keys of equivalences have a table of their own.
     arm |= {"equivalence": None, "equivalences": []}

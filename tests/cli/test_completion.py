@@ -1,4 +1,4 @@
-"""TAB completes verbs, options and names of plug-ins; bash itself is asked, each shell reads its script."""
+"""TAB completes commands, options and names of plug-ins; each shell parses its script."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 @cache
 def script(shell: str) -> str:
-    app = app_of(commands(), named=True)
+    app = app_of(commands(), plugin_names=True)
     return app.generate_completion(prog_name="mousterian", shell=shell)  # type: ignore[arg-type]
 
 
@@ -38,7 +38,7 @@ def completed(tmp_path: Path, *words: str) -> set[str]:
     return {line.strip() for line in done.stdout.splitlines() if line.strip()}
 
 
-def test_every_verb_is_completed(tmp_path: Path) -> None:
+def test_every_command_is_completed(tmp_path: Path) -> None:
     assert completed(tmp_path, "") >= set(commands())
     assert completed(tmp_path, "eq") == {"equivalence"}
     assert completed(tmp_path, "store", "") >= {"ls", "compact", "verify"}
@@ -56,7 +56,7 @@ def test_names_of_plugins_are_completed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_can_read_its_script(
+def test_each_shell_can_parse_its_script(
     shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -66,24 +66,24 @@ def test_each_shell_can_read_its_script(
     path.write_text(capsys.readouterr().out)
     assert "equivalence" in path.read_text()
     if not shutil.which(shell):
-        pytest.skip(f"{shell} is not on this machine, so that its script cannot be read by it")
+        pytest.skip(f"{shell} is not installed, so that it cannot parse its script")
     subprocess.run([shell, "-n", path], check=True)
 
 
-def test_every_verb_prints_json_for_programs() -> None:
+def test_every_command_prints_json_for_programs() -> None:
     without = {
-        f"{verb} {name}".strip()
-        for verb, functions in commands().items()
+        f"{command} {name}"
+        for command, functions in commands().items()
         for name in functions
-        if "--json" not in {each.name for each in arguments(function_of(verb, name))}
+        if "--json" not in {each.name for each in arguments(function_of(command, name))}
     }
-    # A shell reads the one, a person the others' page and live view.
+    # A shell script, a page, and a live view.
     assert without <= {"completion completion", "report report", "watch watch"}
 
 
-def test_every_argument_of_every_verb_is_explained() -> None:
-    for verb, functions in commands().items():
+def test_every_argument_of_every_command_is_explained() -> None:
+    for command, functions in commands().items():
         for name, text in functions.items():
-            function = function_of(verb, name)
-            assert text.partition("\n")[0].endswith("."), verb
-            assert [each.name for each in arguments(function) if not each.meaning] == [], verb
+            function = function_of(command, name)
+            assert text.partition("\n")[0].endswith("."), command
+            assert [each.name for each in arguments(function) if not each.meaning] == [], command

@@ -1,4 +1,4 @@
-"""The verbs that ask a fit, through the command line, on simulated tables and the papers'."""
+"""The commands that fit a table and answer from a fit, on simulated tables and those of the papers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def fitted(run, tmp_path: Path) -> Path:
     return tmp_path / "fit.json"
 
 
-def test_anybodys_table_gives_the_truth_within_its_interval(run, fitted: Path) -> None:
+def test_the_interval_of_a_simulated_table_contains_the_truth(run, fitted: Path) -> None:
     code, out, _ = run("equivalence", fitted, "--n-base", 800, "--n-real-plus", 800, "--json")
     answer = json.loads(out)
     assert (code, answer["reachable"], answer["trust"]) == (0, True, "inside")
@@ -75,7 +75,7 @@ def test_the_equation_as_python_is_the_formula(run, fitted: Path, tmp_path: Path
     assert names["n_syn_plus"](800, 400) == pytest.approx(expected, rel=1e-3)
 
 
-def test_where_there_is_no_equation_latex_and_python_say_why_in_a_comment(run, tmp_path: Path) -> None:
+def test_without_an_equation_latex_and_python_print_the_reason_as_a_comment(run, tmp_path: Path) -> None:
     table(0.25).query("n_syn_plus == 0").to_csv(tmp_path / "real.csv", index=False)
     for form, comment in (("--latex", "%"), ("--python", "#")):
         code, out, _ = run("fit", "real.csv", "--surface", "effective_data", "--bootstrap", 20, form)
@@ -115,7 +115,7 @@ def test_published_tables_are_listed_fitted_and_audited(run) -> None:
     assert (code, "did you mean 'mousterian/table-3'" in err) == (2, True)
 
 
-def test_without_synthetic_images_nothing_is_said_of_them(run, tmp_path: Path) -> None:
+def test_without_synthetic_images_there_is_no_answer_about_them(run, tmp_path: Path) -> None:
     frame = table(0.25)
     frame[frame["n_syn_plus"] == 0].to_csv(tmp_path / "real.csv", index=False)
     code, out, _ = run("fit", "real.csv", "--out", "real.json", "--bootstrap", 50)
@@ -132,22 +132,22 @@ def test_without_synthetic_images_nothing_is_said_of_them(run, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("count", ["nan", "inf", "-5"])
-def test_counts_that_are_none_are_refused(run, fitted: Path, count: str) -> None:
+def test_invalid_counts_are_refused(run, fitted: Path, count: str) -> None:
     for asked in (("equivalence", "--n-real-plus"), ("predict", "--n-syn-plus"), ("rate", "--n-syn-plus")):
         code, _, err = run(asked[0], fitted, "--n-base", 800, f"{asked[1]}={count}")
         assert (code, "must be a finite number" in err) == (2, True)
 
 
-def test_strict_fails_where_the_table_cannot_tell(run, tmp_path: Path) -> None:
+def test_strict_fails_where_the_table_does_not_identify_a_parameter(run, tmp_path: Path) -> None:
     frame = table(0.25)
     frame[frame["n_base"] == 800].to_csv(tmp_path / "one-base.csv", index=False)
     code, _, err = run("fit", "one-base.csv", "--surface", "loglinear", "--strict", "--bootstrap", 50)
-    assert (code, "cannot tell" in err) == (4, True)
+    assert (code, "does not identify" in err) == (4, True)
 
 
 def test_fit_plan_and_report_run_without_torch(tmp_path: Path) -> None:
     table(0.25).to_csv(tmp_path / "mine.csv", index=False)
-    verbs = [
+    commands = [
         ["fit", "mine.csv", "--out", "fit.json", "--bootstrap", "50"],
         [
             "plan",
@@ -165,9 +165,9 @@ def test_fit_plan_and_report_run_without_torch(tmp_path: Path) -> None:
     ]
     code = (
         "import sys\nfrom mousterian.__main__ import main\n"
-        f"for verb in {verbs!r}:\n"
-        "    try: main(verb)\n"
-        "    except SystemExit as left: assert not left.code, verb\n"
+        f"for command in {commands!r}:\n"
+        "    try: main(command)\n"
+        "    except SystemExit as left: assert not left.code, command\n"
         "heavy = {'torch', 'torchvision', 'diffusers', 'timm', 'sklearn'} & sys.modules.keys()\n"
         "assert not heavy, heavy"
     )

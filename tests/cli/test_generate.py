@@ -84,18 +84,18 @@ def test_a_pool_is_extended_by_its_hash_without_a_grid_file(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [(["--pool", "9f"], "give --count"), (["grid.toml", "--pool", "9f"], "no grid file")],
 )
-def test_what_extends_no_pool_is_told(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+def test_requests_that_extend_no_pool_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as left:
         main(["generate", *arguments])
-    assert left.value.code == 2 and said in capsys.readouterr().err
+    assert left.value.code == 2 and message in capsys.readouterr().err
 
 
-def test_a_damaged_shard_is_named_and_made_anew(
+def test_a_damaged_shard_is_listed_and_remade(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = tmp_path / "store"
@@ -114,7 +114,7 @@ def test_a_damaged_shard_is_named_and_made_anew(
     assert run(capsys, "--store", store, "--verify")["faults"] == []
 
 
-def test_what_each_class_loses_to_a_filter_is_told(
+def test_what_each_class_loses_to_a_filter_is_shown(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text(POOL_GRID + 'filter = {name = "real_features", drop = 0.3}\n')
@@ -149,7 +149,7 @@ def test_wrong_requests_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_a_pool_that_cannot_be_made_keeps_no_other_from_it(
+def test_a_pool_that_cannot_be_made_does_not_prevent_others(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file.write_text(POOL_GRID + '\n[[generator]]\nname = "precomputed"\npath = "nowhere"\n')
@@ -158,7 +158,7 @@ def test_a_pool_that_cannot_be_made_keeps_no_other_from_it(
     assert "no such pool" in answer["failed"][0]["error"]
 
 
-# A generator of no work that takes its time, sampled through the real pools: kills find it at work.
+# A slow generator without computation, sampled through real pools, so that kills interrupt it.
 SLOW = """
 import sys, time
 from pathlib import Path

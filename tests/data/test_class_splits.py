@@ -115,10 +115,10 @@ def test_a_split_is_another_trial_recorded_in_its_rows_and_no_split_changes_no_h
 
 REFUSED = {
     "no such class": ({"unseen": '["1", "seven"]'}, "class 'seven'"),
-    "too few": ({"unseen": '["1"]'}, "both sides of a split need two"),
+    "too few": ({"unseen": '["1"]'}, "there must be two or more of each kind"),
     "no list": ({"unseen": '"1"'}, "unseen_classes is a list of class names"),
     "numbers": ({"unseen": "[1, 7]"}, "unseen_classes is a list of class names"),
-    "internal": ({"trained_on": '"base"'}, 'give trained_on = "upstream"'),
+    "internal": ({"trained_on": '"base"'}, 'set trained_on = "upstream"'),
     "none": ({"unseen": "[]"}, "no class is unseen"),
 }
 

@@ -1,4 +1,4 @@
-"""Disks, clocks and neighbours that misbehave: each has a sentence, and nothing recorded is lost."""
+"""Faulty disks, locks, clocks and devices: each has an error message, and nothing recorded is lost."""
 
 from __future__ import annotations
 
@@ -13,26 +13,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY_GRID
+from running import ALONE, ODD, Recorder, command, mousterian, odd_site, run_odd
 
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
-from mousterian.executors.failures import GaveUpError, GivesUp, Streak, kind_of
-from mousterian.executors.jobs import TrialJob
 from mousterian.executors.run import run_trials
-from mousterian.files import LockTakenError, position
+from mousterian.files import LockTakenError, lock_position
 from mousterian.store import schema
 from mousterian.store.rows import Store
 from mousterian.store.schema import DIVERGED, DONE, FAILED
 from mousterian.trials import checks, grid
 from mousterian.trials.settings import Settings
-
-ALONE = TINY_GRID.partition("[generator]")[0].replace("r_syn = [2]", 'strategy = "odd"')  # 8 trials
-ODD = """
-import os, pathlib
-from mousterian.training.strategies.joint import train as joint
-def train(model, task): {body}
-"""
 
 
 def row(trial: str, status: str = DONE, **values: Any) -> dict[str, Any]:
@@ -41,28 +32,7 @@ def row(trial: str, status: str = DONE, **values: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder for PYTHONPATH with a strategy `odd`, whose body a test writes."""
-    info = tmp_path / "site" / "odd-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mousterian.strategies]\nodd = odd_strategy:train\n")
-    return tmp_path / "site"
-
-
-def run_grid(site: Path, body: str, *options: str, text: str = ALONE) -> subprocess.CompletedProcess[str]:
-    """Run a grid of the strategy `odd` through the command line."""
-    (site / "odd_strategy.py").write_text(ODD.format(body=body))
-    file = site.parent / "odd.toml"
-    file.write_text(text)
-    command = [sys.executable, "-m", "mousterian", "grid", str(file), "--store", str(site.parent / "store")]
-    return subprocess.run(
-        [*command, "--json", *options],
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    return odd_site(tmp_path)
 
 
 def test_a_full_disk_stops_the_grid_and_keeps_what_was_recorded(site: Path) -> None:
@@ -76,7 +46,7 @@ def test_a_full_disk_stops_the_grid_and_keeps_what_was_recorded(site: Path) -> N
         "    sync(descriptor)\n"
         "os.fsync = full\n"
     )
-    done = run_grid(site, "return joint(model, task)", "--workers", "1")
+    done = run_odd(site, "return joint(model, task)", "--workers", "1")
     store = Store(site.parent / "store")
     assert done.returncode == 2
     assert "No space left on device" in done.stderr and "free space" in done.stderr
@@ -84,12 +54,12 @@ def test_a_full_disk_stops_the_grid_and_keeps_what_was_recorded(site: Path) -> N
     assert list(store.status().values()) == [DONE] * 3
     assert not list(store.verify())
     (site / "sitecustomize.py").unlink()
-    again = run_grid(site, "return joint(model, task)")
+    again = run_odd(site, "return joint(model, task)")
     assert (json.loads(again.stdout)["run"], json.loads(again.stdout)["already_done"]) == (5, 3)
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
-def test_a_store_that_cannot_be_written_says_so_and_can_be_read(
+def test_a_store_that_cannot_be_written_reports_it_and_can_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     Store(tmp_path).write([row("a" * 16)])
@@ -137,7 +107,7 @@ def test_one_trial_is_claimed_by_one_process_at_a_time_and_freed_by_its_death(tm
         pass
 
 
-def test_what_is_left_of_cut_off_writes_goes_when_nobody_writes(tmp_path: Path) -> None:
+def test_leftovers_of_interrupted_writes_are_deleted_when_nobody_writes(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write([row("a" * 16)])
     left = tmp_path / "trials" / ".x.tmp"
@@ -153,20 +123,15 @@ def test_two_grids_on_one_store_share_the_work(site: Path) -> None:
     body = (
         "pathlib.Path(__file__).with_name(f'{os.getpid()}-{id(task)}.ran').touch(); return joint(model, task)"
     )
-    (site / "odd_strategy.py").write_text(ODD.format(body=body))
+    (site / "odd.py").write_text(ODD.format(body=body))
     file = site.parent / "odd.toml"
     file.write_text(ALONE)
-    command = [sys.executable, "-m", "mousterian", "grid", str(file), "--store", str(site.parent / "store")]
+    one = command("grid", file, "--store", site.parent / "store", "--json", "--workers", 1)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    grids = [
-        subprocess.Popen(
-            [*command, "--json", "--workers", "1"], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    told = [json.loads(each.communicate(timeout=300)[0]) for each in grids]
+    grids = [subprocess.Popen(one, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    outcomes = [json.loads(each.communicate(timeout=300)[0]) for each in grids]
     assert [each.returncode for each in grids] == [0, 0]
-    assert [each["left"] + each["failed"] for each in told] == [0, 0]
+    assert [each["left"] + each["failed"] for each in outcomes] == [0, 0]
     assert len(Store(site.parent / "store").read()) == 8
     trained = sum(
         len(list(site.glob(f"{pid}-*.ran"))) for pid in {p.name.split("-")[0] for p in site.glob("*.ran")}
@@ -174,7 +139,7 @@ def test_two_grids_on_one_store_share_the_work(site: Path) -> None:
     assert trained <= 8
 
 
-def test_a_file_system_without_locks_is_said_and_used(
+def test_a_file_system_without_locks_is_reported_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unsupported(*arguments: Any) -> None:
@@ -186,7 +151,7 @@ def test_a_file_system_without_locks_is_said_and_used(
     with store.claimed("a" * 16, wait=False):
         store.write([row("a" * 16)])
     store.clean()
-    listener = Listening()
+    listener = Recorder()
     settings = Settings(tmp_path, None, "cpu", "none")
     run_trials([], settings, listener, executor="local", workers=1)
     assert "without locks" in listener.notices[0]
@@ -206,7 +171,7 @@ def test_two_hosts_that_run_one_trial_leave_one_row(tmp_path: Path, monkeypatch:
     assert len(here.read()) == 1 and not list(here.verify())
 
 
-def test_clocks_that_jump_decide_nothing(tmp_path: Path) -> None:
+def test_jumping_clocks_do_not_decide_which_row_counts(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write([row("a" * 16, FAILED, finished_at="2099-01-01T00:00:00+00:00")])
     store.compact()
@@ -223,132 +188,31 @@ def test_a_newer_store_refuses_a_grid_before_anything_is_written(
     store = tmp_path / "store"
     store.mkdir()
     (store / "store.json").write_text(json.dumps({"schema_version": schema.SCHEMA_VERSION + 1}))
-    done = subprocess.run(
-        [sys.executable, "-m", "mousterian", "grid", str(tiny_grid), "--store", str(store)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = mousterian("grid", tiny_grid, "--store", store)
     assert done.returncode == 2
     assert "newer mousterian" in done.stderr and "update mousterian" in done.stderr
     assert [path.name for path in store.iterdir()] == ["store.json"]
 
 
-class Listening:
-    """A listener that remembers."""
-
-    def __init__(self) -> None:
-        self.notices: list[str] = []
-        self.over: list[tuple[str, str]] = []
-
-    def started(self, job: Any) -> None: ...
-    def postponed(self, job: Any) -> None: ...
-    def stopping(self) -> None: ...
-    def notice(self, text: str) -> None:
-        self.notices.append(text)
-
-    def finished(self, job: Any, seconds: float) -> None:
-        self.over.append((job.key, ""))
-
-    def failed(self, job: Any, error: str) -> None:
-        self.over.append((job.key, error))
-
-
-def test_a_grid_whose_first_trials_fail_alike_stops_and_says_why(site: Path) -> None:
-    done = run_grid(site, "raise RuntimeError(f'no kernel for {id(task)}')", "--workers", "1")
-    outcome = json.loads(done.stdout)
-    assert done.returncode == 3
-    assert (outcome["failed"], outcome["left"]) == (5, 3)
-    assert "the first 5 trials all failed alike: RuntimeError: no kernel for" in outcome["stopped"]
-    on = run_grid(site, "raise RuntimeError('no')", "--workers", "1", "--keep-going", "--retry-failed")
-    assert (json.loads(on.stdout)["failed"], json.loads(on.stdout)["stopped"]) == (8, "")
-
-
-def job(key: str) -> TrialJob:
-    return TrialJob(None, key, key)  # type: ignore[arg-type]
-
-
-def test_failures_that_differ_or_follow_a_success_or_a_pool_stop_nothing() -> None:
-    for events in (
-        [f"Error{'ab'[n % 2]}" for n in range(9)],
-        ["", *["Error"] * 9],
-        ["its pool could not be made: x"] * 9,
-    ):
-        watch = GivesUp(Listening())
-        for number, error in enumerate(events):
-            watch.failed(job(str(number)), error) if error else watch.finished(job(str(number)), 0.0)
-    watch = GivesUp(Listening())
-    with pytest.raises(GaveUpError):
-        for number in range(5):
-            watch.failed(job(str(number)), f"RuntimeError: {number} bytes at 0x{number}f")
-
-
-def test_errors_are_alike_but_for_their_numbers() -> None:
-    trace = 'Traceback (most recent call last):\n  File "a.py", line {0}\nOSError: disk {0} at 0x{0}'
-    assert kind_of(trace.format(1)) == kind_of(trace.format(22)) == "OSError: disk # at #"
-    assert kind_of("cannot read\n  mend it") == "cannot read"
-
-
-def test_a_slot_is_at_fault_only_if_others_succeed_meanwhile() -> None:
-    streak = Streak()
-    for number in range(3):
-        assert not streak.is_at_fault(successes=9)
-        streak.failed(job(str(number)), "E", successes=4)
-    assert not streak.is_at_fault(successes=4)
-    assert streak.is_at_fault(successes=5)
-    streak.failed(job("other"), "another error", successes=5)
-    assert not streak.is_at_fault(successes=9)
-
-
-def test_a_slot_that_always_fails_is_set_aside_and_its_trials_run_elsewhere(site: Path) -> None:
-    # The first process to come is the bad one.
-    body = (
-        "\n    bad = pathlib.Path(__file__).with_name('bad')"
-        "\n    if not bad.exists(): bad.write_text(str(os.getpid()))"
-        "\n    if bad.read_text() == str(os.getpid()): raise RuntimeError('this slot is broken')"
-        "\n    import time; time.sleep(0.3)"
-        "\n    return joint(model, task)"
-    )
-    text = ALONE.replace("training_seeds = [0, 1]", "training_seeds = [0, 1, 2, 3, 4, 5, 6, 7]")
-    done = run_grid(site, body, "--workers", "2", text=text)
-    assert done.returncode == 0, done.stderr
-    assert "is set aside" in done.stderr
-    assert set(Store(site.parent / "store").status().values()) == {DONE}
-
-
-def test_a_slot_that_was_not_to_blame_comes_back(site: Path) -> None:
-    # All trials of the larger base fail, wherever they run; they are the first, as they are the longest.
-    body = (
-        "\n    if task.n_base == 40: raise RuntimeError('too large')"
-        "\n    import time; time.sleep(0.3)"
-        "\n    return joint(model, task)"
-    )
-    text = ALONE.replace("training_seeds = [0, 1]", "training_seeds = [0, 1, 2, 3]")
-    done = run_grid(site, body, "--workers", "2", "--keep-going", text=text)
-    outcome = json.loads(done.stdout)
-    assert (done.returncode, outcome["run"], outcome["failed"], outcome["left"]) == (3, 8, 8, 0)
-    assert done.stderr.count("is set aside") == done.stderr.count("works again")
-
-
 def test_a_diverged_trial_is_a_result_that_is_run_again_only_when_asked(site: Path) -> None:
-    run_grid(site, "return joint(model, task)")
+    run_odd(site, "return joint(model, task)")
     store = Store(site.parent / "store")
     chosen = sorted(store.status())[0]
     (store.trials / f"{chosen}.done.parquet").unlink()
     store.write([row(chosen, DIVERGED, error="the loss was nan at step 3")])
-    again = run_grid(site, "return joint(model, task)")
+    again = run_odd(site, "return joint(model, task)")
     assert again.returncode == 0
     assert (json.loads(again.stdout)["run"], json.loads(again.stdout)["diverged"]) == (0, 1)
-    asked = run_grid(site, "return joint(model, task)", "--retry-failed")
+    asked = run_odd(site, "return joint(model, task)", "--retry-failed")
     assert (json.loads(asked.stdout)["run"], json.loads(asked.stdout)["diverged"]) == (1, 0)
 
 
 @pytest.mark.parametrize(
-    ("shape", "names", "told"),
+    ("shape", "names", "message"),
     [((8, 9, 1), ("a", "b"), "its test images"), ((8, 8, 1), ("a", "c"), "different classes: b, c")],
 )
 def test_splits_that_do_not_match_are_refused_before_anything_trains(
-    tiny_grid: Path, monkeypatch: pytest.MonkeyPatch, shape: Any, names: Any, told: str
+    tiny_grid: Path, monkeypatch: pytest.MonkeyPatch, shape: Any, names: Any, message: str
 ) -> None:
     def made(dataset: Any, split: str, folder: Any) -> ImageSet:
         side, classes = ((8, 8, 1), ("a", "b")) if split == "train" else (shape, names)
@@ -356,10 +220,10 @@ def test_splits_that_do_not_match_are_refused_before_anything_trains(
 
     trials, source = grid.read(tiny_grid)
     monkeypatch.setattr(checks, "load_images", made)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         checks.check_sizes(trials, source, None)
 
 
-def test_positions_of_locks_are_the_trials_own() -> None:
-    assert position("f" * 16) < 2**63
-    assert len({position(f"{number:016x}") for number in range(0, 4096, 2)}) == 2048
+def test_trials_have_locks_of_their_own() -> None:
+    assert lock_position("f" * 16) < 2**63
+    assert len({lock_position(f"{number:016x}") for number in range(0, 4096, 2)}) == 2048

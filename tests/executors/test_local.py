@@ -1,4 +1,4 @@
-"""Grids run for real, through the command line: again, killed, interrupted, failing, in any order."""
+"""Grids on this machine through the command line: repeated, killed, interrupted, failing, in any order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,23 +13,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, TINY_GRID
+from running import alive, command, holds_within, install, mousterian, rows
 
-from mousterian.files import held
+from mousterian.files import file_lock
 from mousterian.store.rows import Store
 from mousterian.trials import grid
-
-RESULTS = ["trial", "top1", "top5", "correct", "total", "loss", "steps", "images_seen", "pool"]
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "mousterian", *map(str, arguments)]
-
-
-def mousterian(*arguments: object, site: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(site)} if site else dict(os.environ)
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, env=environment, timeout=300
-    )
 
 
 def grid_json(
@@ -41,11 +28,6 @@ def grid_json(
     return done.returncode, json.loads(done.stdout)
 
 
-def results(store: Path) -> pd.DataFrame:
-    rows = Store(store).read().sort_values("trial").reset_index(drop=True)
-    return rows.assign(per_class=rows["per_class"].map(tuple))[[*RESULTS, "per_class"]]
-
-
 def children_of(process: int) -> list[int]:
     listed = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(process)], capture_output=True, text=True, check=False
@@ -53,12 +35,8 @@ def children_of(process: int) -> list[int]:
     return [int(pid) for pid in listed.stdout.split()]
 
 
-def alive(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+def descendants_of(process: int) -> list[int]:
+    return [pid for child in children_of(process) for pid in (child, *children_of(child))]
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +65,18 @@ def test_rows_do_not_depend_on_workers_or_order(finished: Path, tmp_path: Path) 
     (tmp_path / "reordered.toml").write_text(reordered)
     code, _ = grid_json(tmp_path / "reordered.toml", tmp_path / "store", "--workers", 1)
     assert code == 0
-    pd.testing.assert_frame_equal(results(tmp_path / "store"), results(finished / "store"), check_exact=True)
+    pd.testing.assert_frame_equal(rows(tmp_path / "store"), rows(finished / "store"), check_exact=True)
 
 
-def test_dry_run_tells_cells_and_time(finished: Path) -> None:
+def test_a_dry_run_lists_cells_and_estimates_the_time(finished: Path) -> None:
     done = mousterian(
         "grid", finished / "tiny.toml", "--store", finished / "store", "--dry-run", "--json", "--seeds", 3
     )
-    told = json.loads(done.stdout)
-    assert told["trials"] == {"new": 6, "done": 12, "diverged": 0, "failed": 0}
-    assert {(cell["new"], cell["done"]) for cell in told["cells"]} == {(1, 2)}
-    assert told["estimate"]["source"] == "finished trials of the same kind"
-    assert told["estimate"]["training_seconds"] >= 0
+    listed = json.loads(done.stdout)
+    assert listed["trials"] == {"new": 6, "done": 12, "diverged": 0, "failed": 0}
+    assert {(cell["new"], cell["done"]) for cell in listed["cells"]} == {(1, 2)}
+    assert listed["estimate"]["source"] == "finished trials of the same kind"
+    assert listed["estimate"]["training_seconds"] >= 0
 
 
 @pytest.fixture
@@ -112,10 +90,7 @@ def running(tiny_grid: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
         text=True,
         start_new_session=True,
     )
-    deadline = time.monotonic() + 200
-    while len(list(store.glob("trials/*.done.parquet"))) < 2:
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+    assert holds_within(200, lambda: len(list(store.glob("trials/*.done.parquet"))) >= 2)
     yield process, store
     process.kill()
     process.communicate()
@@ -125,22 +100,19 @@ def test_killed_in_the_middle_only_the_missing_trials_run(
     running: tuple[subprocess.Popen[str], Path], tiny_grid: Path, finished: Path
 ) -> None:
     process, store = running
-    workers = [pid for child in children_of(process.pid) for pid in (child, *children_of(child))]
+    workers = descendants_of(process.pid)
     assert len(workers) >= 3  # the fork server and two workers at least
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 5
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [pid for pid in workers if alive(pid)]
+    assert holds_within(5, lambda: not any(map(alive, workers)))
     before = set(Store(store).status())
     assert 2 <= len(before) < 12
     code, outcome = grid_json(tiny_grid, store)
     assert (code, outcome["run"], outcome["already_done"]) == (0, 12 - len(before), len(before))
-    pd.testing.assert_frame_equal(results(store), results(finished / "store"), check_exact=True)
+    pd.testing.assert_frame_equal(rows(store), rows(finished / "store"), check_exact=True)
 
 
-def test_a_pool_that_another_grid_is_making_holds_up_its_own_trials_alone(
+def test_a_pool_that_another_grid_is_making_delays_only_its_own_trials(
     tiny_grid: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
@@ -150,7 +122,7 @@ def test_a_pool_that_another_grid_is_making_holds_up_its_own_trials_alone(
     assert others
     free = {trial.key for trial in trials if (pool := trial.pool()) is None or pool.key != theirs}
     (store / "pools" / theirs).mkdir(parents=True)
-    with held(store / "pools" / theirs / "lock"):  # as a grid that is making it
+    with file_lock(store / "pools" / theirs / "lock"):  # as a grid that is making it
         process = subprocess.Popen(
             command("grid", tiny_grid, "--store", store, "--workers", 1),
             stdout=subprocess.PIPE,
@@ -158,21 +130,18 @@ def test_a_pool_that_another_grid_is_making_holds_up_its_own_trials_alone(
             text=True,
         )
         try:
-            deadline = time.monotonic() + 120
-            while set(Store(store).status()) != free:
-                assert time.monotonic() < deadline
-                assert process.poll() is None
-                time.sleep(0.1)
+            assert holds_within(120, lambda: set(Store(store).status()) == free)
+            assert process.poll() is None
         except BaseException:
             process.kill()
             raise
-    said, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 0
-    assert said.count("pool later: ") == 1
+    assert output.count("pool later: ") == 1
     assert set(Store(store).status()) == {trial.key for trial in trials}
 
 
-def test_ctrl_c_lets_running_trials_finish_and_says_how_to_go_on(
+def test_ctrl_c_lets_running_trials_finish_and_prints_how_to_resume(
     running: tuple[subprocess.Popen[str], Path],
 ) -> None:
     process, store = running
@@ -194,7 +163,7 @@ def train(model, task, *, note: str = ""):
     if len(task.mixture) == 40 and task.training_seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     if len(task.mixture) == 80 and task.training_seed == 1:
-        raise RuntimeError("the strategy stumbled")
+        raise RuntimeError("the strategy failed")
     return joint(model, task)
 """
 
@@ -202,61 +171,47 @@ def train(model, task, *, note: str = ""):
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
     """A folder for PYTHONPATH with a strategy that fails on some trials."""
-    folder = tmp_path / "site"
-    info = folder / "stumbling-1.0.dist-info"
-    info.mkdir(parents=True)
-    (folder / "stumbling.py").write_text(FAILING)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stumbling\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mousterian.strategies]\nstumbling = stumbling\n")
-    return folder
+    return install(tmp_path / "site", "failing", FAILING, "failing = failing")
 
 
 def test_workers_in_long_trials_die_with_their_supervisor(site: Path, tmp_path: Path) -> None:
     file, store = tmp_path / "own.toml", tmp_path / "store"
-    sleeping = 'strategy = {name = "stumbling", note = "sleep"}'
+    sleeping = 'strategy = {name = "failing", note = "sleep"}'
     file.write_text(TINY_GRID.partition("[generator]")[0].replace("r_syn = [2]", sleeping))
     environment = {**os.environ, "PYTHONPATH": str(site)}
     process = subprocess.Popen(
         command("grid", file, "--store", store, "--workers", 2), env=environment, stdout=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 120
-    workers: list[int] = []
-    while len(workers) < 4 and time.monotonic() < deadline:  # resource tracker, fork server and two workers
-        time.sleep(0.2)
-        workers = [pid for child in children_of(process.pid) for pid in (child, *children_of(child))]
+    # The resource tracker, the fork server and two workers.
+    assert holds_within(120, lambda: len(descendants_of(process.pid)) >= 4)
     time.sleep(3)
+    workers = descendants_of(process.pid)
     process.send_signal(signal.SIGTERM)
     process.wait()
-    deadline = time.monotonic() + 5
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(workers) >= 4
-    assert not [pid for pid in workers if alive(pid)]
+    assert holds_within(5, lambda: not any(map(alive, workers)))
 
 
-def test_a_device_that_is_not_there_stops_the_grid_and_marks_no_trial(
-    tiny_grid: Path, tmp_path: Path
-) -> None:
+def test_a_missing_device_stops_the_grid_and_fails_no_trial(tiny_grid: Path, tmp_path: Path) -> None:
     done = mousterian("grid", tiny_grid, "--store", tmp_path / "store", "--device", "banana")
     assert done.returncode == 2
     assert "the device 'banana' cannot be used" in done.stderr
     assert not (tmp_path / "store" / "trials").exists()
 
 
-def test_a_failed_trial_is_kept_with_its_error_and_the_rest_go_on(site: Path, tmp_path: Path) -> None:
-    alone = TINY_GRID.partition("[generator]")[0].replace("r_syn = [2]", 'strategy = "stumbling"')
+def test_a_failed_trial_is_recorded_with_its_error_and_the_others_run(site: Path, tmp_path: Path) -> None:
+    alone = TINY_GRID.partition("[generator]")[0].replace("r_syn = [2]", 'strategy = "failing"')
     file, store = tmp_path / "own.toml", tmp_path / "store"
     file.write_text(alone)
     code, outcome = grid_json(file, store, "--workers", 1, site=site)
     assert (code, outcome["run"], outcome["failed"]) == (3, 5, 3)
-    rows = Store(store).read()
-    failed = rows[rows["status"] == "failed"].set_index(["n_base", "n_real_plus", "training_seed"])["error"]
+    found = Store(store).read()
+    failed = found[found["status"] == "failed"].set_index(["n_base", "n_real_plus", "training_seed"])["error"]
     assert set(failed.index) == {(20, 20, 1), (40, 0, 1), (40, 40, 1)}
     assert "worker process died (exit code -9)" in failed[20, 20, 1]
-    assert "the strategy stumbled" in failed[40, 40, 1]
+    assert "the strategy failed" in failed[40, 40, 1]
     code, outcome = grid_json(file, store, site=site)
     assert (code, outcome["run"], outcome["already_failed"]) == (3, 0, 3)
-    (site / "stumbling.py").write_text(FAILING.replace("seed == 1", "seed == 9"))
+    (site / "failing.py").write_text(FAILING.replace("seed == 1", "seed == 9"))
     code, outcome = grid_json(file, store, "--retry-failed", "--workers", 1, site=site)
     assert (code, outcome["run"], outcome["failed"]) == (0, 3, 0)
     assert set(Store(store).status().values()) == {"done"}
@@ -268,8 +223,8 @@ def test_a_pool_that_cannot_be_made_fails_its_trials_alone(tmp_path: Path) -> No
     file.write_text(text)
     code, outcome = grid_json(file, tmp_path / "store")
     assert (code, outcome["run"], outcome["failed"]) == (3, 8, 4)
-    rows = Store(tmp_path / "store").read()
-    assert rows.loc[rows["status"] == "failed", "error"].str.contains("there is no such pool").all()
+    found = Store(tmp_path / "store").read()
+    assert found.loc[found["status"] == "failed", "error"].str.contains("there is no such pool").all()
 
 
 def test_a_store_that_cannot_be_written_stops_the_grid_with_a_message(tmp_path: Path) -> None:
@@ -283,7 +238,7 @@ def test_a_store_that_cannot_be_written_stops_the_grid_with_a_message(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("gird", "x.toml"), "did you mean 'grid'"),
         (("grid", "none.toml"), "cannot read the grid file"),
@@ -297,9 +252,9 @@ def test_a_store_that_cannot_be_written_stops_the_grid_with_a_message(tmp_path: 
     ],
 )
 def test_bad_input_gets_a_message_and_exit_code_2(
-    arguments: tuple[object, ...], told: str, tmp_path: Path
+    arguments: tuple[object, ...], message: str, tmp_path: Path
 ) -> None:
     done = subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,6 +1,6 @@
 """A Ray cluster of two nodes, on loopback in a network namespace of its own, one killed in the middle.
 
-Needs root and minutes: MOUSTERIAN_RAY_TESTS=1 pytest tests/test_ray_nodes.py
+Needs root and minutes: MOUSTERIAN_RAY_TESTS=1 pytest tests/executors/test_ray_nodes.py
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_ray import command, installed, node, rows, run_grid
+from ray_cluster import installed, node
+from running import command, holds_within, install, rows, run_grid
 
 from mousterian.store.rows import Store
 
 NAMESPACE = f"mousterian-{os.getpid()}"
 HEAD, SECOND, PORT = "10.77.0.1", "10.77.0.2", 6399
-# A strategy that takes its time, and says in a file of its own that it began.
+# A slow strategy, which writes a file when it starts.
 SLOW = """
 import os, time, uuid
 from pathlib import Path
@@ -46,8 +46,8 @@ training_seeds = [0, 1, 2, 3, 4]
 """
 
 
-def allowed() -> str:
-    """Why the tests of this file cannot run, or nothing."""
+def reason_to_skip() -> str:
+    """Return why the tests of this file cannot run, or an empty text."""
     if os.environ.get("MOUSTERIAN_RAY_TESTS") != "1":
         return "takes minutes and root; MOUSTERIAN_RAY_TESTS=1 runs it"
     if shutil.which("ip") is None or os.geteuid() != 0:
@@ -59,23 +59,23 @@ def allowed() -> str:
     return ""
 
 
-REASON = allowed()
+REASON = reason_to_skip()
 pytestmark = [pytest.mark.slow, pytest.mark.ray, pytest.mark.skipif(bool(REASON), reason=REASON), installed]
 
 
 def inside() -> list[str]:
-    """The beginning of a command that runs in the namespace."""
+    """Return the prefix of a command that runs in the namespace."""
     return ["ip", "netns", "exec", NAMESPACE]
 
 
 def processes_inside() -> list[int]:
-    """All that runs in the namespace: this test's own."""
+    """Return all processes in the namespace."""
     listed = subprocess.run(["ip", "netns", "pids", NAMESPACE], capture_output=True, text=True, check=True)
     return [int(process) for process in listed.stdout.split()]
 
 
 def raylet_of_second() -> int:
-    """Process id of the second node's main process."""
+    """Return the process id of the second node's main process."""
     for process in processes_inside():
         arguments = Path(f"/proc/{process}/cmdline").read_text().split("\0")
         if arguments[0].endswith("/raylet") and f"--node_ip_address={SECOND}" in arguments:
@@ -85,17 +85,12 @@ def raylet_of_second() -> int:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A cluster of two nodes of one core each; the environment for what talks to them."""
-    site = tmp_path / "site"
-    info = site / "slow-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "slow_strategy.py").write_text(SLOW)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: slow\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mousterian.strategies]\nslow = slow_strategy\n")
+    """A cluster of two nodes of one core each; the environment for processes that connect to it."""
+    site = install(tmp_path / "site", "slow", SLOW, "slow = slow")
     paths = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     environment = {**os.environ, **token, "PYTHONPATH": paths, "RAY_USAGE_STATS_ENABLED": "0"}
-    folder = Path(tempfile.mkdtemp(prefix="mt-ray-"))  # sockets want short paths
+    folder = Path(tempfile.mkdtemp(prefix="mt-ray-"))  # socket paths must be short
     subprocess.run(["ip", "netns", "add", NAMESPACE], check=True)
     for arguments in ("link set lo up", f"addr add {HEAD}/32 dev lo", f"addr add {SECOND}/32 dev lo"):
         subprocess.run(["ip", "-n", NAMESPACE, *arguments.split()], check=True)
@@ -129,10 +124,7 @@ def test_a_node_killed_in_the_middle_costs_only_what_it_was_running(
         [*inside(), *on_ray],
         env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("ray/trials/*.parquet"))) < 8 and time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
+    assert holds_within(120, lambda: len(list(tmp_path.glob("ray/trials/*.parquet"))) >= 8)
     where = Counter(path.read_text() for path in log.iterdir())
     assert len(where) == 2  # both nodes have run trials
     os.kill(raylet_of_second(), signal.SIGKILL)
@@ -141,19 +133,21 @@ def test_a_node_killed_in_the_middle_costs_only_what_it_was_running(
     assert Counter(Store(tmp_path / "ray").status().values()) == {"done": 40}
     assert not list(Store(tmp_path / "ray").verify())
     tries = Counter(path.name.rpartition("-")[0] for path in log.iterdir())
-    assert len(tries) == 40 and sum(tries.values()) <= 42  # what the lost node was at ran twice
+    assert len(tries) == 40 and sum(tries.values()) <= 42  # what the lost node was running ran twice
     run_grid(file, tmp_path / "local", "--workers", 2, env=environment)
     pd.testing.assert_frame_equal(rows(tmp_path / "ray"), rows(tmp_path / "local"), check_exact=True)
 
 
 def trials_inside() -> list[int]:
-    """The workers that run trials: Ray names them after their task."""
+    """Return the workers that run trials: Ray names them after their task."""
     return [
-        each for each in processes_inside() if b"ray::_perform" in Path(f"/proc/{each}/cmdline").read_bytes()
+        each
+        for each in processes_inside()
+        if b"ray::_run_batch" in Path(f"/proc/{each}/cmdline").read_bytes()
     ]
 
 
-def test_a_killed_grid_leaves_no_trial_running_and_goes_on_with_the_same_command(
+def test_a_killed_grid_leaves_no_trial_running_and_resumes_with_the_same_command(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "log").mkdir()
@@ -162,22 +156,17 @@ def test_a_killed_grid_leaves_no_trial_running_and_goes_on_with_the_same_command
     on_ray = [*inside(), *command("grid", file, "--store", tmp_path / "store", "--executor", "ray")]
     environment = {**environment, "RAY_ADDRESS": f"{HEAD}:{PORT}"}
     process = subprocess.Popen(on_ray, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob("store/trials/*.parquet"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    assert holds_within(120, lambda: len(list(tmp_path.glob("store/trials/*.parquet"))) >= 3)
     assert trials_inside()
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 5
-    while trials_inside() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not trials_inside()
+    assert holds_within(5, lambda: not trials_inside())
     assert not list(Store(tmp_path / "store").verify())
     subprocess.run(on_ray, env=environment, check=True, timeout=200, capture_output=True)
     assert Counter(Store(tmp_path / "store").status().values()) == {"done": 40}
 
 
-def test_without_the_token_no_one_gets_in(environment: dict[str, str], tmp_path: Path) -> None:
+def test_without_the_token_no_one_can_connect(environment: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "slow.toml"
     file.write_text(GRID.format(log=tmp_path))
     stranger = {**environment, "RAY_AUTH_TOKEN": secrets.token_hex(32)}

@@ -1,4 +1,4 @@
-"""How many processes share an accelerator: decided here from numbers, with workers that are imitated."""
+"""How many processes share an accelerator: decided here from numbers, with simulated workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from running import Told, settings_of, trials_of
+from running import Recorder, settings_of, trials_of
 
 from mousterian.executors import workers as deciding
 from mousterian.executors.backends import _worker, local
@@ -21,6 +21,14 @@ from mousterian.executors.workers import MOST_SHARING, Sharing, workers_that_fit
 from mousterian.trials.settings import Settings
 
 GIB = 2**30
+GRID = """
+dataset = "digits"
+n_base = [30]
+r_real = [1]
+model = {name = "small_cnn", width = 4}
+recipe = {name = "small", iterations = 12, batch_size = 16, crop = 1, flip = true}
+training_seeds = [0, 1, 2]
+"""
 
 
 @pytest.mark.parametrize(
@@ -42,32 +50,32 @@ def test_as_many_processes_share_a_device_as_its_memory_and_the_cores_allow(
     in_bytes = int(free * GIB), int(used * GIB)
     assert workers_that_fit(*in_bytes, cores) == workers
     assert workers_that_fit(*in_bytes, 2 * cores, devices=2) == 2 * workers
-    assert workers_that_fit(*in_bytes, cores, asked=7) == 7
+    assert workers_that_fit(*in_bytes, cores, requested=7) == 7
 
 
-def test_the_first_use_known_raises_the_number_and_later_ones_only_lower_it(
+def test_the_first_report_raises_the_number_and_later_ones_only_lower_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(deciding, "accelerators", lambda: 2)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
     sharing = Sharing("auto")
-    assert (sharing.most, sharing.text(2)) == (2, "")
-    sharing.began(80 * GIB)
-    sharing.began(60 * GIB)
-    assert sharing.uses(4 * GIB) and sharing.most == 8
-    sharing.began(9 * GIB)  # a worker that was started beside another
-    assert not sharing.uses(4 * GIB) and not sharing.uses(3 * GIB)
-    assert sharing.uses(14 * GIB) and sharing.most == 6
-    assert sharing.text(6).startswith("6 processes share 2 devices: one uses 14.0 of 60.0 GiB")
-    assert sharing.can_miss(2) and not sharing.can_miss(1)
-    for fixed, most in ((Sharing("auto", 5), 5), (Sharing("auto", apart=True), 2)):
-        assert not fixed.uses(GIB) and fixed.most == most and not fixed.can_miss(4)
-    assert Sharing("auto", 5).text(5) == "5 processes share 2 devices, as --workers says"
-    assert Sharing("cpu", 5).text(5) == Sharing("auto", 2).text(2) == ""
+    assert (sharing.most, sharing.notice(2)) == (2, "")
+    sharing.worker_started(80 * GIB)
+    sharing.worker_started(60 * GIB)
+    assert sharing.memory_used(4 * GIB) and sharing.most == 8
+    sharing.worker_started(9 * GIB)  # a worker that was started beside another
+    assert not sharing.memory_used(4 * GIB) and not sharing.memory_used(3 * GIB)
+    assert sharing.memory_used(14 * GIB) and sharing.most == 6
+    assert sharing.notice(6).startswith("6 processes share 2 devices: one uses 14.0 of 60.0 GiB")
+    assert sharing.is_optional(2) and not sharing.is_optional(1)
+    for fixed, most in ((Sharing("auto", 5), 5), (Sharing("auto", exclusive=True), 2)):
+        assert not fixed.memory_used(GIB) and fixed.most == most and not fixed.is_optional(4)
+    assert Sharing("auto", 5).notice(5) == "5 processes share 2 devices, as set by --workers"
+    assert Sharing("cpu", 5).notice(5) == Sharing("auto", 2).notice(2) == ""
 
 
-class Imitated:
-    """Workers that are no processes; a test says what they say."""
+class Simulated:
+    """Workers that are not processes; a test sends their messages."""
 
     def __init__(self) -> None:
         self.ends: list[Connection] = []
@@ -85,8 +93,8 @@ class Imitated:
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> Imitated:
-    found = Imitated()
+def workers(monkeypatch: pytest.MonkeyPatch) -> Simulated:
+    found = Simulated()
     monkeypatch.setattr(local, "start", found.start)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)))
     for module in (local, deciding):
@@ -94,66 +102,68 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Imitated:
     return found
 
 
-def supervisor_of(folder: Path, told: Told, asked: int = 0) -> local._Supervisor:
-    settings = settings_of(folder, "cuda")
-    return local._Supervisor(jobs_of(trials_of(folder), settings), settings, told, asked)
+def supervisor_of(folder: Path, listener: Recorder, requested: int = 0) -> local._Supervisor:
+    settings = settings_of(folder / "store", "cuda")
+    return local._Supervisor(jobs_of(trials_of(folder, GRID), settings), settings, listener, requested)
 
 
-def say(supervisor: local._Supervisor, workers: Imitated, number: int, word: WorkerMessage) -> None:
-    workers.ends[number].send(word)
+def send(supervisor: local._Supervisor, workers: Simulated, number: int, message: WorkerMessage) -> None:
+    workers.ends[number].send(message)
     supervisor._receive(next(slot for slot in supervisor._slots if slot.number == number))
 
 
-def test_workers_are_started_while_the_first_trains_and_let_go_when_memory_grows(
-    tmp_path: Path, workers: Imitated
+def test_workers_are_started_while_the_first_trains_and_stopped_when_memory_grows(
+    tmp_path: Path, workers: Simulated
 ) -> None:
-    told = Told()
-    supervisor = supervisor_of(tmp_path, told)
-    assert len(workers.ends) == 1 and not told.notices
-    say(supervisor, workers, 0, WorkerMessage(free=80 * GIB))
-    supervisor._hand_out()
-    say(supervisor, workers, 0, WorkerMessage(used=4 * GIB))
-    assert len(told.started_keys) == 1 and not told.done  # the first trial goes on
+    listener = Recorder()
+    supervisor = supervisor_of(tmp_path, listener)
+    assert len(workers.ends) == 1 and not listener.notices
+    send(supervisor, workers, 0, WorkerMessage(free=80 * GIB))
+    supervisor._assign_jobs()
+    send(supervisor, workers, 0, WorkerMessage(used=4 * GIB))
+    assert len(listener.begun) == 1 and not listener.done  # the first trial goes on
     assert len(workers.ends) == 4
-    assert told.notices == [
+    assert listener.notices == [
         "4 processes share the device: one uses 4.0 of 80.0 GiB that were free; CPU cores: 16"
     ]
-    say(supervisor, workers, 1, WorkerMessage(free=70 * GIB))
-    say(supervisor, workers, 2, WorkerMessage(free=60 * GIB))
-    say(supervisor, workers, 3, WorkerMessage(error="CUDA out of memory"))  # the others go on
-    assert told.notices[1] == "a process less shares the device: CUDA out of memory"
-    supervisor._hand_out()
-    say(supervisor, workers, 1, WorkerMessage(used=30 * GIB))
-    assert told.notices[2].startswith("2 processes share the device: one uses 30.0 of 80.0 GiB")
-    say(supervisor, workers, 2, WorkerMessage(seconds=1.0))
-    supervisor._hand_out()
+    send(supervisor, workers, 1, WorkerMessage(free=70 * GIB))
+    send(supervisor, workers, 2, WorkerMessage(free=60 * GIB))
+    send(supervisor, workers, 3, WorkerMessage(error="CUDA out of memory"))  # the others go on
+    assert listener.notices[1] == "one process fewer shares the device: CUDA out of memory"
+    supervisor._assign_jobs()
+    send(supervisor, workers, 1, WorkerMessage(used=30 * GIB))
+    assert listener.notices[2].startswith("2 processes share the device: one uses 30.0 of 80.0 GiB")
+    send(supervisor, workers, 2, WorkerMessage(seconds=1.0))
+    supervisor._assign_jobs()
     assert [slot.number for slot in supervisor._slots] == [0, 1] and len(workers.ends) == 4
-    assert len(told.done) == 1 and not told.errors
+    assert len(listener.done) == 1 and not listener.errors
 
 
-def test_no_more_workers_than_trials_are_left_and_none_but_those_asked_for(
-    tmp_path: Path, workers: Imitated
+def test_there_are_no_more_workers_than_trials_left_nor_than_requested(
+    tmp_path: Path, workers: Simulated
 ) -> None:
-    told = Told()
-    supervisor = supervisor_of(tmp_path, told, asked=3)
-    assert len(workers.ends) == 3 and told.notices == ["3 processes share the device, as --workers says"]
-    say(supervisor, workers, 0, WorkerMessage(free=80 * GIB))
-    say(supervisor, workers, 0, WorkerMessage(used=GIB))
-    assert len(workers.ends) == 3 and len(told.notices) == 1
-    few = supervisor_of(tmp_path, told)
+    listener = Recorder()
+    supervisor = supervisor_of(tmp_path, listener, requested=3)
+    assert len(workers.ends) == 3 and listener.notices == [
+        "3 processes share the device, as set by --workers"
+    ]
+    send(supervisor, workers, 0, WorkerMessage(free=80 * GIB))
+    send(supervisor, workers, 0, WorkerMessage(used=GIB))
+    assert len(workers.ends) == 3 and len(listener.notices) == 1
+    few = supervisor_of(tmp_path, listener)
     few._waiting = few._waiting[:2]
     workers.ends = workers.ends[3:]
-    say(few, workers, 0, WorkerMessage(free=80 * GIB))
-    few._hand_out()
-    say(few, workers, 0, WorkerMessage(used=GIB))
+    send(few, workers, 0, WorkerMessage(free=80 * GIB))
+    few._assign_jobs()
+    send(few, workers, 0, WorkerMessage(used=GIB))
     assert len(workers.ends) == 2
 
 
-def test_a_worker_says_what_it_uses_whenever_that_has_grown_and_settled(
+def test_a_worker_reports_its_use_of_memory_when_it_has_grown_and_is_stable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     uses = iter([0, 0, 0, 0, 0, 5, 7, 7, 7, 7, 7, 7, 9, 9, 9, 9])
-    said: list[int] = []
+    reported: list[int] = []
 
     def peak(device: int) -> int:
         return next(uses)
@@ -161,15 +171,15 @@ def test_a_worker_says_what_it_uses_whenever_that_has_grown_and_settled(
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(torch.cuda, "max_memory_reserved", peak)
 
-    def heard(word: WorkerMessage) -> None:
-        said.append(word.used)
-        if len(said) == 2:
+    def send(message: WorkerMessage) -> None:
+        reported.append(message.used)
+        if len(reported) == 2:
             raise OSError("the supervisor has gone")
 
-    _worker._watch_memory(heard, "cuda:0")
-    assert said == [7, 9]
+    _worker._watch_memory(send, "cuda:0")
+    assert reported == [7, 9]
 
 
-def test_a_worker_on_a_cpu_has_no_memory_to_tell_of() -> None:
-    assert _worker._first_word("cpu") == WorkerMessage()
-    assert "cannot be used" in _worker._first_word("nonsense").error
+def test_a_worker_on_a_cpu_reports_no_memory() -> None:
+    assert _worker._startup_message("cpu") == WorkerMessage()
+    assert "cannot be used" in _worker._startup_message("nonsense").error

@@ -1,4 +1,4 @@
-"""Trials in Slurm jobs: as processes of this machine, and on an imitation of Slurm's commands."""
+"""Trials in Slurm jobs: as processes of this machine, and with fake Slurm commands."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import TINY_GRID
-from test_ray import Recorder, rows, settings
+from running import Recorder, alive, holds_within, rows, settings_of, trials_of
 
 from mousterian.errors import InputError
 from mousterian.executors.backends import slurm
-from mousterian.executors.backends._slurm_jobs import Outlook
+from mousterian.executors.backends._slurm_jobs import TimeBudget
 from mousterian.executors.jobs import Job, TrialJob, jobs_of
 from mousterian.store.rows import Store
 from mousterian.store.schema import DONE
-from mousterian.trials import grid
 from mousterian.trials.rows import failed_row
 from mousterian.trials.settings import Settings
 
@@ -30,7 +29,7 @@ installed = pytest.mark.skipif(find_spec("submitit") is None, reason="the packag
 
 
 class Note(TrialJob):
-    """A trial of no training: it notes in the store's folder who runs it, waits, and writes its row."""
+    """A trial without training: it notes its process in the store's folder, waits, writes its row."""
 
     def execute(self, settings: Settings, *, wait: bool = True) -> None:
         note = settings.store / f"{self.key}.{time.monotonic_ns()}"
@@ -46,16 +45,15 @@ class Note(TrialJob):
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> list[Job]:
-    """Six jobs of real trials of 20 base images: a pool and the trials."""
-    file = tmp_path / "tiny.toml"
-    file.write_text(TINY_GRID.replace("[20, 40]", "20"))
-    return jobs_of(grid.read(file)[0], settings(tmp_path))
+    """Seven jobs of real trials with 20 base images: a pool and six trials."""
+    return jobs_of(trials_of(tmp_path, TINY_GRID.replace("[20, 40]", "20")), settings_of(tmp_path))
 
 
 @pytest.fixture
 def notes(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Note]:
     """Six trials of no training; processes that run them can import this file."""
-    paths = [*map(str, Path(__file__).parents[:2]), *filter(None, [os.environ.get("PYTHONPATH", "")])]
+    here = Path(__file__).parent
+    paths = [str(here), str(here.parent), *filter(None, [os.environ.get("PYTHONPATH", "")])]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     (tmp_path / "store").mkdir()
     return [Note(job.trial, job.key, job.label) for job in jobs if isinstance(job, TrialJob)]
@@ -63,31 +61,31 @@ def notes(jobs: list[Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> l
 
 def test_an_array_takes_as_long_as_its_longest_batch(jobs: list[Job]) -> None:
     seconds = {job.key: 60.0 for job in jobs}
-    outlook = Outlook(seconds, minutes=0, safety=2.0, trials=0)
+    budget = TimeBudget(seconds, minutes=0, safety=2.0, trials=0)
+    assert budget.limit([jobs[1:2], jobs[1:4]]) == 5 + 2 * 3  # five to start; three trials of a minute, twice
+    assert budget.batch_size(remaining=1000, concurrent=10) == 30  # half an hour
+    assert budget.batch_size(remaining=40, concurrent=10) == 4  # keeps all jobs busy
     assert (
-        outlook.limit([jobs[1:2], jobs[1:4]]) == 5 + 2 * 3
-    )  # five to start; three trials of a minute, twice
-    assert outlook.batch_size(left=1000, at_once=10) == 30  # half an hour
-    assert outlook.batch_size(left=40, at_once=10) == 4  # all jobs busy
-    assert Outlook({jobs[0].key: None}, 0, 2.0, 0).limit([jobs[:1]]) == 5 + 2 * 240  # a pool that cannot tell
-    assert Outlook(seconds, minutes=90, safety=2.0, trials=7).limit([jobs]) == 90
+        TimeBudget({jobs[0].key: None}, 0, 2.0, 0).limit([jobs[:1]]) == 5 + 2 * 240
+    )  # a pool that cannot be estimated
+    assert TimeBudget(seconds, minutes=90, safety=2.0, trials=7).limit([jobs]) == 90
 
 
 @installed
 def test_real_trials_in_jobs_have_the_same_rows(jobs: list[Job], tmp_path: Path) -> None:
     listener, store = Recorder(), tmp_path / "store"
-    slurm.run(jobs, settings(store), listener, cluster="local", workers=1, time=5, trials_per_job=10)
+    slurm.run(jobs, settings_of(store), listener, cluster="local", workers=1, time=5, trials_per_job=10)
     assert len(listener.done) == len(jobs) == 7 and not listener.errors
     for job in jobs:
-        job.execute(settings(tmp_path / "here"))
+        job.execute(settings_of(tmp_path / "here"))
     pd.testing.assert_frame_equal(rows(store), rows(tmp_path / "here"), check_exact=True)
     assert not (store / "slurm").exists()  # submitit's own files of jobs that went well
 
 
 @installed
-def test_a_job_at_its_time_limit_is_requeued_and_goes_on(notes: list[Note], tmp_path: Path) -> None:
+def test_a_job_at_its_time_limit_is_requeued_and_continues(notes: list[Note], tmp_path: Path) -> None:
     store, listener = tmp_path / "store", Interrupting(tmp_path / "store")
-    slurm.run(notes, settings(store), listener, cluster="local", workers=1, time=5, trials_per_job=10)
+    slurm.run(notes, settings_of(store), listener, cluster="local", workers=1, time=5, trials_per_job=10)
     assert set(listener.done) == {job.key for job in notes}
     assert not listener.lost  # the job was requeued, not lost
     runs = {path.read_text() for path in store.glob("*.[0-9]*")}
@@ -95,7 +93,7 @@ def test_a_job_at_its_time_limit_is_requeued_and_goes_on(notes: list[Note], tmp_
 
 
 class Interrupting(Recorder):
-    """A listener that sends a running job the signal by which Slurm tells that its time is over."""
+    """A listener that sends a running job Slurm's signal that its time is over."""
 
     def __init__(self, store: Path) -> None:
         super().__init__()
@@ -107,9 +105,7 @@ class Interrupting(Recorder):
             threading.Thread(target=self._signal, daemon=True).start()
 
     def _signal(self) -> None:
-        deadline = time.monotonic() + 60
-        while len(list(self.store.glob("trials/*"))) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
+        holds_within(60, lambda: len(list(self.store.glob("trials/*"))) >= 2)
         self.signalled = next(iter(self.store.glob("*.[0-9]*"))).read_text()
         os.kill(int(self.signalled), signal.SIGUSR2)
 
@@ -118,14 +114,14 @@ class Interrupting(Recorder):
 def test_what_a_lost_job_had_not_done_is_submitted_again(
     notes: list[Note], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # How long submitit waits for a result that a network disk may be late with.
+    # How long submitit waits for a result that a network disk may delay.
     monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0.2)
     first, once, always, *others = notes
     once = Note(once.trial, once.key, "once")
     always = Note(always.trial, always.key, "always")
     listener, store = Recorder(), tmp_path / "store"
     slurm.run(
-        [first, once, always, *others], settings(store), listener,
+        [first, once, always, *others], settings_of(store), listener,
         cluster="local", workers=1, time=5, trials_per_job=10, max_retries=1,
     )  # fmt: skip
     assert set(listener.done) == {first.key, once.key, *(job.key for job in others)}
@@ -134,7 +130,7 @@ def test_what_a_lost_job_had_not_done_is_submitted_again(
     assert len(list(store.glob(f"{first.key}.*"))) == 1  # what was done was not done again
 
 
-# Slurm's commands, as far as submitit uses them. Tasks of an array run one after another.
+# Slurm's commands as far as submitit uses them. The tasks of an array run one after another.
 COMMANDS = {
     "sbatch": """#!/bin/bash
 cp "$1" "$FAKE_SLURM/$(ls "$FAKE_SLURM" | wc -l).sh"
@@ -161,7 +157,7 @@ done
 
 @pytest.fixture
 def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder in which an imitation of sbatch keeps every script that is submitted."""
+    """A folder in which a fake sbatch keeps every script that is submitted."""
     folder, commands = tmp_path / "submitted", tmp_path / "commands"
     folder.mkdir()
     commands.mkdir()
@@ -177,7 +173,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_options_become_directives_of_one_array(notes: list[Note], recorded: Path, tmp_path: Path) -> None:
     listener = Recorder()
     slurm.run(
-        notes, settings(tmp_path / "store"), listener,
+        notes, settings_of(tmp_path / "store"), listener,
         workers=2, trials_per_job=2, time=90, partition="gpu", account="lab", cpus_per_task=4,
         gpus_per_task=1, memory_gb=16, directives=("qos=long", "--constraint=a100"), setup=("true",),
     )  # fmt: skip
@@ -196,43 +192,37 @@ def test_options_become_directives_of_one_array(notes: list[Note], recorded: Pat
 
 
 class Stopping(Recorder):
-    """A listener that presses Ctrl-C when so many trials are kept in a store, again and again."""
+    """A listener that presses Ctrl-C several times once a store has a number of trials."""
 
     def __init__(self, store: Path, trials: int, times: int = 1) -> None:
         super().__init__()
         self.store, self.trials, self.times = store, trials, times
-        self.told_to_stop = False
 
     def started(self, job: Job) -> None:
         super().started(job)
         if len(self.begun) == 1:
             threading.Thread(target=self._press, daemon=True).start()
 
-    def stopping(self) -> None:
-        self.told_to_stop = True
-
     def _press(self) -> None:
-        deadline = time.monotonic() + 120
-        while len(list(self.store.glob("trials/*"))) < self.trials and time.monotonic() < deadline:
-            time.sleep(0.02)
+        holds_within(120, lambda: len(list(self.store.glob("trials/*"))) >= self.trials)
         for _ in range(self.times):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.5)
 
 
 @installed
-def test_ctrl_c_takes_back_what_waits_and_lets_running_jobs_finish(
+def test_ctrl_c_cancels_what_waits_and_lets_running_jobs_finish(
     notes: list[Note], recorded: Path, tmp_path: Path
 ) -> None:
     store = tmp_path / "store"
     listener = Stopping(store, 1)
     with pytest.raises(KeyboardInterrupt):
-        slurm.run(notes, settings(store), listener, workers=1, trials_per_job=2, time=9)
-    assert listener.told_to_stop
-    option, *taken_back = recorded.with_name("submitted.cancelled").read_text().split()
-    # Until Slurm is asked, the second job may have begun; then it finishes like the first.
-    assert option == "--state=PENDING" and taken_back in (["17_1", "17_2"], ["17_2"])
-    finished = notes[: 2 * (3 - len(taken_back))]
+        slurm.run(notes, settings_of(store), listener, workers=1, trials_per_job=2, time=9)
+    assert listener.stopped
+    option, *cancelled = recorded.with_name("submitted.cancelled").read_text().split()
+    # By the time Slurm is asked, the second job may have started; then it finishes like the first.
+    assert option == "--state=PENDING" and cancelled in (["17_1", "17_2"], ["17_2"])
+    finished = notes[: 2 * (3 - len(cancelled))]
     assert set(listener.done) == {job.key for job in finished} == set(Store(store).status())
 
 
@@ -246,57 +236,45 @@ def test_ctrl_c_on_this_machine_lets_a_job_finish_and_a_second_ends_it(
     if times == 2:  # a trial that takes far longer than the test waits
         notes = [Note(job.trial, job.key, "long") for job in notes]
     with pytest.raises(KeyboardInterrupt):
-        slurm.run(notes, settings(store), listener, cluster="local", workers=1, trials_per_job=2, time=9)
+        slurm.run(notes, settings_of(store), listener, cluster="local", workers=1, trials_per_job=2, time=9)
     assert len(listener.begun) == 2  # nothing was submitted after the first Ctrl-C
     assert len(Store(store).status()) == kept == len(listener.done)
     for mark in store.glob("*.[0-9]*"):
-        assert not running(int(mark.read_text()))
-
-
-def running(process: int) -> bool:
-    """Tell whether a process runs; within five seconds one that was killed does not."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                return False
-        except OSError:
-            return False
-        time.sleep(0.05)
-    return True
+        process = int(mark.read_text())
+        assert holds_within(5, lambda process=process: not alive(process))
 
 
 @installed
-def test_a_refusal_of_sbatch_is_told(notes: list[Note], recorded: Path, tmp_path: Path) -> None:
+def test_a_refusal_by_sbatch_is_reported(notes: list[Note], recorded: Path, tmp_path: Path) -> None:
     refusing = "#!/bin/bash\necho 'sbatch: error: invalid partition specified: gpq' >&2\nexit 1\n"
     (tmp_path / "commands" / "sbatch").write_text(refusing)
     with pytest.raises(InputError, match="invalid partition specified: gpq"):
-        slurm.run(notes, settings(tmp_path / "store"), Recorder(), time=5, trials_per_job=2)
+        slurm.run(notes, settings_of(tmp_path / "store"), Recorder(), time=5, trials_per_job=2)
 
 
 @installed
-def test_without_slurm_the_way_out_is_named(notes: list[Note], tmp_path: Path) -> None:
+def test_without_slurm_the_alternative_is_named(notes: list[Note], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no Slurm here") as caught:
-        slurm.run(notes, settings(tmp_path / "store"), Recorder(), time=5, trials_per_job=2)
+        slurm.run(notes, settings_of(tmp_path / "store"), Recorder(), time=5, trials_per_job=2)
     assert "cluster=local" in caught.value.hint
 
 
-def test_without_the_package_the_extra_is_named(
+def test_a_missing_package_is_reported_with_the_extra_that_installs_it(
     notes: list[Note], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(InputError, match=r"pip install 'mousterian\[slurm\]'"):
-        slurm.run(notes, settings(tmp_path / "store"), Recorder(), time=5, trials_per_job=2)
+        slurm.run(notes, settings_of(tmp_path / "store"), Recorder(), time=5, trials_per_job=2)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"directives": ("qos",)}, "NAME=VALUE"),
         ({"safety": 0.5}, "safety must be 1"),
-        ({"time": -1}, "negative"),
+        ({"time": -1}, "not negative"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, object], told: str, jobs: list[Job]) -> None:
-    with pytest.raises(InputError, match=told):
-        slurm.run(jobs, settings(Path("unused")), Recorder(), **options)  # type: ignore[arg-type]
+def test_invalid_options_are_refused(options: dict[str, object], message: str, jobs: list[Job]) -> None:
+    with pytest.raises(InputError, match=message):
+        slurm.run(jobs, settings_of(Path("unused")), Recorder(), **options)  # type: ignore[arg-type]

@@ -1,8 +1,8 @@
-"""Random kills: no recorded trial is lost or run again, nothing is unreadable, no process is left over.
+"""Random kills: no recorded trial is lost or run again, all files stay readable, no process is left running.
 
-The 200 kills of the issue, 20 of them of real trainings (minutes):
+The full 200 kills, 20 of them of real trainings (minutes):
 
-    pytest tests/test_survival.py -m slow -s
+    pytest tests/executors/test_survival.py -m slow -s
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from conftest import TINY_GRID
+from running import command, install
 
 from mousterian.store.rows import Store
 from mousterian.store.schema import DONE
@@ -27,8 +28,8 @@ from mousterian.synthesis import pools
 from mousterian.trials import grid
 
 Command = list[str]
-# A grid of no work at all: real executor, store, claims and pool; its trials only sleep, and torch is a
-# stub, so that a run starts in a moment. It logs each trial before it runs and after it is in the store.
+# A grid without training: real executor, store, claims and pool; its trials only sleep, and torch is a stub,
+# so that a run starts at once. It logs each trial before it runs and after it is in the store.
 NO_WORK = """
 import os, sys, time
 from contextlib import suppress
@@ -67,7 +68,7 @@ class NoWork(TrialJob):
     def devices(self, settings):
         return 1
 
-    def keep_failure(self, settings, error):
+    def record_failure(self, settings, error):
         Store(settings.store).write([{"trial": self.key, "status": FAILED, "error": error}])
 
 def grey(seed):
@@ -100,7 +101,7 @@ TORCH = "def zeros(*size, **options): pass\n"
 
 @dataclass(frozen=True)
 class Process:
-    """A running process, as /proc tells it."""
+    """A running process, from /proc."""
 
     pid: int
     parent: int
@@ -108,7 +109,7 @@ class Process:
 
 
 def processes(session: int) -> list[Process]:
-    """Return the living processes of a session: all that one grid has started."""
+    """Return the running processes of a session: all that one grid has started."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -121,8 +122,8 @@ def processes(session: int) -> list[Process]:
     return found
 
 
-def strike(supervisor: subprocess.Popen[bytes], target: str, choose: random.Random) -> None:
-    """Kill a worker (or the fork server, or what else the supervisor started), the supervisor, or all."""
+def kill_some(supervisor: subprocess.Popen[bytes], target: str, choose: random.Random) -> None:
+    """Kill a worker (or another child of the supervisor), the supervisor, or all."""
     if target == "group":
         with suppress(ProcessLookupError):
             os.killpg(supervisor.pid, signal.SIGKILL)
@@ -141,7 +142,7 @@ def leftovers(session: int, seconds: float) -> list[Process]:
 
 
 def check_store(store: Path, before: set[str]) -> set[str]:
-    """Check that everything can be read and nothing recorded is gone; return what is recorded."""
+    """Check that all files are readable and nothing recorded is lost; return what is recorded."""
     faults = [(path, fault) for path, fault in Store(store).verify() if path.suffix != ".tmp"]
     assert not faults
     assert not list(pools.verify(store / "pools"))
@@ -152,7 +153,7 @@ def check_store(store: Path, before: set[str]) -> set[str]:
 
 @dataclass
 class Tally:
-    """What was killed, with how many trials recorded each time, and how long the slowest end took."""
+    """Counts of kills, trials recorded after each, and the time of the slowest end."""
 
     kills: int = 0
     supervisors: int = 0
@@ -161,13 +162,15 @@ class Tally:
 
 
 def await_trials(store: Path, count: int, grids: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Wait until so many trials are kept, or no grid runs any more."""
+    """Wait until a number of trials are recorded, or no grid is running."""
     while len(list(store.glob("trials/*.done.parquet"))) < count and any(g.poll() is None for g in grids):
         time.sleep(0.01)
 
 
-def torment(store: Path, start: Callable[[], Command], kills: int, longest: float, seed: int = 0) -> Tally:
-    """Run a grid, twice at once in half of the rounds, and kill something of it after a random time."""
+def kill_repeatedly(
+    store: Path, start: Callable[[], Command], kills: int, longest: float, seed: int = 0
+) -> Tally:
+    """Run a grid, in every other round two at once, and kill some of its processes after a random time."""
     choose, tally, done = random.Random(seed), Tally(), set[str]()
     grids: list[subprocess.Popen[bytes]] = []
     while tally.kills < kills:
@@ -176,11 +179,11 @@ def torment(store: Path, start: Callable[[], Command], kills: int, longest: floa
             grids.append(subprocess.Popen(start(), start_new_session=True, stdout=subprocess.DEVNULL))
         if choose.random() < 0.5:
             time.sleep(choose.uniform(0, longest))
-        else:  # in the middle of the work, however slow the machine
+        else:  # while trials run, however slow the machine
             await_trials(store, len(done) + choose.randint(1, 20), grids)
         victim = choose.choice(grids)
         target = choose.choice(["worker", "worker", "supervisor", "group"])
-        strike(victim, target, choose)
+        kill_some(victim, target, choose)
         tally.kills += 1
         if target != "worker":
             started = time.monotonic()
@@ -199,15 +202,11 @@ def torment(store: Path, start: Callable[[], Command], kills: int, longest: floa
 
 @pytest.fixture
 def no_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The store of a grid of no work, which `no_work_command` runs."""
+    """The store of a grid without training, which `no_work_command` runs."""
     site = tmp_path / "site"
-    info = site / "nowork-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "nowork.py").write_text(NO_WORK)
+    install(site, "nowork", NO_WORK, "grey = nowork:load", kind="generators")
     (site / "torch").mkdir()
     (site / "torch" / "__init__.py").write_text(TORCH)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: nowork\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mousterian.generators]\ngrey = nowork:load\n")
     monkeypatch.setenv("PYTHONPATH", str(site))
     return tmp_path / "store"
 
@@ -217,11 +216,11 @@ def no_work_command(store: Path) -> Command:
 
 
 def check_log(log: Path) -> int:
-    """Check that no trial was run again once kept; return how many were kept."""
+    """Check that no trial was run again once recorded; return how many were recorded."""
     kept = set()
     for line in log.read_text().splitlines():
         what, key = line.split()
-        assert key not in kept, f"{key} was {what} although it had been kept"
+        assert key not in kept, f"{key}: {what} although it was recorded"
         if what == "kept":
             kept.add(key)
     return len(kept)
@@ -236,9 +235,11 @@ def finish_and_check(store: Path) -> None:
 
 
 def test_twenty_random_kills_lose_nothing_and_leave_nothing(no_work: Path) -> None:
-    tally = torment(no_work, lambda: no_work_command(no_work), 20, longest=1.2)
+    tally = kill_repeatedly(no_work, lambda: no_work_command(no_work), 20, longest=1.2)
     assert tally.supervisors >= 5
-    assert len({count for count in tally.recorded if 0 < count < 300}) >= 5  # struck while trials were kept
+    assert (
+        len({count for count in tally.recorded if 0 < count < 300}) >= 5
+    )  # killed while trials were recorded
     finish_and_check(no_work)
 
 
@@ -246,7 +247,9 @@ def test_twenty_random_kills_lose_nothing_and_leave_nothing(no_work: Path) -> No
 def test_a_hundred_and_eighty_random_kills(no_work: Path) -> None:
     for part in range(9):
         store = no_work.parent / str(part) / "store"
-        tally = torment(store, lambda store=store: no_work_command(store), 20, longest=1.2, seed=1 + part)
+        tally = kill_repeatedly(
+            store, lambda store=store: no_work_command(store), 20, longest=1.2, seed=1 + part
+        )
         finish_and_check(store)
         print(f"\n{tally}")
 
@@ -258,19 +261,9 @@ def test_twenty_random_kills_of_real_trainings_change_no_result(tmp_path: Path) 
     store, whole = tmp_path / "store", tmp_path / "whole"
 
     def start(store: Path = store) -> Command:
-        return [
-            sys.executable,
-            "-m",
-            "mousterian",
-            "grid",
-            str(file),
-            "--store",
-            str(store),
-            "--workers",
-            "2",
-        ]
+        return command("grid", file, "--store", store, "--workers", 2)
 
-    print(f"\n{torment(store, start, 20, longest=12.0)}")
+    print(f"\n{kill_repeatedly(store, start, 20, longest=12.0)}")
     for each in (store, whole):
         subprocess.run([*start(each), "--retry-failed"], check=True, timeout=600, stdout=subprocess.DEVNULL)
     columns = ["trial", "top1", "loss", "steps"]

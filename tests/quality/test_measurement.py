@@ -255,7 +255,7 @@ def test_points_of_the_plot_are_saved(copy: Path) -> None:
         (["--option", "fid.feature=pixels"], "did you mean 'features'"),
         (["--measure", "kid", "--option", "fid.features=pixels"], "which --measure does not name"),
         (["--measure", "clip_score"], "needs the option 'weights'"),
-        (["--images", "-1"], "must not be below 0"),
+        (["--images", "-1"], "--images must be 0 or more"),
         ([identity().key, "--images", "100000"], "has only 260 images"),
         (["--real", "digit"], "did you mean 'digits'"),
         (["--features", "pixel"], "did you mean 'pixels'"),

@@ -100,7 +100,7 @@ def test_nothing_of_the_grid_is_run_again(old: Path, ask: Callable[..., Any], ru
     before = content(old / "store" / "trials") | content(old / "store" / "pools")
     code, out, err = run("grid", old / "fixture.toml", "--store", old / "store", "--dry-run")
     assert code == 0, err
-    assert "0 trials new, 24 done, 0 failed" in out
+    assert "0 new trials, 24 done, 0 failed" in out
     done = ask("grid", old / "fixture.toml", "--store", old / "store")
     assert (done["run"], done["already_done"], done["left"]) == (0, 24, 0)
     assert content(old / "store" / "trials") | content(old / "store" / "pools") == before

@@ -246,11 +246,11 @@ def test_a_filter_makes_another_trial_of_the_same_pool(tmp_path: Path) -> None:
 
 
 def test_a_grid_trains_on_what_its_filter_keeps(tmp_path: Path) -> None:
-    from mousterian.trials.run import run_and_keep
+    from mousterian.trials.run import run_and_save
 
     one = trials_of(tmp_path, 'filter = {name = "real_features", drop = 0.5}')[0]
     settings = Settings(tmp_path / "store", None, "cpu", "test")
-    run_and_keep(one, settings)
+    run_and_save(one, settings)
     assert Store(settings.store).holds(one.key)
     used = trial_images.images_of(one, settings).synthetic
     whole = trial_images.pool_of(one, settings)

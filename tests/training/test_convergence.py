@@ -27,7 +27,7 @@ from mousterian.training.models.small_cnn import build
 from mousterian.training.recipes import recipe
 from mousterian.training.strategies import auxiliary_bn, bridged, joint, pretrain_transfer
 from mousterian.trials import checks, grid
-from mousterian.trials.run import run_and_keep
+from mousterian.trials.run import run_and_save
 from mousterian.trials.settings import Settings
 
 CPU = torch.device("cpu")
@@ -126,7 +126,7 @@ def test_a_grid_keeps_curves_beside_accuracies_and_they_make_no_arm(tmp_path: Pa
     checks.check_sizes(trials, source, None)
     settings = Settings(tmp_path / "store", None, "cpu", "tiny")
     for each in trials[:2]:
-        run_and_keep(each, settings)
+        run_and_save(each, settings)
     rows = Store(settings.store).read()
     curves = rows[rows["evaluation"] == "convergence"].sort_values("trial")
     ends = rows[rows["evaluation"] == "accuracy"].sort_values("trial")

@@ -24,7 +24,7 @@ from mousterian.training.memory import is_out_of_memory
 from mousterian.training.mixture import Mixture
 from mousterian.training.recipes import recipe
 from mousterian.trials import grid, identity
-from mousterian.trials.run import checkpoint_file, run_and_keep, run_trial
+from mousterian.trials.run import checkpoint_file, run_and_save, run_trial
 from mousterian.trials.settings import Settings
 
 CPU = torch.device("cpu")
@@ -108,11 +108,11 @@ def test_a_trial_that_is_resumed_gives_the_same_row(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(update.Update, "step", cut)
     with pytest.raises(CutError):
-        run_and_keep(given, settings)
+        run_and_save(given, settings)
     kept = checkpoint_file(given, settings)
     assert kept.exists()
     taken = iter(range(7))  # of the 12 steps five have been taken
-    run_and_keep(given, settings)
+    run_and_save(given, settings)
     assert not kept.exists()
     row = Store(settings.store).read().iloc[0]
     for column in ("top1", "top5", "correct", "loss", "steps", "images_seen", "status"):
@@ -156,7 +156,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path, caplog: pytest.LogCaptureFixt
 def test_a_training_that_diverges_is_a_row_that_says_where(tmp_path: Path) -> None:
     text = GRID.replace("iterations = 12", 'iterations = 12, optimizer = "sgd", learning_rate = 1e30')
     given, settings = one_trial(tmp_path, text)
-    run_and_keep(given, settings)
+    run_and_save(given, settings)
     row = Store(settings.store).read().iloc[0]
     assert row["status"] == DIVERGED
     assert "not finite at step" in row["error"]

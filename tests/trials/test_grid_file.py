@@ -24,7 +24,7 @@ def trials(folder: Path, text: str) -> list[identity.Trial]:
     return grid.read(write(folder, text))[0]
 
 
-def complaints(folder: Path, text: str) -> str:
+def error_of(folder: Path, text: str) -> str:
     with pytest.raises(InputError) as caught:
         grid.read(write(folder, text))
     return str(caught.value)
@@ -51,7 +51,7 @@ def test_cells_may_be_given_one_by_one(tmp_path: Path) -> None:
     found = [(t.n_base, t.n_real_plus, t.n_syn_plus, t.training_seed) for t in trials(tmp_path, text)]
     assert found == [(20, 0, 30, 7), (40, 0, 0, 0), (40, 0, 0, 1)]
     wrong = text.replace("n_syn_plus = 30", "n_sny_plus = 30")
-    assert "n_sny_plus" in complaints(tmp_path, wrong)
+    assert "n_sny_plus" in error_of(tmp_path, wrong)
 
 
 def test_lists_multiply_also_inside_options(tmp_path: Path) -> None:
@@ -60,13 +60,13 @@ def test_lists_multiply_also_inside_options(tmp_path: Path) -> None:
     )
     found = trials(tmp_path, text)
     widths = {t.model.options["width"] for t in found}
-    ways = {t.generator.trained_on for t in found if t.generator}
+    sources = {t.generator.trained_on for t in found if t.generator}
     assert widths == {4, 8}
-    assert ways == {"base", "upstream"}
+    assert sources == {"base", "upstream"}
     assert len(found) == 2 * 2 * 2 * (2 + 2)  # widths, bases, seeds, (base alone, real) + two arms
 
 
-def test_values_of_a_recipe_that_are_lists_by_nature_stay_whole(tmp_path: Path) -> None:
+def test_values_of_a_recipe_of_list_type_stay_whole(tmp_path: Path) -> None:
     lists = "milestones = [0.3, 0.6], iterations_by_size = [[0, 5], [60, 9]], learning_rate = [0.1, 0.01]"
     text = f'dataset = "digits"\nn_base = 20\nmodel = "small_cnn"\nrecipe = {{name = "small", {lists}}}\n'
     recipes = {each.recipe_text: each.recipe for each in trials(tmp_path, text)}
@@ -86,7 +86,7 @@ def test_a_default_written_out_is_the_same_trial(tmp_path: Path) -> None:
 
 
 def test_keys_do_not_change_between_versions_by_accident(tmp_path: Path) -> None:
-    # A change here makes every stored trial run again: raise TRIAL_VERSION on purpose, or mend the change.
+    # A change here makes every stored trial run again: raise TRIAL_VERSION on purpose, or fix the change.
     assert trials(tmp_path, TINY_GRID)[0].key == "382bd6d2afa49e99"
 
 
@@ -105,7 +105,7 @@ def test_an_internal_generator_has_a_pool_for_each_base_an_external_one_for_all(
     assert (len(internal_pools), len(external_pools)) == (2, 1)
 
 
-def test_every_fault_is_told_at_once_with_file_and_line(tmp_path: Path) -> None:
+def test_all_errors_are_reported_at_once_with_file_and_line(tmp_path: Path) -> None:
     text = """
 dataset = "digit"
 n_bsae = [20]
@@ -114,22 +114,22 @@ r_syn = [1]
 model = {name = "small_cnn", widht = 4}
 recipe = {name = "small", iterations = 4}
 """
-    told = complaints(tmp_path, text)
-    assert "grid.toml:3: unknown key 'n_bsae'; did you mean 'n_base'?" in told
-    assert "grid.toml:4: n_base" in told
-    told = complaints(
+    message = error_of(tmp_path, text)
+    assert "grid.toml:3: unknown key 'n_bsae'; did you mean 'n_base'?" in message
+    assert "grid.toml:4: n_base" in message
+    message = error_of(
         tmp_path,
         text.replace("n_bsae = [20]\n", "")
         .replace("-5", "20")
         .replace("r_syn = [1]", 'r_syn = [1]\ngenerator = "edn"'),
     )
-    assert "grid.toml:2: unknown dataset 'digit'; did you mean 'digits'?" in told
-    assert "grid.toml:6: model 'small_cnn' has no option 'widht'; did you mean 'width'?" in told
-    assert "unknown generator 'edn'; did you mean 'edm'?" in told
+    assert "grid.toml:2: unknown dataset 'digit'; did you mean 'digits'?" in message
+    assert "grid.toml:6: model 'small_cnn' has no option 'widht'; did you mean 'width'?" in message
+    assert "unknown generator 'edn'; did you mean 'edm'?" in message
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("iterations = 4", 'iterations = "four"'), "recipe 'small': iterations"),
         (("iterations = 4", "iteration = 4"), "did you mean 'iterations'?"),
@@ -142,8 +142,8 @@ recipe = {name = "small", iterations = 4}
         (('"edm"', '"edm"\ntrained_on = "upstrem"'), "did you mean 'upstream'?"),
         (('"edm"', '"edm"\ntrained_on = "upstream"'), "needs n_upstream"),
         (('dataset = "digits"', ""), "the key 'dataset' is missing"),
-        (("n_base = [20, 40]", "n_base = []"), "one of the two"),
-        (("[generator]", "[[cell]]\nn_base = 20\n[generator]"), "one of the two"),
+        (("n_base = [20, 40]", "n_base = []"), "either n_base with its additions"),
+        (("[generator]", "[[cell]]\nn_base = 20\n[generator]"), "either n_base with its additions"),
         (("n_base = [20, 40]", "n_base = [20, 40"), "not TOML"),
         (('dataset = "digits"', 'dataset = "digits"\nstratgey = "joint"'), "did you mean 'strategy'?"),
         (('dataset = "digits"', 'dataset = "digits"\nstrategy = 5'), ":3: strategy"),
@@ -154,14 +154,14 @@ recipe = {name = "small", iterations = 4}
         (("[0, 1]", "[36893488147419103232]"), "training_seeds"),
     ],
 )
-def test_bad_values_are_named(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+def test_bad_values_are_named(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     text = TINY_GRID.replace(*change)
     assert text != TINY_GRID
-    assert told in complaints(tmp_path, text)
+    assert message in error_of(tmp_path, text)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("n_base = [20, 40]", "n_base = [20, 5000]"), "too large for these class proportions"),
         (("n_base = [20, 40]", "n_base = [5]"), "less than one image for each of 10 classes"),
@@ -169,15 +169,15 @@ def test_bad_values_are_named(tmp_path: Path, change: tuple[str, str], told: str
     ],
 )
 def test_impossible_sizes_are_refused_before_anything_trains(
-    tmp_path: Path, change: tuple[str, str], told: str
+    tmp_path: Path, change: tuple[str, str], message: str
 ) -> None:
     found, source = grid.read(write(tmp_path, TINY_GRID.replace(*change)))
-    with pytest.raises(InputErrors, match=told) as caught:
+    with pytest.raises(InputErrors, match=message) as caught:
         checks.check_sizes(found, source, None)
     assert "grid.toml:" in str(caught.value)
 
 
-def test_a_missing_file_is_said_plainly(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the grid file"):
         grid_file.read(tmp_path / "none.toml")
 

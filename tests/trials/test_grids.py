@@ -1,4 +1,4 @@
-"""The grid files of the papers: each can be read and planned as it is, and runs through when made tiny."""
+"""The grid files of the papers: each can be planned as it stands, and a tiny variant of it runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mousterian.fitting import published
 from mousterian.store.rows import Store
 from mousterian.synthesis import language_models
 from mousterian.trials import checks, grid
-from mousterian.trials.run import run_and_keep
+from mousterian.trials.run import run_and_save
 from mousterian.trials.settings import Settings
 
 pytest.importorskip("open_clip")
@@ -37,7 +37,7 @@ def test_there_is_a_file_for_each_paper() -> None:
 
 
 @by_name
-def test_a_file_is_planned_as_it_stands_and_says_what_it_takes(path: Path, tmp_path: Path) -> None:
+def test_a_file_is_planned_as_it_stands_and_states_its_cost(path: Path, tmp_path: Path) -> None:
     trials, _ = grid.read(path, data_dir=tmp_path)
     assert trials and any(each.n_syn_plus for each in trials)
     head = re.match(r"(#.*\n)+", path.read_text(encoding="utf-8"))
@@ -95,7 +95,7 @@ class Tiny:
         return str(file)
 
     def grid(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the file's values made tiny; what it asks for stays, and so does each strategy."""
+        """Return the file's values made tiny, with the same keys and every strategy."""
         made = {**values, "training_seeds": [0], **self._sizes(values)}
         made["dataset"] = self._dataset(values["dataset"])
         made["model"] = [self._model(each) for each in tables(values["model"])][-1:]
@@ -184,7 +184,7 @@ class Tiny:
         return made
 
     def _filter(self, given: dict[str, Any]) -> dict[str, Any]:
-        # Random weights tell no class from another: a share dropped would always be of the same ones.
+        # Random weights distinguish no classes: a fixed share would always drop the same ones.
         if given["name"] == "clip_confidence":
             return {"name": "clip_confidence", **self.clip, "threshold": 1e-9}
         return {"name": given["name"], "margin": -1.5}
@@ -197,7 +197,7 @@ def tables(given: Any) -> list[dict[str, Any]]:
 
 
 def last(value: Any) -> Any:
-    """Return the last of several numbers; all else as it is."""
+    """Return the last of several numbers, and other values unchanged."""
     several = isinstance(value, list) and all(isinstance(each, float) for each in value)
     return value[-1] if several else value
 
@@ -218,7 +218,7 @@ def made_tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let three lines stand for language models: one names every class, with four aspects; two are short."""
+    """Replace language models by three lines: one names every class, with four aspects; two are short."""
 
     class Model:
         def reply(self, request: str, *, seed: int) -> str:
@@ -239,11 +239,10 @@ def test_a_tiny_variant_runs_from_grid_file_to_rows(
     checks.check_sizes(trials, source, made_tiny.folder)
     settings = Settings(tmp_path / "store", made_tiny.folder, "cpu", path.stem)
     for each in trials:
-        run_and_keep(each, settings)
+        run_and_save(each, settings)
     rows = Store(settings.store).read()
     assert set(rows["status"]) == {"done"} and set(rows["trial"]) == {each.key for each in trials}
-    told = rows[["top1", "leep", "curve_top1"]].notna().any(axis=1)
-    assert told.all()
+    assert rows[["top1", "leep", "curve_top1"]].notna().any(axis=1).all()
     full, _ = grid.read(path, data_dir=tmp_path)
     assert {each.strategy.name for each in trials} == {each.strategy.name for each in full}
     generators = {each.generator.name for each in full if each.generator}

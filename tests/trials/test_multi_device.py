@@ -1,11 +1,10 @@
-"""One trial on two devices: here two processes on the CPU, which talk through gloo."""
+"""One trial on two devices: here two processes on the CPU, which communicate through gloo."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -15,14 +14,14 @@ from typing import Any
 
 import pytest
 import torch
-from running import Told, settings_of, trials_of
+from running import Recorder, alive, holds_within, install, settings_of, trials_of
 from torch import Tensor, nn
 
 from mousterian.data.loading import load_images
 from mousterian.errors import InputError
 from mousterian.executors.backends import local
-from mousterian.executors.backends._ray_cluster import Room
-from mousterian.executors.backends._slots import Slot, device_of, side_by_side
+from mousterian.executors.backends._ray_cluster import Reservation
+from mousterian.executors.backends._slots import Slot, adjacent_slots, device_of
 from mousterian.executors.backends._slurm_jobs import check_devices
 from mousterian.executors.jobs import TrialJob
 from mousterian.plugins.choice import Choice
@@ -51,7 +50,7 @@ recipe = {name = "small", iterations = 12, batch_size = 15, crop = 1, flip = tru
 
 
 def on_two(folder: Path, work: Callable[[distributed.Group], Any], count: int = 2) -> list[Any]:
-    """Return what `work` gives in each of two processes of a group, or what it raised there."""
+    """Return the result of `work` in each process of a group, or what it raised there."""
     ends = []
     for rank in range(count):
         here, there = Pipe()
@@ -64,16 +63,16 @@ def on_two(folder: Path, work: Callable[[distributed.Group], Any], count: int = 
                 there.send(f"{type(error).__name__}: {error}")
             os._exit(0)
         there.close()
-    said = [here.recv() if here.poll(120) else None for _, here in ends]
+    results = [here.recv() if here.poll(120) else None for _, here in ends]
     for process, _ in ends:
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
-    return said
+    return results
 
 
 def normed(images: Tensor, group: distributed.Group | None) -> dict[str, list[float]]:
-    """Put images through a batch norm in training, with a loss that treats each image otherwise."""
+    """Put images through a batch norm in training, with a loss that weights each image differently."""
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(3)
     nn.init.normal_(norm.weight)
@@ -127,7 +126,7 @@ def test_two_processes_train_the_model_that_one_trains(strategy: Any, parts: int
 
 
 @pytest.mark.parametrize("count", [2, 3])  # from 3 on, the order in which gradients are added matters
-def test_processes_go_on_from_the_checkpoint_of_the_first(
+def test_processes_resume_from_the_checkpoint_of_the_first(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(group: distributed.Group) -> tuple[list[float], int]:
@@ -151,22 +150,22 @@ def test_processes_go_on_from_the_checkpoint_of_the_first(
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:
-    for said in on_two(tmp_path, lambda group: trained(joint, 8, group)):
-        assert said.startswith("InputError: a batch of 15 images cannot be shared by 2 devices in 8 micro-")
+    for error in on_two(tmp_path, lambda group: trained(joint, 8, group)):
+        assert error.startswith("InputError: a batch of 15 images cannot be shared by 2 devices in 8 micro-")
 
 
-def test_devices_are_no_part_of_what_a_trial_is(tmp_path: Path) -> None:
+def test_devices_are_not_part_of_a_trials_identity(tmp_path: Path) -> None:
     (several,) = trials_of(tmp_path, GRID)
     (alone,) = trials_of(tmp_path, GRID.replace(", devices = 2", ""))
     assert "devices" not in alone.recipe and several.recipe["devices"] == 2
     assert (several.key, several.cell_key, several.recipe_text) == (
         alone.key, alone.cell_key, alone.recipe_text
     )  # fmt: skip
-    here = settings_of(tmp_path)
+    here = settings_of(tmp_path / "store")
     assert (devices_of(several, here), devices_of(alone, here)) == (["cpu", "cpu"], ["cpu"])
-    assert devices_of(alone, replace(here, devices=3)) == ["cpu"] * 3  # what an executor says goes first
+    assert devices_of(alone, replace(here, devices=3)) == ["cpu"] * 3  # the executor takes precedence
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="wants 2 devices from cuda:1 on, and there are 0"):
+        with pytest.raises(InputError, match="needs 2 devices starting from cuda:1, and there are 0"):
             devices_of(several, replace(here, device="cuda:1"))
 
 
@@ -178,53 +177,54 @@ def slots(numbers: range, busy: tuple[int, ...] = ()) -> list[Slot]:
 
 
 @pytest.mark.parametrize(
-    ("numbers", "busy", "devices", "there", "taken"),
+    ("numbers", "busy", "devices", "accelerators", "taken"),
     [
         (range(4), (), 1, 0, [0]),
         (range(4), (0,), 2, 0, [1, 2]),
         (range(4), (1,), 2, 4, [2, 3]),
         (range(4), (0, 3), 2, 2, []),  # 1 and 2 are devices 1 and 0
         (range(4), (2,), 3, 0, []),
-        (range(2), (), 3, 0, [0, 1]),  # more than there are: all of them
+        (range(2), (), 3, 0, [0, 1]),  # more than there are: all slots
         (range(2), (1,), 3, 0, []),
         (range(0, 6, 2), (), 2, 0, [0, 2, 4]),  # neighbours were set aside
     ],
 )
-def test_a_trial_of_several_devices_takes_slots_side_by_side(
-    numbers: range, busy: tuple[int, ...], devices: int, there: int, taken: list[int]
+def test_a_trial_on_several_devices_takes_adjacent_slots(
+    numbers: range, busy: tuple[int, ...], devices: int, accelerators: int, taken: list[int]
 ) -> None:
     every = slots(numbers, busy)
     first = next(slot for slot in every if slot.idle)
-    found = side_by_side(first, every, devices, there)
+    found = adjacent_slots(first, every, devices, accelerators)
     assert [slot.number for slot in found] == taken
     if len(found) > 1:
-        found[1].lender, found[0].job = found[0], object()  # type: ignore[assignment]
+        found[1].borrower, found[0].job = found[0], object()  # type: ignore[assignment]
         assert not found[1].idle
 
 
-def test_slots_have_an_accelerator_each_by_turns() -> None:
+def test_slots_take_the_accelerators_in_turn() -> None:
     assert [device_of(n, "auto", 2) for n in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
     assert {device_of(1, "auto", 1), device_of(1, "auto", 0)} == {"auto"}
     assert device_of(1, "cuda:3", 4) == "cuda:3" and device_of(1, "cpu", 4) == "cpu"
 
 
-def test_clusters_reserve_as_many_devices_as_a_trial_has(tmp_path: Path) -> None:
-    assert Room(2, 0.25).times(1) == Room(2, 0.25)
-    assert Room(2, 0.25).times(4) == Room(8, 4) and Room(1, 0).times(2) == Room(2, 0)
+def test_clusters_reserve_as_many_devices_as_a_trial_uses(tmp_path: Path) -> None:
+    assert Reservation(2, 0.25).times(1) == Reservation(2, 0.25)
+    assert Reservation(2, 0.25).times(4) == Reservation(8, 4)
+    assert Reservation(1, 0).times(2) == Reservation(2, 0)
     (several,) = trials_of(tmp_path, GRID)
     jobs = [TrialJob(several, several.key, several.label)]
-    check_devices(jobs, settings_of(tmp_path), 2, 0)
+    check_devices(jobs, settings_of(tmp_path / "store"), 2, 0)
     with pytest.raises(InputError, match="asks for 2 devices, and a job has gpus_per_task=1"):
-        check_devices(jobs, settings_of(tmp_path), 8, 1)
+        check_devices(jobs, settings_of(tmp_path / "store"), 8, 1)
 
 
 def test_a_trial_on_two_devices_has_the_row_that_it_has_on_one(tmp_path: Path) -> None:
     (several,) = trials_of(tmp_path, GRID)
-    here = settings_of(tmp_path)
+    here = settings_of(tmp_path / "store")
     (alone,) = run_trial(replace(several, recipe={**several.recipe, "devices": 1}), here)
-    told = Told()
-    local.run([TrialJob(several, several.key, several.label)], here, told, workers=2)
-    assert told.done == [several.key], told.errors
+    listener = Recorder()
+    local.run([TrialJob(several, several.key, several.label)], here, listener, workers=2)
+    assert listener.done == [several.key], listener.errors
     row = Store(here.store).read().iloc[0]
     assert (row["status"], row["device"]) == (DONE, "2 × cpu")
     assert row[["steps", "images_seen", "recipe_options"]].tolist() == [
@@ -234,11 +234,11 @@ def test_a_trial_on_two_devices_has_the_row_that_it_has_on_one(tmp_path: Path) -
     assert row["top1"] == pytest.approx(alone["top1"], abs=2 / row["total"])
 
 
-def test_fewer_than_no_devices_are_refused(tmp_path: Path) -> None:
+def test_negative_numbers_of_devices_are_refused(tmp_path: Path) -> None:
     (several,) = trials_of(tmp_path, GRID)
     jobs = [TrialJob(several, several.key, several.label)]
-    with pytest.raises(InputError, match="devices_per_trial is 0 or more, not -1"):
-        local.run(jobs, settings_of(tmp_path), Told(), devices_per_trial=-1)
+    with pytest.raises(InputError, match="devices_per_trial must be 0 or more, not -1"):
+        local.run(jobs, settings_of(tmp_path / "store"), Recorder(), devices_per_trial=-1)
     with pytest.raises(InputError, match="recipe 'small': devices"):
         recipe("small", {"devices": 0})
     with pytest.raises(InputError, match="9 devices cannot share batches of 8"):
@@ -259,12 +259,8 @@ def train(model, task, *, mark: str = ""):
 @pytest.fixture
 def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], identity.Trial]:
     """Return a trial of two devices whose strategy marks its processes in a folder of the given name."""
-    info = tmp_path / "site" / "odd-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[mousterian.strategies]\nodd = odd_strategy:train\n")
-    (tmp_path / "site" / "odd_strategy.py").write_text(ODD)
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'site'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    site = install(tmp_path / "site", "odd", ODD, "odd = odd:train")
+    monkeypatch.setenv("PYTHONPATH", f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
 
     def made(name: str) -> identity.Trial:
         (tmp_path / name).mkdir()
@@ -274,39 +270,28 @@ def odd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], iden
 
 
 def gone(marks: Path, seconds: float) -> bool:
-    """Tell whether all processes that have left a mark end in time."""
-    deadline = time.monotonic() + seconds
-    while any(Path(f"/proc/{mark.name}").exists() for mark in marks.iterdir()):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+    """Return whether all processes that have left a mark end in time."""
+    return holds_within(seconds, lambda: not any(alive(int(mark.name)) for mark in marks.iterdir()))
 
 
-def test_a_process_that_dies_fails_the_trial_and_leaves_none(
+def test_a_process_that_dies_fails_the_trial_and_leaves_no_other_running(
     odd: Callable[[str], identity.Trial], tmp_path: Path
 ) -> None:
     with pytest.raises(RuntimeError, match=r"process 2 of 2 died \(exit code -9\)"):
-        run_trial(odd("dies"), settings_of(tmp_path))
+        run_trial(odd("dies"), settings_of(tmp_path / "store"))
     assert gone(tmp_path / "dies", 0)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_processes_die_with_the_one_that_started_them(
-    odd: Callable[[str], identity.Trial], tmp_path: Path
-) -> None:
-    asked = odd("sleeps")
-    asker = os.fork()
-    if asker == 0:
+def test_processes_die_with_their_parent(odd: Callable[[str], identity.Trial], tmp_path: Path) -> None:
+    trial = odd("sleeps")
+    parent = os.fork()
+    if parent == 0:
         try:
-            run_trial(asked, settings_of(tmp_path))
+            run_trial(trial, settings_of(tmp_path / "store"))
         finally:
             os._exit(1)
-    deadline = time.monotonic() + 300
-    while len(list((tmp_path / "sleeps").iterdir())) < 2 and time.monotonic() < deadline:
-        assert os.waitpid(asker, os.WNOHANG) == (0, 0)
-        time.sleep(0.1)
-    os.kill(asker, signal.SIGKILL)
-    os.waitpid(asker, 0)
-    assert len(list((tmp_path / "sleeps").iterdir())) == 2
+    assert holds_within(300, lambda: len(list((tmp_path / "sleeps").iterdir())) == 2)
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
     assert gone(tmp_path / "sleeps", 5)

@@ -1,4 +1,4 @@
-"""A trial is made anew from its row alone and gives the same again; a row that cannot be is refused."""
+"""A trial is restored from its row alone and reproduces it; a row that cannot be restored is refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mousterian.errors import InputError
 from mousterian.store.rows import Store
 from mousterian.store.schema import arrow_schema
 from mousterian.trials import grid
-from mousterian.trials.rerun import again, rows_of, trial_of
+from mousterian.trials.rerun import rows_of, run_again, trial_of
 from mousterian.trials.settings import Settings
 
 GRID = """
@@ -54,7 +54,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "store"
 
 
-def test_every_trial_is_made_anew_from_its_row(store: Path) -> None:
+def test_every_trial_is_restored_from_its_row(store: Path) -> None:
     trials, _ = grid.read(store.parent / "grid.toml")
     frame = Store(store).read()
     for trial in trials:
@@ -63,36 +63,38 @@ def test_every_trial_is_made_anew_from_its_row(store: Path) -> None:
         assert made.key == trial.key
 
 
-def test_a_trial_run_again_gives_the_same_bit_for_bit(
+def test_a_trial_run_again_is_the_same_bit_for_bit(
     store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = Store(store).read()
     trial = frame.loc[frame["n_syn_plus"] > 0, "trial"].iloc[0]
     before = sorted(path for path in store.rglob("*") if path.is_file())
-    # In a store without pools: the generator is trained and sampled anew, too.
+    # In a store without pools: the generator is trained and sampled again, too.
     assert exit_code("rerun", trial[:10], "--store", store, "--pools", tmp_path / "pools", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["same"] and told["trial"] == trial
-    assert {"top1", "loss", "ece", "per_class", "images_seen"} <= {each["column"] for each in told["values"]}
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["same"] and printed["trial"] == trial
+    assert {"top1", "loss", "ece", "per_class", "images_seen"} <= {
+        each["column"] for each in printed["values"]
+    }
     assert sorted(path for path in store.rglob("*") if path.is_file()) == before
 
 
-def test_what_differs_is_told(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_differences_are_shown(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = Store(store).read()
     rows = rows[rows["trial"] == rows.loc[rows["n_syn_plus"] == 0, "trial"].iloc[0]].copy()
     rows["correct"] += 1
     Store(tmp_path).write(pa.Table.from_pandas(rows, schema=arrow_schema(), preserve_index=False).to_pylist())
     assert exit_code("rerun", rows["trial"].iloc[0], "--store", tmp_path) == 3
-    told = capsys.readouterr().out
-    assert "not the same" in told
-    (line,) = [line for line in told.splitlines() if "NO" in line and "accuracy" in line]
+    shown = capsys.readouterr().out
+    assert "not the same" in shown
+    (line,) = [line for line in shown.splitlines() if "NO" in line and "accuracy" in line]
     assert "correct" in line
 
 
-def test_a_row_that_cannot_be_made_anew_is_refused(store: Path) -> None:
+def test_a_row_that_cannot_be_restored_is_refused(store: Path) -> None:
     frame = Store(store).read()
     rows = frame[frame["trial"] == frame["trial"].iloc[0]].assign(training_seed=9)
-    with pytest.raises(InputError, match="made anew from its row"):
+    with pytest.raises(InputError, match="restored from its row"):
         trial_of(rows)
     with pytest.raises(InputError, match="no trial 'nothing'"):
         rows_of(store, "nothing")
@@ -100,4 +102,4 @@ def test_a_row_that_cannot_be_made_anew_is_refused(store: Path) -> None:
         rows_of(store, "")
     failed = rows.assign(status="failed", error="no luck")
     with pytest.raises(InputError, match="this trial failed"):
-        again(failed, Settings(store, None, "cpu", "rerun"))
+        run_again(failed, Settings(store, None, "cpu", "rerun"))

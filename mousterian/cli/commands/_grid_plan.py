@@ -1,4 +1,4 @@
-"""What `mousterian grid --dry-run` prints: cells, what is left to run, how long it will take."""
+"""The plan of a grid, as `mousterian grid --dry-run` prints it: cells, trials to run, estimated time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from mousterian.answers.numbers import duration
 from mousterian.cli.commands import EXIT_DONE
-from mousterian.cli.console import console, print_json, table
+from mousterian.cli.console import console, plural, print_json, table
 from mousterian.errors import InputError
 from mousterian.executors.run import choose
 from mousterian.plugins.differences import differences
@@ -21,7 +21,7 @@ from mousterian.trials.identity import Trial
 from mousterian.trials.settings import Settings
 
 SIZES = ("n_base", "n_real_plus", "n_syn_plus")
-CELLS_SHOWN = 200  # in the table of --dry-run; more are not read by anyone
+CELLS_SHOWN = 200  # in the table of --dry-run
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,21 @@ class GridArguments:
     keep_going: bool = False
 
     def settings(self) -> Settings:
-        """Return where its trials run."""
+        """Return the settings of its trials."""
         return Settings(self.store, self.data_dir, self.device, self.file.stem)
 
     def planned(self) -> tuple[Plan, list[Trial]]:
         """Return the plan and the trials to run; sizes are checked only if there are any."""
         if self.workers < 0:
             raise InputError(f"--workers must be 0 or more, not {self.workers}")
-        choose(self.executor, self.executor_options, self.workers)  # said before anything is read or run
+        choose(
+            self.executor, self.executor_options, self.workers
+        )  # an error here comes before anything is read or run
         trials, source = grid.read(self.file, self.seeds, self.data_dir)
         chosen = grid.select(trials, self.only)
         if not chosen:
             raise InputError(
-                "no trial of this grid meets the conditions", where=f"--only {' '.join(self.only)}"
+                "no trial of this grid matches the conditions", where=f"--only {' '.join(self.only)}"
             )
         plan = grid.plan(chosen, Store(self.store))
         to_run = plan.to_run(self.retry_failed)
@@ -62,43 +64,45 @@ class GridArguments:
         return plan, to_run
 
 
-def dry_run(request: GridArguments, as_json: bool) -> int:
-    """Show the cells of a grid with what is new, done and failed, and the time that the new ones take."""
-    plan, to_run = request.planned()
+def show_plan(arguments: GridArguments, as_json: bool) -> int:
+    """Show the cells of a grid with their new, done and failed trials, and the estimated time."""
+    plan, to_run = arguments.planned()
     cells = _cells(plan)
-    outlook: dict[str, Any] = {}
-    if to_run:
-        from mousterian.executors.workers import default_workers
-        from mousterian.trials.time_estimate import estimate
-
-        workers = request.workers or default_workers(request.device)
-        cost = estimate(to_run, plan.trials, request.settings())
-        outlook = {
-            "seconds": round((cost.training + cost.pools) / workers),
-            "training_seconds": round(cost.training),
-            "pool_seconds": round(cost.pools),
-            "pools_not_estimated": cost.unknown_pools,
-            "workers": workers,
-            "source": cost.source,
-        }
+    estimated = _estimate(arguments, plan, to_run) if to_run else None
     counts = plan.counts()
     if as_json:
-        return print_json({"trials": counts, "cells": cells, "estimate": outlook or None})
+        return print_json({"trials": counts, "cells": cells, "estimate": estimated})
     out = console()
-    out.print(table(request.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
+    out.print(table(arguments.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
     if len(cells) > CELLS_SHOWN:
-        out.print(f"and {len(cells) - CELLS_SHOWN:,} more cells; --json lists them all", highlight=False)
+        out.print(f"and {plural(len(cells) - CELLS_SHOWN, 'more cell')}; --json lists all", highlight=False)
     diverged = f", {counts[DIVERGED]} diverged" if counts[DIVERGED] else ""
-    out.print(f"{counts['new']} trials new, {counts[DONE]} done{diverged}, {counts[FAILED]} failed")
-    if outlook:
+    out.print(f"{plural(counts['new'], 'new trial')}, {counts[DONE]} done{diverged}, {counts[FAILED]} failed")
+    if estimated:
         out.print(
-            f"about {duration(outlook['seconds'])} on {outlook['workers']} workers"
-            f" (estimated from {outlook['source']})",
+            f"about {duration(estimated['seconds'])} with {plural(estimated['workers'], 'worker')}"
+            f" (estimated from {estimated['source']})",
             highlight=False,
         )
-        if outlook["pools_not_estimated"]:
-            out.print(f"and the time of {outlook['pools_not_estimated']} pools that cannot be estimated")
+        if unknown := estimated["pools_not_estimated"]:
+            out.print(f"without the time of {plural(unknown, 'pool')}, which cannot be estimated")
     return EXIT_DONE
+
+
+def _estimate(arguments: GridArguments, plan: Plan, to_run: list[Trial]) -> dict[str, Any]:
+    from mousterian.executors.workers import default_workers
+    from mousterian.trials.time_estimate import estimate
+
+    workers = arguments.workers or default_workers(arguments.device)
+    cost = estimate(to_run, plan.trials, arguments.settings())
+    return {
+        "seconds": round((cost.training + cost.pools) / workers),
+        "training_seconds": round(cost.training),
+        "pool_seconds": round(cost.pools),
+        "pools_not_estimated": cost.unknown_pools,
+        "workers": workers,
+        "source": cost.source,
+    }
 
 
 def _cells(plan: Plan) -> list[dict[str, Any]]:
@@ -112,13 +116,13 @@ def _cells(plan: Plan) -> list[dict[str, Any]]:
         counts[text][plan.status.get(key, "new")] += 1
     options = _options(list(firsts.values()))
     return [
-        _shown(trial) | differing | counts[text]
+        _row(trial) | differing | counts[text]
         for (text, trial), differing in zip(firsts.items(), options, strict=True)
     ]
 
 
 def _options(cells: list[Trial]) -> list[dict[str, str]]:
-    """Return the options in which cells differ that have plug-ins of the same names."""
+    """Return the options in which cells with plug-ins of the same names differ."""
     choices: dict[str, Callable[[Trial], tuple[str, str]]] = {
         "dataset": lambda cell: (cell.dataset.name, cell.dataset.json),
         "model": lambda cell: (cell.model.name, cell.model.json),
@@ -130,15 +134,15 @@ def _options(cells: list[Trial]) -> list[dict[str, str]]:
     }
     found: list[dict[str, str]] = [{} for _ in cells]
     for kind, choice in choices.items():
-        told = differences([choice(cell) for cell in cells])
-        if any(told):
-            for each, text in zip(found, told, strict=True):
+        differing = differences([choice(cell) for cell in cells])
+        if any(differing):
+            for each, text in zip(found, differing, strict=True):
                 each[f"{kind}_options"] = text
     return found
 
 
-def _shown(trial: Trial) -> dict[str, Any]:
-    """Return what the table of cells shows of a trial's cell."""
+def _row(trial: Trial) -> dict[str, Any]:
+    """Return the columns of a trial's cell in the table."""
     generator = trial.generator
     return {
         "dataset": trial.dataset.name,

@@ -1,4 +1,4 @@
-"""What `mousterian watch` shows: a grid's progress, and the fits of what is finished so far."""
+"""A grid's progress and the fits of its finished trials, as `mousterian watch` shows them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ from mousterian.store.rows import Store
 from mousterian.store.schema import STATUSES
 
 REAL_ONLY = "real images only"
-# Draws of a passing answer; `mousterian fit` takes more.
+# Bootstrap draws of an interim answer; `mousterian fit` takes more.
 DRAWS = 100
-# Shares of an arm's trials, in the order they finished, at which its answer is looked back at.
-_LOOKED_BACK = (0.25, 0.5, 0.75)
-_SHOWN = 6
+# The fractions of an arm's trials, in the order in which they finished, with an interim answer.
+_FRACTIONS = (0.25, 0.5, 0.75)
+_ANSWERS_SHOWN = 6
 
 
 @dataclass
-class Watched:
-    """What is known of a store at one moment, and what it took to learn, for the next.
+class Snapshot:
+    """A store at one moment, with the fits so far, which the next snapshot reuses.
 
     Attributes:
-        rows: of all trials, or of the grid's.
-        planned: trials of the grid by source of synthetic images and base size; none if there is no file.
-        status: of every trial in the store, by hash.
+        rows: rows of all trials, or of those of the grid.
+        planned: numbers of the grid's trials by source of synthetic images and base size; empty: no file.
+        status: status of every trial in the store, by hash.
+        fits: fits (or why there is none) by arm and number of trials.
     """
 
     rows: pd.DataFrame
@@ -44,32 +45,32 @@ class Watched:
     fits: dict[tuple[str, int], Fit | str] = field(default_factory=dict)
 
     @property
-    def over(self) -> bool:
-        """Whether every trial of the grid has come to an end."""
+    def complete(self) -> bool:
+        """Whether every trial of the grid has ended."""
         return bool(self.planned) and self.rows["trial"].nunique() >= sum(self.planned.values())
 
 
-def looks(
+def snapshots(
     store: Store, trials: Mapping[str, tuple[str, int]] | None, seconds: float, once: bool
-) -> Iterator[Watched]:
-    """Yield what there is of these trials, or of all, whenever it has changed; their end ends it."""
+) -> Iterator[Snapshot]:
+    """Yield a snapshot of these trials, or of all, whenever the store has changed, until all have ended."""
     planned = Counter((trials or {}).values())
-    last: Watched | None = None
+    last: Snapshot | None = None
     while True:
         status = {k: v for k, v in store.status().items() if trials is None or k in trials}
         if last is None or status != last.status:
             fits = last.fits if last else {}
             rows = store.read() if status or once else pd.DataFrame({"trial": [], "status": []})
             rows = rows[rows["trial"].isin(list(status))]
-            last = Watched(rows, planned, status, fits)
+            last = Snapshot(rows, planned, status, fits)
             yield last
-        if once or last.over:
+        if once or last.complete:
             return
         time.sleep(seconds)
 
 
 def trials_of(file: Path, data_dir: Path | None) -> dict[str, tuple[str, int]]:
-    """Return the source of synthetic images and the base size of a grid file's trials, by hash.
+    """Return the source of synthetic images and the base size of each trial of a grid file, by hash.
 
     Raises:
         InputError: the grid file cannot be read.
@@ -78,8 +79,8 @@ def trials_of(file: Path, data_dir: Path | None) -> dict[str, tuple[str, int]]:
 
     found = {}
     for trial in grid.read(file, None, data_dir)[0]:
-        made_by = trial.generator
-        source = _source(made_by.name, made_by.trained_on) if made_by else REAL_ONLY
+        generator = trial.generator
+        source = _source(generator.name, generator.trained_on) if generator else REAL_ONLY
         found[trial.key] = (source, int(trial.n_base))
     return found
 
@@ -88,9 +89,9 @@ def _source(generator: str, trained_on: str) -> str:
     return f"{generator} {trained_on}" if generator else REAL_ONLY
 
 
-def progress(seen: Watched) -> list[dict[str, Any]]:
-    """Return for each source of synthetic images, and base size, how many trials there are of how many."""
-    rows = seen.rows.drop_duplicates("trial")
+def progress(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """Return the ended and planned trials of each source of synthetic images and base size."""
+    rows = snapshot.rows.drop_duplicates("trial")
     ended: dict[tuple[str, int], list[str]] = {}
     for row in rows.to_dict("records"):
         key = (_source(row["generator"], row["trained_on"]), int(row["n_base"]))
@@ -100,40 +101,40 @@ def progress(seen: Watched) -> list[dict[str, Any]]:
             "added": key[0],
             "n_base": key[1],
             **{status: ended.get(key, []).count(status) for status in STATUSES},
-            "planned": seen.planned.get(key),
+            "planned": snapshot.planned.get(key),
         }
-        for key in sorted({*ended, *seen.planned})
+        for key in sorted({*ended, *snapshot.planned})
     ]
 
 
-def answers_so_far(seen: Watched) -> Iterator[tuple[str, Fit | str, list[tuple[int, Equivalence]]]]:
-    """Yield each arm: name, fit (or why there is none), and the answers after fewer trials and after all."""
-    if not len(seen.rows):
+def answers_so_far(snapshot: Snapshot) -> Iterator[tuple[str, Fit | str, list[tuple[int, Equivalence]]]]:
+    """Yield each arm: name, fit (or why there is none), and its answers after fewer and after all trials."""
+    if not len(snapshot.rows):
         return
-    for name, (labels, rows) in arms(seen.rows).items():
-        earlier = sorted(size for arm, size in seen.fits if arm == name and size < len(rows))
-        current = _fitted(seen, name, labels, rows)
+    for name, (labels, rows) in arms(snapshot.rows).items():
+        earlier = sorted(size for arm, size in snapshot.fits if arm == name and size < len(rows))
+        current = _fitted(snapshot, name, labels, rows)
         if isinstance(current, str) or not has_synthetic(current.data):
             yield name, current if isinstance(current, str) else "no synthetic images so far", []
             continue
         point = typical_question(current)
         in_order = rows.sort_values(["finished_at", "trial"], kind="stable")
-        # What earlier looks have fitted; at the first one, the trials in the order in which they finished.
-        sizes = [*(earlier or (int(share * len(rows)) for share in _LOOKED_BACK)), len(rows)][-_SHOWN:]
+        # The sizes of earlier snapshots; at the first one, fractions of the trials in the order of finishing.
+        sizes = [*(earlier or (int(share * len(rows)) for share in _FRACTIONS)), len(rows)][-_ANSWERS_SHOWN:]
         history = []
         for size in sizes:
-            then = _fitted(seen, name, labels, in_order.head(size))
+            then = _fitted(snapshot, name, labels, in_order.head(size))
             if isinstance(then, Fit) and has_synthetic(then.data):
                 history.append((size, equivalence(then, n_base=point[0], n_real_plus=point[1])))
         yield name, current, history
 
 
-def _fitted(seen: Watched, name: str, labels: Mapping[str, str], rows: pd.DataFrame) -> Fit | str:
-    """Return the fit of an arm's first rows, each made once; or why they cannot be fitted."""
+def _fitted(snapshot: Snapshot, name: str, labels: Mapping[str, str], rows: pd.DataFrame) -> Fit | str:
+    """Return the fit of an arm's first rows, made only once, or why they cannot be fitted."""
     key = (name, len(rows))
-    if key not in seen.fits:
+    if key not in snapshot.fits:
         try:
-            seen.fits[key] = fit(rows, bootstrap=DRAWS, name=name, labels=labels)
+            snapshot.fits[key] = fit(rows, bootstrap=DRAWS, name=name, labels=labels)
         except InputError as error:
-            seen.fits[key] = error.what
-    return seen.fits[key]
+            snapshot.fits[key] = error.what
+    return snapshot.fits[key]

@@ -1,4 +1,4 @@
-"""`mousterian audit`."""
+"""`mousterian audit`: compare a published equation with the measurements."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import console, print_json, table
 from mousterian.errors import InputError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def audit(fit: Path, *, against: str, json: bool = False) -> int:
-    """Set a published equation beside what was measured.
+    """Compare a published equation with what was measured.
 
     Parameters
     ----------
@@ -31,23 +32,23 @@ def audit(fit: Path, *, against: str, json: bool = False) -> int:
 
 
 def _show(made: Fit, against: str, as_json: bool) -> int:
-    """Print a published equation beside what was measured, point by point."""
+    """Print a published equation and the measurements, point by point."""
     from mousterian.answers.audit import audit_equation, comparable, typical_factor
 
     found = audit_equation(made, against)
     if as_json:
         return print_json(json.loads(found.to_json(orient="records")))
     if found.empty:
-        raise InputError("no mixture of this fit can be set beside an equation", where=made.name)
+        raise InputError("no mixture of this fit can be compared with an equation", where=made.name)
     console().print(
         table(f"{against} against {made.name}", found.to_dict("records"), keep=tuple(map(str, found)))
     )
     rows = comparable(found)
     inside = rows[rows["trust"] == "inside"]
     if len(inside):
-        told = f"inside the data the equation is typically off by a factor {typical_factor(inside):.2f}"
-        console().print(told, highlight=False)
+        text = f"inside the data the equation is typically off by a factor {typical_factor(inside):.2f}"
+        console().print(text, highlight=False)
     if len(rows) < len(found):
         worthless = f"{len(found) - len(rows)} of {len(found)} mixtures"
         console().print(f"in {worthless} the synthetic images are worth no real one", highlight=False)
-    return 0
+    return EXIT_DONE

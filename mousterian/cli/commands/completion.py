@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
+from mousterian.cli.commands import EXIT_DONE
+
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
-    """Print what lets a shell complete verbs, options and names of plug-ins when TAB is pressed.
+    """Print the script with which a shell completes commands, options and names of plug-ins.
 
     bash: `mousterian completion bash > ~/.local/share/bash-completion/completions/mousterian`;
     zsh: into a file named _mousterian in a folder of $fpath; fish: into
-    ~/.config/fish/completions/mousterian.fish. A new shell has it.
+    ~/.config/fish/completions/mousterian.fish. It takes effect in a new shell.
 
     Parameters
     ----------
@@ -19,6 +21,6 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> int:
     """
     from mousterian.cli.app import app_of, commands
 
-    app = app_of(commands(), named=True)
+    app = app_of(commands(), plugin_names=True)
     print(app.generate_completion(prog_name="mousterian", shell=shell))
-    return 0
+    return EXIT_DONE

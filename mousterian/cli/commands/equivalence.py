@@ -1,8 +1,11 @@
-"""`mousterian equivalence`."""
+"""`mousterian equivalence`: how many synthetic images real ones are worth."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from mousterian.cli.commands import EXIT_DONE
+from mousterian.cli.console import print_json
 
 
 def equivalence(
@@ -13,7 +16,7 @@ def equivalence(
     n_syn_plus: float | None = None,
     json: bool = False,
 ) -> int:
-    """Say how many synthetic images some real ones are worth, or the other way round.
+    """Print how many synthetic images a number of real ones is worth, or vice versa.
 
     Parameters
     ----------
@@ -31,11 +34,10 @@ def equivalence(
     from mousterian.answers import fit_file
     from mousterian.answers.equivalence import equivalence as equivalence_of
     from mousterian.answers.wording import sentence
-    from mousterian.cli.console import print_json
 
     loaded = fit_file.read(fit)
     found = equivalence_of(loaded, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
     if json:
         return print_json(found.to_json())
     print(sentence(loaded, found))
-    return 0
+    return EXIT_DONE

@@ -1,4 +1,4 @@
-"""`mousterian figure`."""
+"""`mousterian figure`: write one figure of a fit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mousterian.cli.commands import FIGURES
+from mousterian.cli.commands import EXIT_DONE, FIGURES
+from mousterian.cli.console import print_json
 
 if TYPE_CHECKING:
     from mousterian.reporting.drawing import Figure
@@ -39,7 +40,7 @@ def figure(
     option
         KEY=VALUE: an option of the figure, e.g. n_base=5000; may be repeated.
     store
-        The store that the fit is of: for figures of its trials and pools, such as per_class_gains,
+        The store of the fit's trials: for figures of its trials and pools, such as per_class_gains,
         pool_quality, feature_subspace and device_time.
     beside
         Another arm's saved fit, drawn beside this one (equivalence_curve); may be repeated.
@@ -47,11 +48,10 @@ def figure(
         Print title, caption, alternative text and the numbers drawn as JSON.
     """
     from mousterian.answers.fit_file import read_fits
-    from mousterian.cli.console import print_json
     from mousterian.reporting import figure_file
 
     path = out or FIGURES / f"{name}.pdf"
-    inches = figure_file.width_of(width)
+    inches = figure_file.width_of(width)  # before the fits are read
     first, *others = read_fits([fit, *beside])
     drawn = figure_file.print_figure(
         first,
@@ -65,10 +65,10 @@ def figure(
     if json:
         return print_json(_described(drawn, path))
     print(f"{drawn.title}: {path}\n{drawn.caption}")
-    return 0
+    return EXIT_DONE
 
 
 def _described(figure: Figure, path: Path) -> dict[str, Any]:
-    """Return what `mousterian figure --json` prints; a number that does not exist is null."""
+    """Return what --json prints; missing numbers are null."""
     texts = {"title": figure.title, "caption": figure.caption, "alt": figure.alt}
     return {"path": str(path), **texts, "data": json.loads(figure.data.to_json(orient="records"))}

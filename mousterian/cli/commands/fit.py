@@ -1,4 +1,4 @@
-"""What `mousterian fit`, `report` and the questions asked of a fit print."""
+"""`mousterian fit`: fit a table of trials."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mousterian.cli.commands import FITS, STORE
-from mousterian.cli.console import console
-from mousterian.errors import InputError, InputErrors, placed
+from mousterian.cli.commands import EXIT_DONE, EXIT_UNIDENTIFIED, FITS, STORE
+from mousterian.cli.console import console, print_json
+from mousterian.errors import InputError, InputErrors, error_source
 
 if TYPE_CHECKING:
     from mousterian.fitting.arms import Arm
@@ -20,23 +20,82 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile(r"^\.|[/\\\x00-\x1f]")
 
 
+def fit(
+    *tables: str,
+    store: Path = STORE,
+    where: Sequence[str] = (),
+    surface: str = "auto",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    out: Path = FITS,
+    json: bool = False,
+    latex: bool = False,
+    python: bool = False,
+    strict: bool = False,
+) -> int:
+    """Fit accuracy surfaces to a table of trials; save the equivalence with its intervals.
+
+    Parameters
+    ----------
+    tables
+        Files (CSV, TSV, parquet, JSON), folders of stores, or published:NAME; without any, the store.
+    store
+        Folder of the store.
+    where
+        COLUMN=VALUE: use only the rows with that value; may be repeated.
+    surface
+        A surface (`mousterian list surfaces`), or auto: all, weighted by how well they explain the data.
+    bootstrap
+        Number of bootstrap draws for the intervals.
+    seed
+        Seed of the draws.
+    out
+        Folder for the fits, one file for each arm, or a .json file for a single one.
+    json
+        Print the fits as JSON.
+    latex
+        Print the equations in LaTeX.
+    python
+        Print the equations as Python functions.
+    strict
+        Exit with 4 if a parameter of the surface with the largest weight is not identified.
+    """
+    from mousterian.answers import fit_file
+    from mousterian.fitting.arms import read_arms
+
+    arms, left_out = read_arms(tables, store, where)
+    saved = _fit_arms(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
+    if json:
+        print_json([fit_file.to_json(made) for made, _ in saved])
+    elif latex:
+        print("\n".join(_as_latex(made) for made, _ in saved))
+    elif python:
+        print("\n\n".join(_as_python(made) for made, _ in saved))
+    else:
+        _show(saved, left_out)
+    unidentified = _unidentified(saved) if strict else []
+    for sentence in unidentified:
+        print(f"mousterian: {sentence}", file=sys.stderr)
+    return EXIT_UNIDENTIFIED if unidentified else EXIT_DONE
+
+
 def _fit_arms(
     arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: int
 ) -> list[tuple[Fit, Path]]:
     """Fit every arm and save each fit.
 
     Args:
-        arms: what to fit.
+        arms: arms to fit.
         out: a folder, or a .json file for a single arm.
         surface: a surface's name, or auto.
-        bootstrap: draws that intervals are made of.
-        seed: of those draws.
+        bootstrap: number of bootstrap draws for the intervals.
+        seed: seed of the draws.
 
     Raises:
-        InputError: no table can be fitted, or several arms are to go into one file. Arms that cannot be
-            fitted beside others that can are told on the error output.
+        InputError: no arm can be fitted, or several arms are to go into one file. If only some arms can be
+            fitted, the others are reported on the error output.
     """
-    from mousterian.answers import fit_file as saved_fits
+    from mousterian.answers import fit_file
     from mousterian.fitting import estimation
 
     single = out.suffix == ".json"
@@ -50,24 +109,24 @@ def _fit_arms(
     refused: list[InputError] = []
     for arm in arms:
         name = out.stem if single else arm.name
-        # Two tables of one name in different folders: neither fit may take the other's place.
+        # Two tables of the same name in different folders: neither fit may replace the other.
         again = sum(each.name == arm.name for each in arms[: len(saved)])
         name += f"-#{again + 1}" if again else ""
         try:
-            with placed(arm.source):
+            with error_source(arm.source):
                 made = estimation.fit(
                     arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
                 )
-        except InputError as error:  # of a grid that is running, say: the other arms are fitted all the same
+        except InputError as error:  # e.g. an arm of a running grid: the others are fitted all the same
             if len(arms) == 1:
                 raise
             refused.append(
                 InputError(f"{name} is not fitted: {error.what}", where=error.where, hint=error.hint)
             )
             continue
-        # A store's columns may hold anything: no name from there leads out of the folder.
+        # A store's columns may contain anything: no name from them may lead out of the folder.
         path = out if single else out / f"{_UNSAFE.sub('_', name)}.json"
-        saved_fits.write(made, path)
+        fit_file.write(made, path)
         saved.append((made, path))
     if refused and not saved:
         raise InputErrors(refused)
@@ -76,8 +135,8 @@ def _fit_arms(
     return saved
 
 
-def _show_fits(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
-    """Print each fit: equation, surfaces, a few equivalences, warnings, and where it is."""
+def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
+    """Print each fit: equation, surfaces, a few equivalences, warnings, and its file."""
     from mousterian.answers.formula import nearest_formula
     from mousterian.answers.numbers import number
     from mousterian.fitting.table import COUNTS
@@ -117,10 +176,8 @@ def _no_equation(made: Fit) -> str:
     from mousterian.answers.measured import has_synthetic
     from mousterian.answers.wording import NO_SYNTHETIC
 
-    why = (
-        "synthetic images reach too little of what real ones do" if has_synthetic(made.data) else NO_SYNTHETIC
-    )
-    return f"no equation: {why}"
+    reason = "synthetic images gain too little beside real ones" if has_synthetic(made.data) else NO_SYNTHETIC
+    return f"no equation: {reason}"
 
 
 def _weights(made: Fit) -> str:
@@ -130,7 +187,7 @@ def _weights(made: Fit) -> str:
 
 
 def _typical(made: Fit) -> list[str]:
-    """Return what as many real images again are worth, at each base size that has synthetic rows."""
+    """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows."""
     from mousterian.answers.equivalence import equivalence as equivalence_of
     from mousterian.answers.wording import sentence
 
@@ -140,7 +197,7 @@ def _typical(made: Fit) -> list[str]:
 
 
 def _as_latex(made: Fit) -> str:
-    """Return the equation in LaTeX; a comment that says why where there is none."""
+    """Return the equation in LaTeX; if there is none, a comment with the reason."""
     from mousterian.answers.formula import nearest_formula
 
     formula = nearest_formula(made)
@@ -148,7 +205,7 @@ def _as_latex(made: Fit) -> str:
 
 
 def _as_python(made: Fit) -> str:
-    """Return the equation as a Python function."""
+    """Return the equation as a Python function; if there is none, a comment with the reason."""
     from mousterian.answers.formula import nearest_formula
 
     formula = nearest_formula(made)
@@ -167,69 +224,9 @@ def _as_python(made: Fit) -> str:
 
 
 def _unidentified(saved: Sequence[tuple[Fit, Path]]) -> list[str]:
-    """Return a sentence for each fit whose heaviest surface has parameters that the table does not tell."""
+    """Return a sentence for each fit whose surface of largest weight has unidentified parameters."""
     return [
-        f"{made.name}: {made.surface} has parameters that the table cannot tell: {', '.join(unknown)}"
+        f"{made.name}: the table does not identify these parameters of {made.surface}: {', '.join(unknown)}"
         for made, _ in saved
         if (unknown := made.surfaces[0].unidentified)
     ]
-
-
-def fit(
-    *tables: str,
-    store: Path = STORE,
-    where: Sequence[str] = (),
-    surface: str = "auto",
-    bootstrap: int = 1000,
-    seed: int = 0,
-    out: Path = FITS,
-    json: bool = False,
-    latex: bool = False,
-    python: bool = False,
-    strict: bool = False,
-) -> int:
-    """Fit accuracy surfaces to a table of trials; save the equivalence with its intervals.
-
-    Parameters
-    ----------
-    tables
-        Files (CSV, TSV, parquet, JSON), folders of stores, or published:NAME; without any, the store.
-    store
-        Folder of the store.
-    where
-        COLUMN=VALUE: use only the rows with that value; may be repeated.
-    surface
-        A surface (`mousterian list surfaces`), or auto: all, weighted by how well they explain the data.
-    bootstrap
-        Draws that intervals are made of.
-    seed
-        Seed of those draws.
-    out
-        Folder for the fits, one file for each arm, or a .json file for a single one.
-    json
-        Print the fits as JSON.
-    latex
-        Print the equations in LaTeX.
-    python
-        Print the equations as Python functions.
-    strict
-        Exit with 4 if the heaviest surface has parameters that the table cannot tell.
-    """
-    from mousterian.answers import fit_file as saved_fits
-    from mousterian.cli.console import print_json
-    from mousterian.fitting.arms import read_arms
-
-    arms, left_out = read_arms(tables, store, where)
-    saved = _fit_arms(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
-    if json:
-        print_json([saved_fits.to_json(made) for made, _ in saved])
-    elif latex:
-        print("\n".join(_as_latex(made) for made, _ in saved))
-    elif python:
-        print("\n\n".join(_as_python(made) for made, _ in saved))
-    else:
-        _show_fits(saved, left_out)
-    unknown = _unidentified(saved) if strict else []
-    for sentence in unknown:
-        print(f"mousterian: {sentence}", file=sys.stderr)
-    return 4 if unknown else 0

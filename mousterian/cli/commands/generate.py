@@ -1,4 +1,4 @@
-"""What `mousterian generate` does: makes, extends and filters pools."""
+"""`mousterian generate`: make, extend and filter pools; list, verify and draw existing ones."""
 
 from __future__ import annotations
 
@@ -9,217 +9,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from mousterian.cli.commands import STORE
+from mousterian.cli.commands import EXIT_DONE, EXIT_FAILED, STORE
 from mousterian.cli.console import console, print_json, table
 from mousterian.errors import InputError
-from mousterian.plugins import registry
-from mousterian.plugins.choice import Choice
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mousterian.executors.jobs import PoolJob
+    from mousterian.plugins.choice import Choice
     from mousterian.synthesis.filtering import ClassRetention, Filtered
     from mousterian.synthesis.kinds import Progress
     from mousterian.synthesis.pools import Pool, PoolIdentity
     from mousterian.trials.identity import Trial
     from mousterian.trials.settings import Settings
 
-
-EXIT_DONE, EXIT_FAILED = 0, 3
 CLASSES_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class GenerateArguments:
-    """The arguments of `mousterian generate`."""
-
-    file: Path | None
-    store: Path
-    count: int
-    only: tuple[str, ...]
-    device: str
-    data_dir: Path | None
-
-    def trials(self) -> list[Trial]:
-        """Return the trials of the grid file, or those that meet the conditions, checked for their sizes."""
-        from mousterian.trials import checks
-        from mousterian.trials import grid as grids
-
-        if self.file is None:
-            raise InputError(
-                "which pools?",
-                hint="name a grid file, or --pool HASH; or --list, --verify or --sheet for what is there",
-            )
-        if self.count < 0:
-            raise InputError(f"--count must be 0 or more, not {self.count}")
-        trials, source = grids.read(self.file, None, self.data_dir)
-        chosen = [trial for trial in grids.select(trials, self.only) if trial.n_syn_plus]
-        if not chosen:
-            raise InputError("no trial uses synthetic images", where=str(self.file))
-        checks.check_sizes(chosen, source, self.data_dir)
-        return chosen
-
-
-@dataclass(frozen=True)
-class _PoolRequest:
-    """A pool that is wanted, and how it is brought to `count` images, or so many that its filters keep."""
-
-    pool: Pool
-    label: str
-    count: int
-    filters: tuple[str, ...]
-    fill: Callable[[Progress], Filtered | None]
-
-
-def _make_pools(request: GenerateArguments, as_json: bool) -> int:
-    """Make every pool of a grid; one that cannot be made does not keep the others from it."""
-    from mousterian.executors.jobs import PoolJob, jobs_of
-    from mousterian.trials.settings import Settings
-
-    settings = Settings(request.store, request.data_dir, request.device, "generate")
-    jobs = [job for job in jobs_of(request.trials(), settings) if isinstance(job, PoolJob)]
-    wishes = [(job.label, partial(_of_grid, job, max(job.count, request.count), settings)) for job in jobs]
-    return _make_all(wishes, request.store, as_json)
-
-
-def _extend(request: GenerateArguments, pools_named: Sequence[str], as_json: bool) -> int:
-    """Extend pools of the store, named by the first digits of their hashes, to so many images."""
-    if request.file is not None or request.only:
-        raise InputError("--pool takes no grid file and no --only", hint="name pools, or a grid file")
-    if request.count < 1:
-        raise InputError(f"--pool makes nothing with --count {request.count}", hint="give --count IMAGES")
-    return _make_all(
-        [(name, partial(_of_store, name, request)) for name in pools_named], request.store, as_json
-    )
-
-
-def _of_grid(job: PoolJob, count: int, settings: Settings) -> _PoolRequest:
-    from mousterian.trials.images import make_pool, pool_of
-
-    pool = pool_of(job.trial, settings)
-    if pool is None:
-        raise InputError("this trial uses no pool", where=job.label)
-    filters = tuple(sieve.name for sieve in job.trial.sieves)
-    return _PoolRequest(
-        pool, job.label, count, filters, lambda told: make_pool(job.trial, count, settings, told)
-    )
-
-
-def _of_store(name: str, request: GenerateArguments) -> _PoolRequest:
-    from mousterian.data.loading import load_images
-    from mousterian.synthesis.pools import Pool, PoolIdentity
-    from mousterian.synthesis.stored_pools import dataset_of, pool_folders, seen_indices
-    from mousterian.training.device import device_named
-
-    (folder,) = pool_folders([name], request.store)
-    identity, data_dir = PoolIdentity.at(folder), request.data_dir
-    dataset = dataset_of(identity)
-    _check_unchanged(identity, dataset, folder, data_dir)
-    train = load_images(dataset, "train", data_dir)
-    pool = Pool(folder.parent, identity, train.class_names)
-
-    def fill(told: Progress) -> None:
-        pool.ensure(
-            request.count,
-            train.shape,
-            lambda: train.take(seen_indices(identity, train)),
-            device_named(request.device),
-            progress=told,
-            test=lambda: load_images(dataset, "test", data_dir),
-        )
-
-    return _PoolRequest(pool, identity.label, request.count, (), fill)
-
-
-def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data_dir: Path | None) -> None:
-    """Refuse to go on with a pool where other images would follow than those that it would have had.
-
-    Raises:
-        InputError: another version made it, or files that its dataset or generator reads have changed.
-    """
-    from mousterian.data.cache import data_directory
-
-    if identity.key != folder.name:
-        hint = "run its grid file: it makes a pool of its own"
-        raise InputError("this pool was made by another version of mousterian", where=str(folder), hint=hint)
-    place = data_directory(data_dir)
-    for kind, name, options, stamp in (
-        ("datasets", dataset.name, dataset.options, dataset.stamp),
-        ("generators", identity.generator, identity.options, identity.stamp),
-    ):
-        plugin = registry.find(kind, name)
-        if plugin.stamp(place, options) != stamp:
-            raise InputError(
-                f"files that the {plugin.label} reads have changed since this pool was made, or are gone",
-                where=str(folder),
-                hint="put them back; or run the pool's grid file: with other files it makes another pool",
-            )
-
-
-def _make_all(wishes: Sequence[tuple[str, Callable[[], _PoolRequest]]], store: Path, as_json: bool) -> int:
-    out = console(stderr=as_json)
-    made: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    for label, wish in wishes:
-        try:
-            made.append(_make(wish(), store, out))
-        except InputError as error:
-            failed.append({"pool": label, "error": str(error)})
-            out.print(f"failed: {label}\n  {error}", style="red", highlight=False)
-    if as_json:
-        print_json({"pools": made, "failed": failed})
-    return EXIT_FAILED if failed else EXIT_DONE
-
-
-def _make(wish: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
-    from mousterian.answers.numbers import duration
-    from mousterian.cli.progress import ProgressReporter
-    from mousterian.store.rows import Store
-    from mousterian.synthesis.samples import draw
-
-    started = time.perf_counter()
-    pool = wish.pool
-    damaged = pool.set_damaged_aside() if pool.folder.exists() else []
-    for path in damaged:
-        out.print(f"{path}: was damaged; set aside, and made anew", highlight=False)
-    before = pool.count()
-    with Store(store).in_use(), out.status("") as status:
-        filtered = wish.fill(ProgressReporter(wish.label, out, status))
-    shares = filtered.retention() if filtered else []
-    seconds = time.perf_counter() - started
-    there = pool.count()
-    draw(pool)
-    out.print(
-        f"{wish.label} ({pool.identity.key[:8]}): {there:,} images, {there - before:,} of them new, in"
-        f" {duration(seconds)}" + ("; its generator has no more" if there < wish.count else ""),
-        highlight=False,
-    )
-    if shares:
-        _tell_shares(shares, out)
-    return {
-        "pool": pool.identity.key,
-        "label": wish.label,
-        "images": there,
-        "new": there - before,
-        "remade": [str(path) for path in damaged],
-        "filters": list(wish.filters),
-        "classes": [vars(share) for share in shares],
-        "seconds": round(seconds, 1),
-    }
-
-
-def _tell_shares(shares: Sequence[ClassRetention], out: Console) -> None:
-    """Say how much the filters took from each class, the hardest hit first."""
-    looked, kept = sum(s.images for s in shares), sum(s.kept for s in shares)
-    worst = sorted(shares, key=lambda share: share.kept / max(1, share.images))[:CLASSES_SHOWN]
-    rows = [
-        {"class": s.class_name, "images": s.images, "kept": s.kept, "lost %": 1 - s.kept / max(1, s.images)}
-        for s in worst
-    ]
-    out.print(table("", rows, keep=("class", "images", "kept", "lost %")))
-    more = f"; of {len(shares)} classes the {len(worst)} that lose most" if len(worst) < len(shares) else ""
-    out.print(f"filters keep {kept:,} of {looked:,} images{more}", highlight=False)
 
 
 def generate(
@@ -239,42 +44,221 @@ def generate(
 ) -> int:
     """Make, extend and filter pools without training on them; list and verify them.
 
-    Killed and run again, it goes on where it was; damaged shards are set aside and made anew.
+    After an interruption the same command resumes; damaged shards are set aside and remade.
 
     Parameters
     ----------
     file
-        The grid file (TOML); none with --pool, --list, --verify, --sheet or --samples, which go to
+        The grid file (TOML); none with --pool, --list, --verify, --sheet or --samples, which concern
         the store's pools.
     store
-        Folder of the store; pools lie in it.
+        Folder of the store, which has the pools.
     count
-        Make so many images of each pool, where the grid asks for fewer.
+        Make this many images of each pool, if the grid needs fewer.
     only
         COLUMN=VALUE: only the pools of trials with that value, e.g. n_base=300; may be repeated.
     pool
-        Extend this pool of the store to --count images; the first digits of its hash; may be repeated.
+        Extend this pool of the store, given by the first digits of its hash, to --count images; may be
+        repeated.
     device
         cpu, cuda, cuda:1, or auto.
     data_dir
         Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
     list
-        List the pools of the store: images, what filters keep, training.
+        List the pools of the store: images, images that filters keep, training.
     verify
-        Read every shard of the store's pools and name those that are not sound.
+        Read every shard of the store's pools and list the damaged ones.
     sheet
         Draw a sample sheet of each pool of the store: sheet.png in its folder, one row for each class.
     samples
-        Draw real images and those of each kind of pool of the store into this folder, small enough for git;
-        in the folder samples of a store without pools they are what a report of it shows.
+        Draw sample sheets of real images and of each kind of pool of the store into this folder, small
+        enough for git; a report of a store without pools shows those in the store's folder samples.
     json
         Print as JSON.
     """
-    from mousterian.cli.commands import _existing_pools
-
     if list or verify or sheet or samples:
-        return _existing_pools.run(
-            _existing_pools.ExistingPoolsArguments(file, store, data_dir, list, verify, sheet, samples), json
+        if file is not None:
+            raise InputError(
+                "--list, --verify, --sheet and --samples take no grid file", hint=f"leave out {file}"
+            )
+        from mousterian.cli.commands import _existing_pools
+
+        return _existing_pools.show(
+            store, data_dir, listed=list, verified=verify, drawn=sheet, samples=samples, as_json=json
         )
-    request = GenerateArguments(file, store, count, tuple(only), device, data_dir)
-    return _extend(request, pool, json) if pool else _make_pools(request, json)
+    from mousterian.executors.jobs import PoolJob, jobs_of
+    from mousterian.trials.settings import Settings
+
+    settings = Settings(store, data_dir, device, "generate")
+    if pool:
+        if file is not None or only:
+            raise InputError("--pool takes no grid file and no --only", hint="name pools, or a grid file")
+        if count < 1:
+            raise InputError(f"--pool makes nothing with --count {count}", hint="give --count IMAGES")
+        return _make_all([(name, partial(_of_store, name, count, settings)) for name in pool], store, json)
+    jobs = jobs_of(_trials(file, count, only, data_dir), settings)
+    pools = [job for job in jobs if isinstance(job, PoolJob)]
+    requests = [(job.label, partial(_of_grid, job, max(job.count, count), settings)) for job in pools]
+    return _make_all(requests, store, json)
+
+
+def _trials(file: Path | None, count: int, only: Sequence[str], data_dir: Path | None) -> list[Trial]:
+    """Return the trials of the grid file that use pools and match the conditions, their sizes checked."""
+    from mousterian.trials import checks
+    from mousterian.trials import grid as grids
+
+    if file is None:
+        raise InputError(
+            "which pools?",
+            hint="name a grid file, or --pool HASH; or --list, --verify or --sheet for existing pools",
+        )
+    if count < 0:
+        raise InputError(f"--count must be 0 or more, not {count}")
+    trials, source = grids.read(file, None, data_dir)
+    chosen = [trial for trial in grids.select(trials, only) if trial.n_syn_plus]
+    if not chosen:
+        raise InputError("no trial uses synthetic images", where=str(file))
+    checks.check_sizes(chosen, source, data_dir)
+    return chosen
+
+
+@dataclass(frozen=True)
+class _PoolRequest:
+    """A pool to be made, and how: `fill` makes `count` images, or enough for its filters to keep `count`."""
+
+    pool: Pool
+    label: str
+    count: int
+    filters: tuple[str, ...]
+    fill: Callable[[Progress], Filtered | None]
+
+
+def _of_grid(job: PoolJob, count: int, settings: Settings) -> _PoolRequest:
+    from mousterian.trials.images import make_pool, pool_of
+
+    pool = pool_of(job.trial, settings)
+    if pool is None:
+        raise InputError("this trial uses no pool", where=job.label)
+
+    def fill(progress: Progress) -> Filtered | None:
+        return make_pool(job.trial, count, settings, progress)
+
+    return _PoolRequest(pool, job.label, count, tuple(spec.name for spec in job.trial.filter_specs), fill)
+
+
+def _of_store(name: str, count: int, settings: Settings) -> _PoolRequest:
+    from mousterian.data.loading import load_images
+    from mousterian.synthesis.pools import Pool, PoolIdentity
+    from mousterian.synthesis.stored_pools import dataset_of, pool_folders, seen_indices
+    from mousterian.training.device import device_named
+
+    (folder,) = pool_folders([name], settings.store)
+    identity, data_dir = PoolIdentity.at(folder), settings.data_dir
+    dataset = dataset_of(identity)
+    _check_unchanged(identity, dataset, folder, data_dir)
+    train = load_images(dataset, "train", data_dir)
+    pool = Pool(folder.parent, identity, train.class_names)
+
+    def fill(progress: Progress) -> None:
+        pool.ensure(
+            count,
+            train.shape,
+            lambda: train.take(seen_indices(identity, train)),
+            device_named(settings.device),
+            progress=progress,
+            test=lambda: load_images(dataset, "test", data_dir),
+        )
+
+    return _PoolRequest(pool, identity.label, count, (), fill)
+
+
+def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data_dir: Path | None) -> None:
+    """Refuse to extend a pool if its further images would differ from what they would have been.
+
+    Raises:
+        InputError: another version made it, or files that its dataset or generator reads have changed.
+    """
+    from mousterian.data.cache import data_directory
+    from mousterian.plugins import registry
+
+    if identity.key != folder.name:
+        hint = "run its grid file, which makes a new pool"
+        raise InputError("this pool was made by another version of mousterian", where=str(folder), hint=hint)
+    data_dir = data_directory(data_dir)
+    for kind, name, options, stamp in (
+        ("datasets", dataset.name, dataset.options, dataset.stamp),
+        ("generators", identity.generator, identity.options, identity.stamp),
+    ):
+        plugin = registry.find(kind, name)
+        if plugin.stamp(data_dir, options) != stamp:
+            raise InputError(
+                f"files that the {plugin.label} reads have changed since this pool was made, or are gone",
+                where=str(folder),
+                hint="restore them; or run the pool's grid file, which makes another pool from the new files",
+            )
+
+
+def _make_all(requests: Sequence[tuple[str, Callable[[], _PoolRequest]]], store: Path, as_json: bool) -> int:
+    """Make pools; one that cannot be made does not prevent the others."""
+    out = console(stderr=as_json)
+    made: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    for label, request in requests:
+        try:
+            made.append(_make(request(), store, out))
+        except InputError as error:
+            failed.append({"pool": label, "error": str(error)})
+            out.print(f"failed: {label}\n  {error}", style="red", highlight=False)
+    if as_json:
+        print_json({"pools": made, "failed": failed})
+    return EXIT_FAILED if failed else EXIT_DONE
+
+
+def _make(request: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
+    from mousterian.answers.numbers import duration
+    from mousterian.cli.progress import ProgressReporter
+    from mousterian.store.rows import Store
+    from mousterian.synthesis.samples import draw
+
+    started = time.perf_counter()
+    pool = request.pool
+    damaged = pool.set_damaged_aside() if pool.folder.exists() else []
+    for path in damaged:
+        out.print(f"{path}: damaged; set aside, and made again", highlight=False)
+    before = pool.count()
+    with Store(store).in_use(), out.status("") as status:
+        filtered = request.fill(ProgressReporter(request.label, out, status))
+    shares = filtered.retention() if filtered else []
+    seconds = time.perf_counter() - started
+    images = pool.count()
+    draw(pool)
+    out.print(
+        f"{request.label} ({pool.identity.key[:8]}): {images:,} images, {images - before:,} of them new, in"
+        f" {duration(seconds)}" + ("; its generator has no more" if images < request.count else ""),
+        highlight=False,
+    )
+    if shares:
+        _show_shares(shares, out)
+    return {
+        "pool": pool.identity.key,
+        "label": request.label,
+        "images": images,
+        "new": images - before,
+        "remade": [str(path) for path in damaged],
+        "filters": list(request.filters),
+        "classes": [vars(share) for share in shares],
+        "seconds": round(seconds, 1),
+    }
+
+
+def _show_shares(shares: Sequence[ClassRetention], out: Console) -> None:
+    """Print how much the filters removed of each class, the largest share first."""
+    images, kept = sum(s.images for s in shares), sum(s.kept for s in shares)
+    worst = sorted(shares, key=lambda share: share.kept / max(1, share.images))[:CLASSES_SHOWN]
+    rows = [
+        {"class": s.class_name, "images": s.images, "kept": s.kept, "lost %": 1 - s.kept / max(1, s.images)}
+        for s in worst
+    ]
+    out.print(table("", rows, keep=("class", "images", "kept", "lost %")))
+    more = f"; of {len(shares)} classes the {len(worst)} that lose most" if len(worst) < len(shares) else ""
+    out.print(f"filters keep {kept:,} of {images:,} images{more}", highlight=False)

@@ -1,10 +1,11 @@
-"""`mousterian plan`."""
+"""`mousterian plan`: the cheapest mixture for a target accuracy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import print_json
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def plan(
     fit
         A saved fit.
     n_base
-        Real images there are already.
+        Real images in the base set.
     target_accuracy
         As a fraction, or in percent if above 1.
     real_cost
@@ -37,11 +38,11 @@ def plan(
     syn_cost
         Price of one synthetic image, in the same unit.
     max_real
-        Most real images to be had.
+        Largest number of real images available.
     max_syn
-        Most synthetic images to be had.
+        Largest number of synthetic images available.
     json
-        Print as JSON, with all mixtures that just reach the target.
+        Print as JSON, with all mixtures that exactly reach the target.
     """
     from mousterian.answers import fit_file
     from mousterian.answers.plan import cheapest_mix
@@ -59,7 +60,7 @@ def plan(
 
 
 def _show(made: Plan, as_json: bool) -> int:
-    """Print the cheapest mixture that reaches a target, and what one kind of image alone would cost."""
+    """Print the cheapest mixture that reaches a target, and the cost of each kind of image alone."""
     from mousterian.answers.numbers import counts, number, percent, percents
     from mousterian.answers.wording import RANGE
 
@@ -68,10 +69,10 @@ def _show(made: Plan, as_json: bool) -> int:
     goal = percent(made.target_accuracy, 2)
     if made.n_real_plus is None or made.n_syn_plus is None or made.cost is None:
         best = f"the best is {percents(made.accuracy, 2)}"
-        told = f"some mixture reaches it in {percent(made.probability, 0)} of the draws"
+        chance = f"some mixture reaches it in {percent(made.probability, 0)} of the draws"
         short = made.accuracy.estimate < made.target_accuracy
-        print(f"{goal} is not reachable within the limits; {best if short else told}")
-        return 0
+        print(f"{goal} is not reachable within the limits; {best if short else chance}")
+        return EXIT_DONE
     alone = (("real", made.cost_of_real_alone), ("synthetic", made.cost_of_synthetic_alone))
     lines = [
         f"for {goal}, add {counts(made.n_real_plus)} real and {counts(made.n_syn_plus)} synthetic images:"
@@ -83,4 +84,4 @@ def _show(made: Plan, as_json: bool) -> int:
         f"  this mixture reaches it in {percent(made.probability, 0)} of the draws",
     ]
     print("\n".join(lines))
-    return 0
+    return EXIT_DONE

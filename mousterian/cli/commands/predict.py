@@ -1,8 +1,11 @@
-"""`mousterian predict`."""
+"""`mousterian predict`: the accuracy of a mixture."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from mousterian.cli.commands import EXIT_DONE
+from mousterian.cli.console import print_json
 
 
 def predict(
@@ -24,7 +27,6 @@ def predict(
         Print as JSON.
     """
     from mousterian.answers import fit_file, numbers, wording
-    from mousterian.cli.console import print_json
 
     loaded = fit_file.read(fit)
     found = loaded.predict(n_base, n_real_plus, n_syn_plus)
@@ -32,4 +34,4 @@ def predict(
     if json:
         return print_json({**found.to_json(), "trust": trust})
     print(f"{numbers.percents(found, 2)} [{wording.RANGE[trust]}]")
-    return 0
+    return EXIT_DONE

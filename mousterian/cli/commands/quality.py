@@ -1,4 +1,4 @@
-"""`mousterian quality`."""
+"""`mousterian quality`: measure pools against real images."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mousterian.cli.commands import STORE
+from mousterian.cli.commands import EXIT_BAD_INPUT, EXIT_DONE, STORE
+from mousterian.cli.console import console, print_json, table
 from mousterian.errors import InputError
 from mousterian.plugins import registry
-from mousterian.plugins.key_value import parsed_options
-from mousterian.plugins.spec import Plugin
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mousterian.plugins.spec import Plugin
     from mousterian.quality.measurement import Measure
 
 
-EXIT_DONE, EXIT_BAD_INPUT = 0, 2
-_ABREAST = 4  # pools in one table
-
-EXIT_DONE, EXIT_BAD_INPUT = 0, 2
-_ABREAST = 4  # pools in one table
+_POOLS_PER_TABLE = 4
 
 
 def quality(
@@ -47,23 +43,23 @@ def quality(
     ----------
     pools
         Pools by the first digits of their hash or by path; class folders, .npz or parquet that someone else
-        made (then name --real). None: all pools of the store.
+        made (these need --real). Default: all pools of the store.
     store
-        Folder of the store; what is measured is kept in it.
+        Folder of the store, in which the results are saved.
     real
         Dataset of real images: a name, or a table {name = "...", ...}; default: the pool's own.
     features
         Feature space, e.g. pixels, classifier:digits, timm:resnet18:PATH, clip:ViT-B-32:PATH, inception;
-        default: classifier:DATASET for all measures that do not choose themselves.
+        default: classifier:DATASET, for measures that do not choose their own.
     measure
-        Quality measure; may be repeated. None: all that need no option. `mousterian list quality` shows them.
+        Quality measure (`mousterian list quality`); may be repeated. Default: all without required options.
     filter
-        Measure only what this filter keeps of the pool, as trials see it: its name, or the first digits of
-        its scores' hash; a grid file made these; may be repeated.
+        Measure only the images that this filter keeps, as trials use them: its name, or the first digits of
+        the hash of its scores, which running a grid file computes; may be repeated.
     option
         MEASURE.KEY=VALUE: an option of a measure, e.g. domain_gap.patches=0; may be repeated.
     images
-        Measure so many images, the first of each pool; 0: all that are there.
+        Measure this many images, the first of each pool; 0: all of them.
     seed
         Seed of random choices.
     device
@@ -71,13 +67,11 @@ def quality(
     data_dir
         Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
     again
-        Measure again what the store has.
+        Measure again what the store already has.
     json
         Print as JSON.
     """
-    from mousterian.cli.console import console
     from mousterian.data.loading import dataset_named
-    from mousterian.errors import InputError
     from mousterian.quality import measurement
     from mousterian.quality.inputs import measure_inputs
     from mousterian.synthesis.stored_pools import pool_folders
@@ -85,62 +79,58 @@ def quality(
     from mousterian.training.feature_spaces import Spaces
 
     if images < 0:
-        raise InputError(f"--images is {images}, and must not be below 0")
-    wanted = _chosen(measure, option, features)
+        raise InputError(f"--images must be 0 or more, not {images}")
+    measures = _chosen(measure, option, features)
     spaces = Spaces(device_named(device), data_dir)
-    # Wrong names are refused once, not by every measure of every pool.
+    # Wrong names are reported once, not for every measure of every pool.
     if real:
         dataset_named(real)
     if features:
         spaces.extractor(features)
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
-    with console(stderr=True).status("") as status:  # silent where nobody watches
+    with console(stderr=True).status("") as status:  # silent where there is no terminal
         for place in pool_folders(pools, store):
             try:
                 each = measure_inputs(place, real, images, data_dir, filter)
             except InputError as error:
-                # One that is named is wanted; of all pools of the store, some may just be in the making.
+                # A named pool is an error; among all pools of the store, some may be incomplete.
                 if pools:
                     raise
                 failures.append({"pool": place.name[:8], "measure": "everything", "error": str(error)})
                 continue
-            for asked in wanted:
-                status.update(f"{asked.plugin.name} of {each.label}")
-                space = asked.for_space(each.space)
+            for one in measures:
+                status.update(f"{one.plugin.name} of {each.label}")
+                measured = one.for_space(each.space)
                 try:
-                    rows += measurement.measured(each, space, spaces, store=store, seed=seed, again=again)
+                    rows += measurement.measured(each, measured, spaces, store=store, seed=seed, again=again)
                 except InputError as error:
-                    failures.append({"pool": each.label, "measure": asked.plugin.name, "error": str(error)})
+                    failures.append({"pool": each.label, "measure": one.plugin.name, "error": str(error)})
     _show(rows, failures, json)
     return EXIT_BAD_INPUT if failures and (measure or not rows) else EXIT_DONE
 
 
 def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], as_json: bool) -> None:
-    from mousterian.cli.console import console, print_json
-
     if as_json:
         print_json({"measured": rows, "failed": failures})
         return
     out = console()
     pools = list(dict.fromkeys(row["pool"] for row in rows))
-    for start in range(0, len(pools), _ABREAST):
-        abreast = pools[start : start + _ABREAST]
-        out.print(_beside([row for row in rows if row["pool"] in abreast]))
+    for start in range(0, len(pools), _POOLS_PER_TABLE):
+        shown = pools[start : start + _POOLS_PER_TABLE]
+        out.print(_comparison([row for row in rows if row["pool"] in shown]))
     for failure in failures:
         out.print(
             f"not measured: {failure['measure']} of {failure['pool']}: {failure['error']}", highlight=False
         )
 
 
-def _beside(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a table of a line for each quantity and space and a column for each pool."""
-    from mousterian.cli.console import table
-
+def _comparison(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a table with a line for each quantity and feature space and a column for each pool."""
     pools = {row["pool"]: _heading(row) for row in rows}
     lines: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
-        if "." in row["quantity"]:  # of one class; in the store and in --json
+        if "." in row["quantity"]:  # of one class: only in the store and in --json
             continue
         names = {"quantity": row["quantity"], "features": row["features"]}
         line = lines.setdefault(tuple(names.values()), names | dict.fromkeys(pools.values()))
@@ -157,15 +147,15 @@ def _heading(row: Mapping[str, Any]) -> str:
 
 
 def _chosen(names: Sequence[str], options: Sequence[str], features: str) -> list[Measure]:
-    """Return the measures of these names, or all that need no option, with their options.
+    """Return the named measures, or all without required options, with their options.
 
     Args:
-        names: of measures.
+        names: names of measures.
         options: `MEASURE.KEY=VALUE` texts.
-        features: the feature space of measures whose options name none; empty for each pool's own.
+        features: feature space of measures whose options name none; empty: each pool's own.
 
     Raises:
-        InputError: an unknown measure or option, or an option of a measure that is not asked for.
+        InputError: an unknown measure or option, or an option of a measure that is not named.
     """
     from mousterian.quality.measurement import Measure
 
@@ -175,17 +165,21 @@ def _chosen(names: Sequence[str], options: Sequence[str], features: str) -> list
         if not dot:
             raise InputError(f"--option takes MEASURE.KEY=VALUE, not {text!r}")
         given.setdefault(registry.find("quality", measure).name, []).append(rest)
-    wanted = [registry.find("quality", name) for name in names] or [
+    chosen = [registry.find("quality", name) for name in names] or [
         plugin
         for plugin in registry.working("quality").values()
         if plugin.name in given or not any(option.required for option in plugin.options.values())
     ]
-    if unused := set(given) - {plugin.name for plugin in wanted}:
-        raise InputError(f"--option is given for {sorted(unused)[0]!r}, which --measure does not name")
-    return [Measure(plugin, _options(plugin, given.get(plugin.name, []), features)) for plugin in wanted]
+    if unused := set(given) - {plugin.name for plugin in chosen}:
+        raise InputError(
+            f"--option is given for the measure {sorted(unused)[0]!r}, which --measure does not name"
+        )
+    return [Measure(plugin, _options_of(plugin, given.get(plugin.name, []), features)) for plugin in chosen]
 
 
-def _options(plugin: Plugin, texts: Sequence[str], features: str) -> dict[str, Any]:
+def _options_of(plugin: Plugin, texts: Sequence[str], features: str) -> dict[str, Any]:
+    from mousterian.plugins.key_value import parsed_options
+
     values = parsed_options(plugin, texts, flag="--option")
     if features and "features" in plugin.options:
         values.setdefault("features", features)

@@ -1,4 +1,4 @@
-"""`mousterian rate`."""
+"""`mousterian rate`: the marginal rate of substitution."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import print_json
 from mousterian.errors import InputError
 
@@ -18,7 +19,7 @@ _BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
 def rate(
     fit: Path, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0, json: bool = False
 ) -> int:
-    """Say how many synthetic images one more real image is worth right here (marginal rate of substitution).
+    """Print how many synthetic images one more real image is worth: the marginal rate of substitution.
 
     Parameters
     ----------
@@ -35,12 +36,11 @@ def rate(
     """
     from mousterian.answers import fit_file
 
-    loaded = fit_file.read(fit)
-    return _show(loaded, n_base, n_real_plus, n_syn_plus, json)
+    return _show(fit_file.read(fit), n_base, n_real_plus, n_syn_plus, json)
 
 
 def _show(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, as_json: bool) -> int:
-    """Print what one more real image is worth at a mixture, in synthetic images."""
+    """Print how many synthetic images one more real image is worth at a mixture."""
     from mousterian.answers.equivalence import marginal_rate
     from mousterian.answers.measured import has_synthetic
     from mousterian.answers.numbers import number, rates
@@ -55,4 +55,4 @@ def _show(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, as_js
     at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic"
     worth = f"worth {rates(rate)} synthetic ones" if math.isfinite(rate.estimate) else _BEYOND_SYNTHETIC
     print(f"{at} images, one more real image is {worth}. [{RANGE[trust]}]")
-    return 0
+    return EXIT_DONE

@@ -1,10 +1,11 @@
-"""`mousterian ratio`."""
+"""`mousterian ratio`: the improvement ratio."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import console, print_json, table
 from mousterian.errors import InputError
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def ratio(fit: Path, *, json: bool = False) -> int:
-    """Print the improvement ratio: gain from synthetic over gain from as many real images.
+    """Print the improvement ratio: the gain from synthetic images over that from as many real ones.
 
     Parameters
     ----------
@@ -35,8 +36,6 @@ def _show(made: Fit, as_json: bool) -> int:
     if as_json:
         return print_json(rows)
     if not rows:
-        raise InputError(
-            "no synthetic images were measured, so there is no improvement ratio", where=made.name
-        )
+        raise InputError("no trial adds synthetic images, so there is no improvement ratio", where=made.name)
     console().print(table(f"improvement ratio of {made.name}", rows, keep=("n_base", "r", "ratio")))
-    return 0
+    return EXIT_DONE

@@ -1,11 +1,11 @@
-"""`mousterian rerun`."""
+"""`mousterian rerun`: run a trial again and compare."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mousterian.cli.commands import STORE
+from mousterian.cli.commands import EXIT_DONE, EXIT_FAILED, STORE
 from mousterian.cli.console import console, print_json, table
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ def rerun(
     data_dir: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Run one trial again from its row alone, and compare what it gives now with what the store says.
+    """Run one trial again from its row alone, and compare the result with the row.
 
-    The same on a CPU bit for bit; within the noise of training seeds on an accelerator, or on a CPU of
-    another kind. Nothing is written into the store but a pool that is not there. Exit code 3: it differs.
+    On a CPU the result is the same bit for bit; on an accelerator, or a CPU of another kind, it is within the
+    noise of training seeds. Only missing pools are written to the store. Exit code 3: it differs.
 
     Parameters
     ----------
     trial
-        Its hash (column `trial` of the store), or the beginning of it.
+        Its hash (column `trial` of the store), or a prefix of it.
     store
-        Folder of the store whose row is taken.
+        Folder of the store with the row.
     pools
-        Folder of another store, in which pools are looked for, and made where missing.
+        Folder of another store to use for pools; missing ones are made there.
     device
         cpu, cuda, cuda:1, or auto.
     data_dir
@@ -41,22 +41,22 @@ def rerun(
     json
         Print as JSON.
     """
-    from mousterian.trials.rerun import again, rows_of
+    from mousterian.trials.rerun import rows_of, run_again
     from mousterian.trials.settings import Settings
 
     then = rows_of(store, trial)
-    settings = Settings(pools or store, data_dir, device, grid="rerun")
-    now = again(then, settings)
+    now = run_again(then, Settings(pools or store, data_dir, device, grid="rerun"))
     return _show(then, now, json)
 
 
 def _show(then: pd.DataFrame, now: pd.DataFrame, as_json: bool) -> int:
-    """Print what a trial gave then and gives now; return the exit code: 0 the same, 3 not."""
+    """Print the results of both runs and return the exit code."""
     from mousterian.trials.rerun import differences
 
     found = differences(then, now)
     same = bool(found["same"].all())
-    others = [
+    code = EXIT_DONE if same else EXIT_FAILED
+    differing = [
         f"{name} {then[name].iloc[0]} then, {now[name].iloc[0]} now"
         for name in ("device", "versions", "revision")
         if then[name].iloc[0] != now[name].iloc[0]
@@ -67,10 +67,10 @@ def _show(then: pd.DataFrame, now: pd.DataFrame, as_json: bool) -> int:
                 "trial": then["trial"].iloc[0],
                 "same": same,
                 "values": found.to_dict("records"),
-                "made_by": others,
+                "made_by": differing,
             }
         )
-        return 0 if same else 3
+        return code
     rows = found.drop(columns="evaluation") if found["evaluation"].nunique() == 1 else found
     written = rows.assign(then=rows["then"].map(str), now=rows["now"].map(str))
     written["same"] = rows["same"].map({True: "yes", False: "NO"})
@@ -78,5 +78,5 @@ def _show(then: pd.DataFrame, now: pd.DataFrame, as_json: bool) -> int:
         table(f"trial {then['trial'].iloc[0]}", written.to_dict("records"), keep=list(written.columns))
     )
     verdict = "the same, bit for bit" if same else "not the same"
-    console().out("\n".join([*others, verdict]), highlight=False)
-    return 0 if same else 3
+    console().out("\n".join([*differing, verdict]), highlight=False)
+    return code

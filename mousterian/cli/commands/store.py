@@ -1,16 +1,24 @@
-"""`mousterian store`: what can be done with a store."""
+"""`mousterian store`: list, verify, compact and export a store."""
 
 from __future__ import annotations
 
-import json
+import json as json_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mousterian.cli.commands import STORE
-from mousterian.cli.console import console, print_json, table
-from mousterian.plugins.differences import differences
+from mousterian.cli.commands import EXIT_BAD_INPUT, EXIT_DONE, STORE
+from mousterian.cli.console import console, plural, print_json, table
 
-# Whose options tell cells apart that have the same names.
-_KINDS_OF_OPTIONS = ("dataset", "model", "strategy", "recipe", "generator", "evaluation")
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The plug-ins whose options distinguish cells with plug-ins of the same names.
+_KINDS = ("dataset", "model", "strategy", "recipe", "generator", "evaluation")
+
+_CELL = [
+    *("dataset", "model", "strategy", "recipe", "generator", "trained_on"),
+    *("n_base", "n_real_plus", "n_syn_plus"),
+]
 
 
 def ls(*, store: Path = STORE, json: bool = False) -> int:
@@ -23,108 +31,33 @@ def ls(*, store: Path = STORE, json: bool = False) -> int:
     json
         Print as JSON.
     """
-
-    return _cells(store, json)
-
-
-def compact(*, store: Path = STORE, json: bool = False) -> int:
-    """Join the files of all trials into one.
-
-    Parameters
-    ----------
-    store
-        Folder of the store.
-    json
-        Print as JSON.
-    """
-    from mousterian.cli.console import print_json
+    from mousterian.plugins.differences import differences
     from mousterian.store.rows import Store
+    from mousterian.store.schema import DONE, STATUSES
 
-    joined = Store(store).compact()
-    if json:
-        return print_json({"store": str(store), "joined": joined})
-    print(f"{joined} trial files joined")
-    return 0
-
-
-def verify(*, store: Path = STORE, json: bool = False) -> int:
-    """Read every file of a store, its pools and their quality too, and name those that are not sound.
-
-    Parameters
-    ----------
-    store
-        Folder of the store.
-    json
-        Print as JSON.
-    """
-    from mousterian.cli.console import print_json
-    from mousterian.store.quality import QualityTable
-    from mousterian.store.rows import Store
-    from mousterian.synthesis import pools
-
-    faults = [*Store(store).verify(), *pools.verify(store / "pools"), *QualityTable(store).verify()]
-    if json:
-        print_json([{"file": str(path), "fault": fault} for path, fault in faults])
-    else:
-        print("".join(f"{path}: {fault}\n" for path, fault in faults) + f"{len(faults)} faults in {store}")
-    return 2 if faults else 0
-
-
-def export(*grids: Path, out: Path, store: Path = STORE, json: bool = False) -> int:
-    """Write the rows of grids, and what was measured of their pools, as a new store, to be published.
-
-    Parameters
-    ----------
-    grids
-        The grid files (TOML) whose trials are wanted.
-    out
-        Folder of the new store.
-    store
-        Folder of the store that has them.
-    json
-        Print as JSON.
-    """
-    from mousterian.cli.console import print_json
-    from mousterian.errors import InputError
-    from mousterian.store.export import export_trials
-    from mousterian.trials import grid
-
-    if not grids:
-        raise InputError("no grid file is named", hint="mousterian store export GRID.toml --out FOLDER")
-    asked = {trial.key for file in grids for trial in grid.read(file)[0]}
-    found = export_trials(asked, store, out)
-    if json:
-        return print_json({**vars(found), "store": str(found.store)})
-    missing = f" ({found.missing} more are not in {store})" if found.missing else ""
-    print(f"{found.trials} trials{missing} and {found.measurements} measurements of pools: {found.store}")
-    return 0
-
-
-def _cells(folder: Path, as_json: bool) -> int:
-    """Show the cells of a store: seeds by status, mean top-1 accuracy of those done and its spread."""
-    from mousterian.store.rows import Store
-    from mousterian.store.schema import DIVERGED, DONE, FAILED, STATUSES
-
-    frame = Store(folder).read()
-    keys = [
-        "dataset",
-        "model",
-        "strategy",
-        "recipe",
-        "generator",
-        "trained_on",
-        "n_base",
-        "n_real_plus",
-        "n_syn_plus",
-    ]
+    frame = Store(store).read()
     for status in STATUSES:
         frame[status] = frame["status"] == status
     frame["top1"] = frame["top1"].where(frame[DONE])
-    for kind in _KINDS_OF_OPTIONS:
+    for kind in _KINDS:
         frame[f"{kind}_options"] = differences(list(zip(frame[kind], frame[f"{kind}_options"], strict=True)))
-    options = [f"{kind}_options" for kind in _KINDS_OF_OPTIONS if frame[f"{kind}_options"].any()]
-    grouped = frame.groupby([*keys, *options, "cell", "evaluation"], sort=True)
-    rows = (
+    rows = _cells(frame)
+    if json:
+        return print_json(json_module.loads(rows.to_json(orient="records")))
+    shown = [row | {"top-1 %": row.pop("top1"), "± %": row.pop("spread")} for row in rows.to_dict("records")]
+    console().print(
+        table(str(store), shown, keep=("n_base", "n_real_plus", "n_syn_plus", "done", "failed", "top-1 %"))
+    )
+    return EXIT_DONE
+
+
+def _cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each cell: trials by status, mean top-1 accuracy of those done and its spread."""
+    from mousterian.store.schema import DIVERGED, DONE, FAILED
+
+    options = [f"{kind}_options" for kind in _KINDS if frame[f"{kind}_options"].any()]
+    grouped = frame.groupby([*_CELL, *options, "cell", "evaluation"], sort=True)
+    return (
         grouped.agg(
             done=(DONE, "sum"),
             diverged=(DIVERGED, "sum"),
@@ -135,11 +68,77 @@ def _cells(folder: Path, as_json: bool) -> int:
         .reset_index()
         .drop(columns="cell")
     )
-    if as_json:
-        return print_json(json.loads(rows.to_json(orient="records")))
-    shown = [row | {"top-1 %": row.pop("top1"), "± %": row.pop("spread")} for row in rows.to_dict("records")]
-    out = console()
-    out.print(
-        table(str(folder), shown, keep=("n_base", "n_real_plus", "n_syn_plus", "done", "failed", "top-1 %"))
-    )
-    return 0
+
+
+def compact(*, store: Path = STORE, json: bool = False) -> int:
+    """Merge the files of all trials into one.
+
+    Parameters
+    ----------
+    store
+        Folder of the store.
+    json
+        Print as JSON.
+    """
+    from mousterian.store.rows import Store
+
+    joined = Store(store).compact()
+    if json:
+        return print_json({"store": str(store), "joined": joined})
+    print(f"{plural(joined, 'trial file')} merged")
+    return EXIT_DONE
+
+
+def verify(*, store: Path = STORE, json: bool = False) -> int:
+    """Read every file of a store, its pools and quality tables included, and list the damaged ones.
+
+    Parameters
+    ----------
+    store
+        Folder of the store.
+    json
+        Print as JSON.
+    """
+    from mousterian.store.quality import QualityTable
+    from mousterian.store.rows import Store
+    from mousterian.synthesis import pools
+
+    faults = [*Store(store).verify(), *pools.verify(store / "pools"), *QualityTable(store).verify()]
+    if json:
+        print_json([{"file": str(path), "fault": fault} for path, fault in faults])
+    else:
+        print(
+            "".join(f"{path}: {fault}\n" for path, fault in faults)
+            + f"{plural(len(faults), 'fault')} in {store}"
+        )
+    return EXIT_BAD_INPUT if faults else EXIT_DONE
+
+
+def export(*grids: Path, out: Path, store: Path = STORE, json: bool = False) -> int:
+    """Write the rows of grids, and the quality of their pools, as a new store for publication.
+
+    Parameters
+    ----------
+    grids
+        The grid files (TOML) whose trials to export.
+    out
+        Folder of the new store.
+    store
+        Folder of the store with the trials.
+    json
+        Print as JSON.
+    """
+    from mousterian.errors import InputError
+    from mousterian.store.export import export_trials
+    from mousterian.trials import grid
+
+    if not grids:
+        raise InputError("no grid file is named", hint="mousterian store export GRID.toml --out FOLDER")
+    keys = {trial.key for file in grids for trial in grid.read(file)[0]}
+    found = export_trials(keys, store, out)
+    if json:
+        return print_json({**vars(found), "store": str(found.store)})
+    missing = f" ({found.missing} more are not in {store})" if found.missing else ""
+    measurements = plural(found.measurements, "measurement")
+    print(f"{plural(found.trials, 'trial')}{missing} and {measurements} of pools: {found.store}")
+    return EXIT_DONE

@@ -1,26 +1,28 @@
-"""`mousterian suggest`."""
+"""`mousterian suggest`: the most informative next trials."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from mousterian.cli.commands import EXIT_DONE
+from mousterian.cli.console import print_json
+
 
 def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"), json: bool = False) -> int:
-    """Write a grid file of the trials that would sharpen the equivalence most.
+    """Write a grid file of the trials that would narrow the equivalence's interval most.
 
     Parameters
     ----------
     fit
         A saved fit of a store's arm.
     trials
-        How many trials.
+        Number of trials.
     out
         The grid file to write.
     json
         Print the cells as JSON and write nothing.
     """
     from mousterian.answers import fit_file, suggestion
-    from mousterian.cli.console import print_json
     from mousterian.files import write_atomically
 
     loaded = fit_file.read(fit)
@@ -30,4 +32,4 @@ def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"
     text = suggestion.grid_text(loaded, cells)
     write_atomically(out, text.encode())
     print(text + f"\nwritten to {out}; run it with\n  mousterian grid {out}")
-    return 0
+    return EXIT_DONE

@@ -1,28 +1,26 @@
-"""`mousterian watch`."""
+"""`mousterian watch`: the progress of a grid and its answer so far."""
 
 from __future__ import annotations
 
-import json
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
-from mousterian.cli.commands import STORE
+from mousterian.cli.commands import EXIT_DONE, STORE
 from mousterian.cli.console import console, table
 from mousterian.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import RenderableType
+    from rich.table import Table
 
     from mousterian.answers.equivalence import Equivalence
-    from mousterian.cli.commands._store_progress import Watched
+    from mousterian.cli.commands._store_progress import Snapshot
     from mousterian.fitting.result import Fit
+
+_COLUMNS, _ROWS = 44, 7
+_EMPTY = "no trial is finished yet"
 
 
 def watch(
@@ -34,106 +32,79 @@ def watch(
     data_dir: Path | None = None,
     json: bool = False,
 ) -> int:
-    """Show live how far a grid is, its curves, and what the answer and its interval are so far.
+    """Show the progress of a grid live, with its curves and the answer and its interval so far.
 
     It only reads: a grid may run at the same time, here or on any machine that shares the store's folder.
-    Ctrl-C ends it, and with a grid file the grid's last trial.
+    It ends on Ctrl-C or, with a grid file, after the grid's last trial.
 
     Parameters
     ----------
     file
-        The grid file, to know how many trials there will be; without it, all trials of the store.
+        The grid file, for the number of planned trials; without it, all trials of the store.
     store
         Folder of the store.
     seconds
-        Time between two looks.
+        Seconds between two readings of the store; it is only read if it has changed.
     once
-        Show it once and end.
+        Show the current state and exit.
     data_dir
         Folder of the datasets; default: MOUSTERIAN_DATA, else a cache folder.
     json
-        Print one line of JSON each time that something has changed.
+        Print one line of JSON at each change.
     """
+    import json as json_module
 
-    request = WatchArguments(store, file, data_dir)
-    return _watch(request, seconds=seconds, once=once, as_json=json)
+    from rich.live import Live
 
-
-_COLUMNS, _ROWS = 44, 7
-_EMPTY = "no trial is finished yet"
-
-
-@dataclass(frozen=True)
-class WatchArguments:
-    """What to watch: a store, and the grid file that says how many trials there will be, if it is known."""
-
-    store: Path
-    file: Path | None = None
-    data_dir: Path | None = None
-
-
-def _watch(request: WatchArguments, *, seconds: float, once: bool, as_json: bool) -> int:
-    """Show a store again whenever it has changed, until its grid is done or Ctrl-C is pressed.
-
-    Args:
-        request: what to watch.
-        seconds: between looks; a look at a store that has not changed reads no file.
-        once: show it once.
-        as_json: one line of JSON for each look that finds something new.
-
-    Raises:
-        InputError: the store or the grid file cannot be read; no store, if once.
-    """
-    from mousterian.cli.commands._store_progress import looks, trials_of
+    from mousterian.cli.commands._store_progress import snapshots, trials_of
     from mousterian.store.rows import Store
 
     if seconds <= 0:
-        raise InputError(f"{seconds:g} seconds between looks; more than 0", where="--seconds")
+        raise InputError(f"must be more than 0, not {seconds:g}", where="--seconds")
     out = console()
-    trials = trials_of(request.file, request.data_dir) if request.file else None
-    lively = out.is_terminal and not as_json and not once
+    trials = trials_of(file, data_dir) if file else None
+    is_live = out.is_terminal and not json and not once
     try:
-        with Live(console=out, auto_refresh=False) if lively else nullcontext() as live:
-            for seen in looks(Store(request.store), trials, seconds, once):
-                if as_json:
-                    print(json.dumps(_told(seen), ensure_ascii=False), flush=True)
+        with Live(console=out, auto_refresh=False) if is_live else nullcontext() as live:
+            for snapshot in snapshots(Store(store), trials, seconds, once):
+                if json:
+                    print(json_module.dumps(_described(snapshot), ensure_ascii=False), flush=True)
                 elif live:
-                    live.update(_page(seen), refresh=True)
+                    live.update(_page(snapshot), refresh=True)
                 else:
-                    _print(out, seen)
+                    out.print(_page(snapshot), highlight=False)
     except KeyboardInterrupt:
-        return 0
-    return 0
+        pass
+    return EXIT_DONE
 
 
-def _print(out: Console, seen: Watched) -> None:
-    out.print(_page(seen), highlight=False)
-
-
-def _told(seen: Watched) -> dict[str, Any]:
-    """Return what `mousterian watch --json` prints."""
+def _described(snapshot: Snapshot) -> dict[str, Any]:
+    """Return what --json prints."""
     from mousterian.cli.commands._store_progress import answers_so_far, progress
 
     return {
-        "trials": len(seen.status),
-        "planned": sum(seen.planned.values()) or None,
-        "progress": progress(seen),
+        "trials": len(snapshot.status),
+        "planned": sum(snapshot.planned.values()) or None,
+        "progress": progress(snapshot),
         "arms": [
             {"name": name, "so_far": [{"trials": count, **found.to_json()} for count, found in history]}
-            for name, _, history in answers_so_far(seen)
+            for name, _, history in answers_so_far(snapshot)
         ],
     }
 
 
-def _page(seen: Watched) -> RenderableType:
-    """Return all that is shown: the count, a table of what is there, and each arm."""
+def _page(snapshot: Snapshot) -> RenderableType:
+    """Return all that is shown: the number of trials, a table of them, and each arm."""
+    from rich.console import Group
+    from rich.text import Text
+
     from mousterian.answers.measured import typical_question
     from mousterian.cli.commands._store_progress import answers_so_far
 
-    parts: list[RenderableType] = [Text(_headline(seen), style="bold")]
-    if len(seen.rows):
-        parts.append(_counts(seen))
-    for name, current, history in answers_so_far(seen):
+    parts: list[RenderableType] = [Text(_headline(snapshot), style="bold")]
+    if len(snapshot.rows):
+        parts.append(_counts(snapshot))
+    for name, current, history in answers_so_far(snapshot):
         parts.append(Text(f"\n{name}", style="bold"))
         if isinstance(current, str):
             parts.append(Text(f"no answer yet: {current}"))
@@ -143,15 +114,15 @@ def _page(seen: Watched) -> RenderableType:
     return Group(*parts)
 
 
-def _counts(seen: Watched) -> Table:
+def _counts(snapshot: Snapshot) -> Table:
     from mousterian.cli.commands._store_progress import progress
 
-    rows = _by_base(progress(seen))
+    rows = _by_base(progress(snapshot))
     return table("", rows, keep=tuple(rows[0]))
 
 
 def _by_base(counted: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """Return the counts with a row for each source and a column for each base size."""
+    """Return the counts with a row for each source of synthetic images and a column for each base size."""
     from mousterian.answers.numbers import number
     from mousterian.store.schema import DIVERGED, DONE, FAILED
 
@@ -160,24 +131,24 @@ def _by_base(counted: list[dict[str, Any]]) -> list[dict[str, str]]:
     empty = {name: "" for _, name in sorted(columns.items())}
     for each in counted:
         of = f" of {each['planned']}" if each["planned"] else ""
-        ill = "".join(f", {each[status]} {status}" for status in (DIVERGED, FAILED) if each[status])
+        other = "".join(f", {each[status]} {status}" for status in (DIVERGED, FAILED) if each[status])
         row = found.setdefault(each["added"], {"added": each["added"], **empty})
-        row[columns[each["n_base"]]] = f"{each[DONE]}{of}{ill}"
+        row[columns[each["n_base"]]] = f"{each[DONE]}{of}{other}"
     return list(found.values())
 
 
-def _headline(seen: Watched) -> str:
+def _headline(snapshot: Snapshot) -> str:
     from mousterian.answers.numbers import number
 
-    planned = sum(seen.planned.values())
+    planned = sum(snapshot.planned.values())
     of = f" of {number(planned)}" if planned else ""
-    if not len(seen.rows):
+    if not len(snapshot.rows):
         return f"0{of} trials: {_EMPTY}" if planned else _EMPTY
-    return f"{number(len(seen.status))}{of} trials; the last ended {seen.rows['finished_at'].max()}"
+    return f"{number(len(snapshot.status))}{of} trials; the last ended {snapshot.rows['finished_at'].max()}"
 
 
 def _so_far(current: Fit, history: list[tuple[int, Equivalence]]) -> list[str]:
-    """Return the answer as a sentence, and how its interval came to be as narrow as it is."""
+    """Return the answer as a sentence, and how its interval has narrowed."""
     import numpy as np
 
     from mousterian.answers.measured import typical_question
@@ -189,16 +160,16 @@ def _so_far(current: Fit, history: list[tuple[int, Equivalence]]) -> list[str]:
     for trials, found in history:
         worth = found.n_syn_plus
         if not isinstance(worth, Interval):
-            said = "no number of synthetic images reaches it"
+            text = "no number of synthetic images reaches it"
         else:
-            apart = worth.high / worth.low if worth.low > 0 else np.inf
-            said = counts(worth) + (f", ends a factor {apart:.1f} apart" if np.isfinite(apart) else "")
-        lines.append(f"  after {number(trials):>6} trials: {said}")
+            ratio = worth.high / worth.low if worth.low > 0 else np.inf
+            text = counts(worth) + (f", ends a factor {ratio:.1f} apart" if np.isfinite(ratio) else "")
+        lines.append(f"  after {number(trials):>6} trials: {text}")
     return lines
 
 
 def _plot(made: Fit, n_base: float) -> str:
-    """Return accuracy against images added to a base as text: o real ones, s synthetic ones, * both."""
+    """Plot accuracy against images added to a base as text: o real ones, s synthetic ones, * both."""
     import numpy as np
     import pandas as pd
 

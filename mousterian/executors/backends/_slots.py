@@ -1,4 +1,4 @@
-"""Places for worker processes on this machine: a core each, or an accelerator by turns."""
+"""Slots for worker processes on this machine: one for each core, or one or more for each accelerator."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from mousterian.executors.jobs import Job
 
 @dataclass(eq=False)
 class Slot:
-    """A place for one worker process; the process may be replaced, what is known of the slot stays.
+    """A place for one worker process, which may be replaced; the slot keeps its history.
 
     Attributes:
-        lender: the slot whose trial has this slot's device beside its own.
+        borrower: the slot whose trial also uses this slot's device.
     """
 
     number: int
@@ -24,46 +24,46 @@ class Slot:
     connection: Connection
     ready: bool = False
     job: Job | None = None
-    false_starts: int = 0
+    failed_starts: int = 0
     streak: Streak = field(default_factory=Streak)
-    lender: Slot | None = None
+    borrower: Slot | None = None
 
     @property
     def idle(self) -> bool:
-        """Whether a job can begin here now."""
-        return self.ready and not self.job and not (self.lender and self.lender.job)
+        """Whether a job can start here now."""
+        return self.ready and not self.job and not (self.borrower and self.borrower.job)
 
 
-def device_of(number: int, device: str, there: int) -> str:
-    """Return the device of a slot: of several accelerators that nobody has named, each in its turn."""
-    return f"cuda:{number % there}" if device in {"auto", "cuda"} and there > 1 else device
+def device_of(number: int, device: str, accelerators: int) -> str:
+    """Return the device of a slot; unless the user named one, slots take the accelerators in turn."""
+    return f"cuda:{number % accelerators}" if device in {"auto", "cuda"} and accelerators > 1 else device
 
 
-def side_by_side(first: Slot, slots: Sequence[Slot], count: int, there: int) -> list[Slot]:
-    """Return idle slots for a trial of `count` devices, the one that runs it in front; none if it must wait.
+def adjacent_slots(first: Slot, slots: Sequence[Slot], count: int, accelerators: int) -> list[Slot]:
+    """Return idle slots for a trial of `count` devices, that which runs it first; empty: it must wait.
 
-    They are neighbours, so that their devices are, too. A trial of more devices than there are slots, or of
-    neighbours that have been set aside, waits until all slots are idle.
+    The slots are adjacent, and so are their devices. If there are not enough slots, or not enough adjacent
+    ones as some were set aside, the trial waits until all slots are idle.
 
     Args:
         first: an idle slot.
-        slots: all that there are.
-        count: devices, and so slots, that the trial takes.
-        there: accelerators of this machine; neighbours do not go past the last one.
+        slots: all slots.
+        count: number of devices, and so of slots, that the trial uses.
+        accelerators: number of accelerators of this machine; adjacent slots do not wrap around.
     """
     if count == 1:
         return [first]
     idle = {slot.number: slot for slot in slots if slot.idle}
     for number in sorted(idle):
-        beside = [idle.get(number + step) for step in range(count)]
-        found = [slot for slot in beside if slot is not None]
-        if len(found) == count and (there < 2 or number % there + count <= there):
+        adjacent = [idle.get(number + step) for step in range(count)]
+        found = [slot for slot in adjacent if slot is not None]
+        if len(found) == count and (accelerators < 2 or number % accelerators + count <= accelerators):
             return found
     return sorted(slots, key=lambda slot: slot.number) if len(idle) == len(slots) else []
 
 
-def end(slots: Sequence[Slot]) -> None:
-    """End the slots' workers: idle ones leave by themselves, busy ones are killed."""
+def stop_workers(slots: Sequence[Slot]) -> None:
+    """Stop the slots' workers: idle ones exit by themselves, busy ones are killed."""
     for slot in slots:
         slot.connection.close()
         if slot.job:

@@ -1,4 +1,4 @@
-"""Slurm jobs through submitit: what one runs, how long it may take, and how arrays of them are submitted."""
+"""Slurm jobs through submitit: what a job runs, its time limit, and how arrays of jobs are submitted."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_line
 from mousterian.executors.job_queue import BatchSettings, JobResult
 from mousterian.executors.jobs import Job, TrialJob
+from mousterian.executors.workers import ONE_THREAD
 from mousterian.trials.settings import Settings
 
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 SECONDS_TO_START = 300.0  # imports, and data from a cold network disk
 SECONDS_TO_END = 5.0  # for a process of this machine that was killed
-SECONDS_UNKNOWN = 4 * 3600.0  # for a pool whose generator cannot tell its time
-SECONDS_A_BATCH = 1800.0  # long beside the wait in the queue, short beside usual time limits
-TIME_OUTS = 10  # after which a job is not requeued any more
+SECONDS_UNKNOWN = 4 * 3600.0  # for a pool whose time cannot be estimated
+SECONDS_PER_BATCH = 1800.0  # long compared with the wait in the queue, short compared with usual time limits
+MAX_TIMEOUTS = 10  # after which a job is not requeued any more
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one job runs: trials one after another, or one pool. Called by submitit in the job."""
 
-    place: BatchSettings
+    settings: BatchSettings
     jobs: tuple[Job, ...]
 
     def __call__(self) -> list[JobResult]:
-        """Run the batch; what an earlier run of this job has finished is found in the store."""
-        return self.place.perform(self.jobs)
+        """Run the batch; what an earlier run of this job finished is found in the store."""
+        return self.settings.run(self.jobs)
 
     def checkpoint(self) -> Any:
-        """Tell submitit, before a time limit or a preemption, what to requeue: the same batch."""
+        """Return what submitit requeues at a time limit or a preemption: the same batch."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """How long jobs take.
+class TimeBudget:
+    """The size of batches and their time limits, from the estimated time of jobs.
 
     Attributes:
-        seconds: of trials and pools by their keys; empty where nothing was estimated.
-        minutes: time limit that was asked for, 0 for the estimate.
+        seconds: estimated time of trials and pools by key; empty if nothing was estimated.
+        minutes: time limit that was requested; 0: from the estimate.
         safety: factor on the estimate.
-        trials: in a batch, if that was asked for, else 0.
+        trials: number of trials in a batch that was requested; 0: from the estimate.
     """
 
     seconds: Mapping[str, float | None]
@@ -63,11 +63,11 @@ class Outlook:
     @classmethod
     def of(
         cls, jobs: Sequence[Job], settings: Settings, *, minutes: int, safety: float, trials: int
-    ) -> Outlook:
-        """Estimate where the time limit or the size of a batch has to follow from it.
+    ) -> TimeBudget:
+        """Estimate the time of jobs, unless both the time limit and the size of a batch are given.
 
         Raises:
-            InputError: trials cannot be tried out here.
+            InputError: no pilot can run here.
         """
         if minutes and trials:
             return cls({}, minutes, safety, trials)
@@ -78,31 +78,31 @@ class Outlook:
             cost = estimate(list(new.values()), new, settings)
         except (RuntimeError, AssertionError, ImportError) as error:
             raise InputError(
-                f"the time of trials cannot be estimated here ({str(error).partition(chr(10))[0]})",
-                hint="--executor-option time=MINUTES and trials_per_job=COUNT do without the estimate",
+                f"the time of trials cannot be estimated here ({first_line(error)})",
+                hint="--executor-option time=MINUTES and trials_per_job=COUNT need no estimate",
             ) from error
         return cls({**cost.by_trial, **cost.by_pool}, minutes, safety, trials)
 
-    def batch_size(self, left: int, at_once: int) -> int:
-        """Return how many trials one job runs, so that those left are shared by all jobs at once."""
+    def batch_size(self, remaining: int, concurrent: int) -> int:
+        """Return how many trials one job runs, so that the remaining ones keep all concurrent jobs busy."""
         if self.trials:
             return self.trials
         known = [seconds for seconds in self.seconds.values() if seconds]
-        mean = sum(known) / len(known) if known else SECONDS_A_BATCH
-        return max(1, min(int(SECONDS_A_BATCH / mean), ceil(left / at_once)))
+        mean = sum(known) / len(known) if known else SECONDS_PER_BATCH
+        return max(1, min(int(SECONDS_PER_BATCH / mean), ceil(remaining / concurrent)))
 
     def limit(self, batches: Sequence[Sequence[Job]]) -> int:
-        """Return the time limit of the array that runs these batches, minutes."""
-        return self.minutes or ceil((SECONDS_TO_START + self.safety * max(map(self._of, batches))) / 60)
+        """Return the time limit in minutes of the array that runs these batches."""
+        return self.minutes or ceil((SECONDS_TO_START + self.safety * max(map(self._seconds, batches))) / 60)
 
-    def _of(self, batch: Sequence[Job]) -> float:
+    def _seconds(self, batch: Sequence[Job]) -> float:
         seconds = [self.seconds.get(job.key, 0.0) for job in batch]
         return sum(SECONDS_UNKNOWN if each is None else each for each in seconds)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What each job wants of the cluster, as the executor's options name it."""
+class Resources:
+    """The resources that each job requests, named as the executor's options."""
 
     partition: str
     account: str
@@ -112,8 +112,8 @@ class Wanted:
     directives: Sequence[str]
     setup: Sequence[str]
 
-    def of(self, grid: str, at_a_time: int) -> dict[str, Any]:
-        """Return submitit's parameters for the jobs of a grid, those that were not given left out.
+    def parameters(self, grid: str, concurrent: int) -> dict[str, Any]:
+        """Return submitit's parameters for the jobs of a grid, without those that are not set.
 
         Raises:
             InputError: a directive has no name or no value.
@@ -125,15 +125,15 @@ class Wanted:
             "slurm_partition": self.partition,
             "slurm_account": self.account,
             "slurm_gpus_per_task": self.gpus_per_task,
-            "slurm_array_parallelism": at_a_time,
-            "slurm_setup": [*(f"export {name}={value}" for name, value in THREADS.items()), *self.setup],
+            "slurm_array_parallelism": concurrent,
+            "slurm_setup": [*(f"export {name}={value}" for name, value in ONE_THREAD.items()), *self.setup],
             "slurm_additional_parameters": dict(map(_pair, self.directives)),
         }
         return {name: value for name, value in parameters.items() if value}
 
 
 def _pair(directive: str) -> tuple[str, str]:
-    """Return the name and the value of one of sbatch's directives."""
+    """Return the name and the value of an sbatch directive."""
     name, equals, value = directive.lstrip("-").partition("=")
     if not (name and equals and value):
         raise InputError(
@@ -144,18 +144,18 @@ def _pair(directive: str) -> tuple[str, str]:
 
 
 def check_devices(jobs: Sequence[Job], settings: Settings, cpus: int, gpus: int) -> None:
-    """Refuse trials whose recipe asks for more devices than a job has: devices, or on CPU cores.
+    """Refuse trials whose recipe asks for more devices than a job has: GPUs, or on the CPU cores.
 
     Raises:
         InputError: there is such a trial.
     """
-    asked = max(job.devices(settings) for job in jobs)
-    option, there = ("gpus_per_task", gpus) if gpus else ("cpus_per_task", cpus)
-    if asked > there:
+    needed = max(job.devices(settings) for job in jobs)
+    option, available = ("gpus_per_task", gpus) if gpus else ("cpus_per_task", cpus)
+    if needed > available:
         raise InputError(
-            f"a recipe asks for {asked} devices, and a job has {option}={there}",
+            f"a recipe asks for {needed} devices, and a job has {option}={available}",
             where="--executor-option",
-            hint=f"--executor-option {option}={asked}",
+            hint=f"--executor-option {option}={needed}",
         )
 
 
@@ -164,8 +164,8 @@ class Submitter:
 
     Args:
         cluster: slurm, or local for processes of this machine.
-        folder: for submitit's scripts, logs and pickles; on a disk that every node sees.
-        parameters: submitit's, those of Slurm with its prefix.
+        folder: folder of submitit's scripts, logs and pickles, on a disk that every node sees.
+        parameters: submitit's parameters, those of Slurm with its prefix.
 
     Raises:
         InputError: submitit is not installed, or there is no Slurm here.
@@ -181,49 +181,49 @@ class Submitter:
             ) from None
         self._folder = folder
         try:
-            self._executor = submitit.AutoExecutor(folder, cluster, slurm_max_num_timeout=TIME_OUTS)
+            self._executor = submitit.AutoExecutor(folder, cluster, slurm_max_num_timeout=MAX_TIMEOUTS)
         except RuntimeError as error:
             raise InputError(
                 f"there is no Slurm here ({error})",
-                hint="run this on a login node, or try it out with --executor-option cluster=local",
+                hint="run this on a login node, or try it with --executor-option cluster=local",
             ) from None
         self._executor.update_parameters(**parameters)
 
     def submit(self, batches: Sequence[Batch], minutes: int) -> list[Any]:
-        """Submit one array; return submitit's handle of each batch.
+        """Submit one array and return submitit's handle of each batch.
 
         Raises:
-            InputError: Slurm refuses it.
+            InputError: Slurm refuses the array.
         """
         from submitit.core.utils import FailedJobError
 
         self._executor.update_parameters(timeout_min=minutes)
         try:
-            with _for_children():
+            with _child_environment():
                 found: list[Any] = self._executor.submit_array(batches)
         except (FailedJobError, subprocess.CalledProcessError, OSError) as error:
-            told = str(getattr(error, "output", "") or error).strip()
-            raise InputError(f"the jobs cannot be submitted: {told}", where="sbatch") from error
+            reason = str(getattr(error, "output", "") or error).strip()
+            raise InputError(f"the jobs cannot be submitted: {reason}", where="sbatch") from error
         return found
 
-    def take_back(self, handles: Sequence[Any], *, look: bool) -> list[Any]:
-        """Cancel those jobs that wait in the queue, and return them.
+    def cancel_pending(self, handles: Sequence[Any], *, refresh: bool) -> list[Any]:
+        """Cancel the jobs that wait in Slurm's queue, and return them.
 
         Args:
-            handles: of jobs.
-            look: ask Slurm how they are; submitit remembers its last answer for up to ten minutes.
+            handles: handles of jobs.
+            refresh: ask Slurm for their states; submitit caches its last answer for up to ten minutes.
         """
-        if look and handles:
-            handles[0].get_info(mode="force")  # one question for all of them
+        if refresh and handles:
+            handles[0].get_info(mode="force")  # one query for all of them
         waiting = [handle for handle in handles if handle.state == "PENDING"]
         if waiting:
-            # One that begins just now is let run.
+            # A job that has just started is left running.
             command = ["scancel", "--state=PENDING", *(handle.job_id for handle in waiting)]
             subprocess.run(command, check=False, capture_output=True)
         return waiting
 
     def cancel(self, handle: Any) -> None:
-        """Cancel a job; on this machine by killing its processes, which ignore Ctrl-C."""
+        """Cancel a job; on this machine, by killing its processes, which ignore Ctrl-C."""
         if self._executor.cluster == "slurm":
             handle.cancel(check=False)
             return
@@ -233,22 +233,22 @@ class Submitter:
             for process in [controller, *map(int, children)]:
                 os.kill(process, signal.SIGKILL)
             deadline = time.monotonic() + SECONDS_TO_END
-            while not handle.done() and time.monotonic() < deadline:  # which reaps it
+            while not handle.done() and time.monotonic() < deadline:  # done() reaps it
                 time.sleep(0.01)
 
-    def tidy(self, handle: Any) -> None:
-        """Delete the files of a job that is done."""
+    def delete_files(self, handle: Any) -> None:
+        """Delete submitit's files of a job that is done."""
         for path in self._folder.glob(f"{handle.job_id}_*"):
             path.unlink(missing_ok=True)
-        with suppress(OSError):  # others still have files in it
+        with suppress(OSError):  # other jobs still have files in it
             self._folder.rmdir()
 
 
 @contextmanager
-def _for_children() -> Iterator[None]:
-    """Start processes with one thread, and with Ctrl-C ignored: that is this process's to answer."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(THREADS)
+def _child_environment() -> Iterator[None]:
+    """Start processes with one thread, and with Ctrl-C ignored: this process handles it."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -1,4 +1,4 @@
-"""A worker process of the local executor: runs jobs as they come, and ends when its supervisor does."""
+"""A worker process of the local executor: runs jobs as it receives them, and ends with its supervisor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_line
 from mousterian.executors.jobs import Job
 from mousterian.executors.workers import is_accelerated
 from mousterian.files import LockTakenError
@@ -20,20 +20,20 @@ from mousterian.training.device import device_named
 from mousterian.trials.child_process import die_with_parent
 from mousterian.trials.settings import Settings
 
-_EVERY = 1.0  # seconds between two readings of the memory that this process uses
-_CALM = 3  # readings without a change after which a use is worth telling
+_SECONDS_PER_READING = 1.0  # of the memory that this process uses
+_STABLE_READINGS = 3  # unchanged readings after which the use is reported
 
 
 @dataclass(frozen=True)
 class WorkerMessage:
-    """What a worker says: first of all whether it can work; what became of its job; the memory that it uses.
+    """A message from a worker: at first whether it can work, then the result of a job or its use of memory.
 
     Attributes:
-        seconds: that the job took.
-        error: what went wrong, or nothing.
+        seconds: time that the job took.
+        error: the error, or empty.
         taken: another grid is running this trial.
-        free: bytes that were free on the CUDA device when this worker began; 0: it has none.
-        used: bytes that torch has reserved there for this process at most; not 0: the word says only this.
+        free: bytes that were free on the CUDA device when this worker started; 0: it has none.
+        used: peak bytes that torch has reserved there for this process; if not 0, the message is only this.
     """
 
     seconds: float = 0.0
@@ -44,39 +44,39 @@ class WorkerMessage:
 
 
 def work(connection: Connection, settings: Settings) -> None:
-    """Run jobs as they come until the supervisor is gone."""
+    """Run jobs as they are received until the supervisor is gone."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_supervisor, daemon=True).start()
-    speaking = threading.Lock()
+    threading.Thread(target=_exit_with_supervisor, daemon=True).start()
+    sending = threading.Lock()
 
-    def say(word: WorkerMessage) -> None:
-        with speaking:
-            connection.send(word)
+    def send(message: WorkerMessage) -> None:
+        with sending:
+            connection.send(message)
 
-    first = _first_word(settings.device)
+    startup = _startup_message(settings.device)
     try:
-        say(first)
-        if first.free:
-            threading.Thread(target=_watch_memory, args=(say, settings.device), daemon=True).start()
-        while not first.error:
-            say(_run(connection.recv(), settings))
+        send(startup)
+        if startup.free:
+            threading.Thread(target=_watch_memory, args=(send, settings.device), daemon=True).start()
+        while not startup.error:
+            send(_run(connection.recv(), settings))
     except (EOFError, OSError):
         return  # the supervisor has gone
 
 
 def _run(job: Job, settings: Settings) -> WorkerMessage:
-    """Run a job and return a word about it."""
+    """Run a job and return its result."""
     started = time.perf_counter()
-    ended: Exception | None = None
+    raised: Exception | None = None
     try:
         job.execute(settings, wait=False)
     except Exception as error:  # whatever a plug-in raises is this trial's failure, not the grid's
-        ended = error
-    return _word(ended, time.perf_counter() - started)
+        raised = error
+    return _result(raised, time.perf_counter() - started)
 
 
-def _word(error: Exception | None, seconds: float) -> WorkerMessage:
+def _result(error: Exception | None, seconds: float) -> WorkerMessage:
     if error is None:
         return WorkerMessage(seconds)
     if isinstance(error, LockTakenError):
@@ -86,8 +86,8 @@ def _word(error: Exception | None, seconds: float) -> WorkerMessage:
     return WorkerMessage(error="".join(traceback.format_exception(error, limit=-4)).strip())
 
 
-def _first_word(device: str) -> WorkerMessage:
-    """Return why no trial can run in this process, or how much memory its device has for it."""
+def _startup_message(device: str) -> WorkerMessage:
+    """Return why no trial can run in this process, or the free memory of its device."""
     try:
         import torch
 
@@ -98,37 +98,38 @@ def _first_word(device: str) -> WorkerMessage:
         named = torch.device(device_named(device))
         return WorkerMessage(free=torch.cuda.mem_get_info(named)[0] if named.type == "cuda" else 0)
     except ImportError as error:
-        return WorkerMessage(error=f"{error}; install what training needs: pip install 'mousterian[train]'")
+        return WorkerMessage(
+            error=f"{error}; install the training dependencies: pip install 'mousterian[train]'"
+        )
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).partition("\n")[0]
-        wrong = f"the device {device!r} cannot be used ({reason})"
-        return WorkerMessage(error=f"{wrong}; --device takes auto, cpu, cuda, cuda:1, ...")
+        problem = f"the device {device!r} cannot be used ({first_line(error)})"
+        return WorkerMessage(error=f"{problem}; --device takes auto, cpu, cuda, cuda:1, ...")
 
 
-def _watch_memory(say: Callable[[WorkerMessage], None], device: str) -> None:
-    """Say how much memory this process uses on its device, each time that it has grown and settled.
+def _watch_memory(send: Callable[[WorkerMessage], None], device: str) -> None:
+    """Report the memory that this process uses on its device, whenever it has grown and is stable again.
 
-    It asks torch's own counters alone: a call of CUDA from here would break a capture that is going on.
+    This only reads torch's own counters: a CUDA call from this thread would break a graph capture.
     """
     import torch
 
     number = torch.device(device_named(device)).index or 0
-    said = before = calm = 0
+    reported = previous = stable = 0
     while True:
-        time.sleep(_EVERY)
+        time.sleep(_SECONDS_PER_READING)
         used = torch.cuda.max_memory_reserved(number)
-        calm = calm + 1 if used == before else 0
-        before = used
-        if calm >= _CALM and used > said:
-            said = used
+        stable = stable + 1 if used == previous else 0
+        previous = used
+        if stable >= _STABLE_READINGS and used > reported:
+            reported = used
             try:
-                say(WorkerMessage(used=used))
+                send(WorkerMessage(used=used))
             except OSError:
                 return  # the supervisor has gone
 
 
-def _die_with_supervisor() -> None:
-    """End this process when the supervisor dies, should the fork server live on."""
+def _exit_with_supervisor() -> None:
+    """End this process when the supervisor dies, even if the fork server survives."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

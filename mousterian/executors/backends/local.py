@@ -12,16 +12,16 @@ from types import FrameType
 from typing import Literal
 
 from mousterian.errors import InputError
-from mousterian.executors.backends._processes import STARTS, start
-from mousterian.executors.backends._slots import Slot, device_of, end, side_by_side
+from mousterian.executors.backends._processes import MAX_STARTS, start
+from mousterian.executors.backends._slots import Slot, adjacent_slots, device_of, stop_workers
 from mousterian.executors.backends._worker import WorkerMessage, work
 from mousterian.executors.jobs import POOL_FAILED, Job, PoolJob, TrialJob
 from mousterian.executors.kinds import Listener
 from mousterian.executors.workers import Sharing, accelerators
 from mousterian.trials.settings import Settings
 
-_POLL = 0.5  # seconds
-_TAKEN_FOR = 2.0  # seconds after which a trial that another grid was running is looked at again
+_SECONDS_PER_POLL = 0.5
+_SECONDS_TAKEN = 2.0  # after which a trial that another grid was running is tried again
 
 
 def run(
@@ -36,27 +36,27 @@ def run(
     """Run jobs on this machine, pools before the trials that need them.
 
     The first Ctrl-C lets running trials finish, the second stops them. Either raises KeyboardInterrupt.
-    On CPU rows are the same bit for bit, but for several devices in one trial: up to rounding. A trial of
-    several devices takes as many workers' places.
+    On CPU, rows are the same bit for bit, except up to rounding for trials on several devices, each of which
+    takes the place of several workers.
 
     Args:
-        jobs: what to run, in order of preference.
+        jobs: jobs to run, in order of priority.
         settings: where trials run and where their rows go.
-        listener: is told what becomes of each job.
-        workers: processes, of which each has an accelerator by turns; 0: on CPU one a core; on accelerators
-            one each at first, and up to 4 each as soon as the first seconds of work have shown how many
-            the memory and the CPU cores suffice for.
+        listener: is notified of each job's progress.
+        workers: processes, to which the accelerators are assigned in turn; 0: on CPU one per core; on
+            accelerators at first one each, and up to 4 each once the first seconds of work have shown how
+            many of them fit in memory and keep a CPU core each.
         devices_per_trial: devices (on CPU: cores) that train one trial together; 0: as its recipe asks.
-        acceleration: how steps are taken; auto: as a CUDA graph on CUDA, else eager.
+        acceleration: how training steps run; auto: as a CUDA graph on CUDA, else eager.
 
     Raises:
-        InputError: nothing can run here, or options contradict each other.
+        InputError: nothing can run here, or an option is invalid.
     """
     if not jobs:
         return
     if devices_per_trial < 0:
         raise InputError(
-            f"devices_per_trial is 0 or more, not {devices_per_trial}", where="--executor-option"
+            f"devices_per_trial must be 0 or more, not {devices_per_trial}", where="--executor-option"
         )
     settings = replace(settings, acceleration=acceleration, devices=devices_per_trial)
     supervisor = _Supervisor(jobs, settings, listener, workers)
@@ -71,11 +71,11 @@ def run(
 
 
 class _Supervisor:
-    """Hands jobs to the workers in their slots, replaces workers that die, knows which pools are ready."""
+    """Assigns jobs to the workers in their slots, replaces workers that die, tracks which pools are ready."""
 
-    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, asked: int) -> None:
+    def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, workers: int) -> None:
         self._waiting = list(jobs)
-        self._later: list[tuple[float, Job]] = []  # with the time from which on they may run
+        self._later: list[tuple[float, Job]] = []  # with the time from when they may run
         self._unready = {job.needs for job in jobs if job.needs}
         self._failed_pools: dict[str, str] = {}
         self._deaths: set[str] = set()
@@ -83,72 +83,72 @@ class _Supervisor:
         self._retried: dict[str, Slot] = {}  # jobs that failed in a slot that was then set aside
         self._successes = 0
         self._settings, self._listener = settings, listener
-        self._there = accelerators()
-        apart = any(job.devices(settings) > 1 for job in jobs)
-        self._sharing = Sharing(settings.device, asked, apart=apart)
+        self._accelerators = accelerators()
+        exclusive = any(job.devices(settings) > 1 for job in jobs)
+        self._sharing = Sharing(settings.device, workers, exclusive=exclusive)
         self._slots: list[Slot] = []
         self.stopping = False
         self._grow()
 
     def _grow(self) -> None:
-        """Start the workers that fit, as long as there are jobs for them, and say how they share devices."""
+        """Start the workers that fit, if there are jobs for them, and report how they share devices."""
         running = [slot.job for slot in self._slots if slot.job]
-        left = [*running, *self._waiting, *(job for _, job in self._later)]
-        most = min(self._sharing.most, sum(job.devices(self._settings) for job in left))
+        remaining = [*running, *self._waiting, *(job for _, job in self._later)]
+        most = min(self._sharing.most, sum(job.devices(self._settings) for job in remaining))
         first = 1 + max((slot.number for slot in [*self._slots, *self._aside]), default=-1)
         self._slots += [Slot(number, *self._start(number)) for number in range(first, most)]
-        text = self._sharing.text(min(self._sharing.most, len(self._slots)))
-        if text:
-            self._listener.notice(text)
+        notice = self._sharing.notice(min(self._sharing.most, len(self._slots)))
+        if notice:
+            self._listener.notice(notice)
 
     def _start(self, number: int) -> tuple[ForkServerProcess, Connection]:
-        device = device_of(number, self._settings.device, self._there)
+        device = device_of(number, self._settings.device, self._accelerators)
         return start(work, replace(self._settings, device=device))
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Stop after the running jobs; at the second call stop now."""
+        """Stop after the running jobs; at the second call, immediately."""
         if self.stopping:
             raise KeyboardInterrupt
         self.stopping = True
         self._listener.stopping()
 
     def run(self) -> None:
-        """Run until no job is left, or until the running ones are done when stopping.
+        """Run until no job is left, or when stopping until the running ones are done.
 
         Raises:
-            InputError: no worker can be started, for want of a package or of the device.
+            InputError: no worker can be started, as a package or the device is missing.
         """
         while True:
             if not self.stopping:
-                self._hand_out()
-            waited_for = [slot for slot in self._slots if slot.job or not slot.ready]
-            left = self._waiting or self._later
-            if not any(slot.job for slot in waited_for) and (self.stopping or not left):
+                self._assign_jobs()
+            active = [slot for slot in self._slots if slot.job or not slot.ready]
+            remaining = self._waiting or self._later
+            if not any(slot.job for slot in active) and (self.stopping or not remaining):
                 return
-            if not waited_for:  # all that is left is being run by another grid
-                time.sleep(_POLL)
-            ready = wait([slot.connection for slot in waited_for], timeout=_POLL)
-            for slot in waited_for:
+            if not active:  # another grid is running all that remains
+                time.sleep(_SECONDS_PER_POLL)
+            ready = wait([slot.connection for slot in active], timeout=_SECONDS_PER_POLL)
+            for slot in active:
                 if slot.connection in ready:
                     self._receive(slot)
 
-    def _hand_out(self) -> None:
+    def _assign_jobs(self) -> None:
         self._set_aside()
-        self._retire()
+        self._stop_surplus()
         for slot in [slot for slot in self._slots if slot.idle]:
-            if not slot.idle or not self._may_work(slot):
+            if not slot.idle or not self._is_eligible(slot):
                 continue
             job = self._next()
             if job is None:
                 return
-            places = side_by_side(slot, self._slots, job.devices(self._settings), self._there)
-            if not places:  # until more have ended; those after it wait, too, or it would for ever
+            slots = adjacent_slots(slot, self._slots, job.devices(self._settings), self._accelerators)
+            if not slots:  # until more jobs have ended; later jobs wait, too, or this one might for ever
                 self._waiting.insert(0, job)
                 return
-            self._hand(job, places)
+            self._assign(job, slots)
 
-    def _hand(self, job: Job, places: Sequence[Slot]) -> None:
-        slot = places[0]
+    def _assign(self, job: Job, slots: Sequence[Slot]) -> None:
+        slot, *others = slots
         try:
             slot.connection.send(job)
         except OSError:  # it died while idle
@@ -156,12 +156,12 @@ class _Supervisor:
             self._replace(slot)
             return
         slot.job = job
-        for other in places[1:]:
-            other.lender = slot
+        for other in others:
+            other.borrower = slot
         self._listener.started(job)
 
     def _next(self) -> Job | None:
-        """Take the first job that can run; those whose pool failed fail here."""
+        """Take the first job that is ready to run; those whose pool failed fail here."""
         now = time.monotonic()
         self._waiting += [job for due, job in self._later if due <= now]
         self._later = [(due, job) for due, job in self._later if due > now]
@@ -179,61 +179,61 @@ class _Supervisor:
 
     def _receive(self, slot: Slot) -> None:
         try:
-            word: WorkerMessage = slot.connection.recv()
+            message: WorkerMessage = slot.connection.recv()
         except (EOFError, OSError):
             self._died(slot)
             return
-        if word.used:
-            if self._sharing.uses(word.used) and not self.stopping:
+        if message.used:
+            if self._sharing.memory_used(message.used) and not self.stopping:
                 self._grow()
             return
         job, slot.job = slot.job, None
         if job is not None:
-            self._conclude(slot, job, word)
+            self._job_ended(slot, job, message)
             return
-        if word.error:
-            self._cannot_work(slot, word.error)
+        if message.error:
+            self._cannot_start(slot, message.error)
             return
-        slot.ready, slot.false_starts = True, 0
-        self._sharing.began(word.free)
+        slot.ready, slot.failed_starts = True, 0
+        self._sharing.worker_started(message.free)
 
-    def _cannot_work(self, slot: Slot, error: str) -> None:
-        """Give up: no other worker could work either, unless others had begun to work before this one."""
-        if not self._sharing.can_miss(slot.number):
+    def _cannot_start(self, slot: Slot, error: str) -> None:
+        """Give up, as no other worker could start either, unless others were running before this one."""
+        if not self._sharing.is_optional(slot.number):
             raise InputError(f"no trial can run here: {error}")
-        self._let_go(slot)
-        self._listener.notice(f"a process less shares the device: {error}")
+        self._remove(slot)
+        self._listener.notice(f"one process fewer shares the device: {error}")
 
-    def _let_go(self, slot: Slot) -> None:
+    def _remove(self, slot: Slot) -> None:
         self._slots.remove(slot)
-        end([slot])
+        stop_workers([slot])
 
-    def _retire(self) -> None:
-        """Let idle workers go that are more than fit."""
+    def _stop_surplus(self) -> None:
+        """Stop idle workers beyond the number that fits."""
         for slot in [slot for slot in self._slots if slot.idle and slot.number >= self._sharing.most]:
             if len(self._slots) > 1:
-                self._let_go(slot)
+                self._remove(slot)
 
-    def _conclude(self, slot: Slot, job: Job, word: WorkerMessage) -> None:
-        if word.taken:
-            self._postpone(job, _TAKEN_FOR)
-        elif word.error:
-            self._failed(slot, job, word.error)
+    def _job_ended(self, slot: Slot, job: Job, message: WorkerMessage) -> None:
+        if message.taken:
+            self._postpone(job, _SECONDS_TAKEN)
+        elif message.error:
+            self._failed(slot, job, message.error)
         else:
             self._unready.discard(job.key)
             self._successes += 1
-            slot.streak.ended()
-            self._listener.finished(job, word.seconds)
+            slot.streak.reset()
+            self._listener.finished(job, message.seconds)
 
     def _died(self, slot: Slot) -> None:
-        """Replace a worker; its job has a second chance, as it may not have been to blame."""
+        """Replace a worker; its job runs once more, as it may not be the cause."""
         slot.process.join(5)
         error = f"its worker process died (exit code {slot.process.exitcode})"
         job, slot.job = slot.job, None
         if not slot.ready:
-            slot.false_starts += 1
-            if slot.false_starts >= STARTS:
-                self._cannot_work(slot, f"a worker cannot start, {error}")
+            slot.failed_starts += 1
+            if slot.failed_starts >= MAX_STARTS:
+                self._cannot_start(slot, f"a worker cannot start, {error}")
                 return
         self._replace(slot)
         if job is None:
@@ -249,44 +249,44 @@ class _Supervisor:
         self._listener.postponed(job)
 
     def _failed(self, slot: Slot, job: Job, error: str) -> None:
-        """Keep a failure; it may clear a slot that was set aside for failing at the same job."""
+        """Record a failure; it may reinstate a slot that was set aside after it failed at the same job."""
         self._unready.discard(job.key)
         if isinstance(job, PoolJob):
             self._failed_pools[job.key] = error
         slot.streak.failed(job, error, self._successes)
-        accused = self._retried.get(job.key)
-        if accused in self._aside and accused.streak.kind == slot.streak.kind:
-            self._aside.remove(accused)
-            self._replace(accused)
-            accused.streak.ended()
-            self._slots.append(accused)
-            self._listener.notice(f"worker {accused.number} works again: the same job failed elsewhere too")
+        suspect = self._retried.get(job.key)
+        if suspect in self._aside and suspect.streak.kind == slot.streak.kind:
+            self._aside.remove(suspect)
+            self._replace(suspect)
+            suspect.streak.reset()
+            self._slots.append(suspect)
+            self._listener.notice(f"worker {suspect.number} is reinstated: the job failed elsewhere, too")
         self._fail(job, error)
 
     def _set_aside(self) -> None:
-        """Stop slots that fail alike while others succeed; their jobs run again elsewhere, before all."""
+        """Stop slots that keep failing while others succeed; their jobs go first and run elsewhere."""
         for slot in [each for each in self._slots if each.streak.is_at_fault(self._successes)]:
             if slot.job or len(self._slots) == 1:
                 continue
             self._slots.remove(slot)
             self._aside.append(slot)
-            end([slot])
+            stop_workers([slot])
             failed = slot.streak.jobs
             again = [job for job in failed if isinstance(job, TrialJob) and job.key not in self._retried]
             self._retried.update((job.key, slot) for job in again)
             self._waiting[:0] = again
             self._listener.notice(
-                f"worker {slot.number} is set aside: {len(failed)} jobs in a row failed alike there while"
-                f" others succeeded; {len(again)} of them run again elsewhere"
+                f"worker {slot.number} is set aside: {len(failed)} jobs in a row failed there with the same"
+                f" error while others succeeded; {len(again)} of them run again elsewhere"
             )
 
-    def _may_work(self, slot: Slot) -> bool:
-        """Tell whether a slot gets a job; one that fails alike waits until another shows why."""
+    def _is_eligible(self, slot: Slot) -> bool:
+        """Return whether a slot gets a job; one that fails repeatedly waits for the result of another."""
         others = (each for each in self._slots if each is not slot and each.job)
         return not slot.streak.is_long or all(each.streak.is_long for each in others)
 
     def _fail(self, job: Job, error: str) -> None:
-        job.keep_failure(self._settings, error)
+        job.record_failure(self._settings, error)
         self._listener.failed(job, error)
 
     def _replace(self, slot: Slot) -> None:
@@ -295,5 +295,5 @@ class _Supervisor:
         slot.ready = False
 
     def close(self) -> None:
-        """End all workers: idle ones leave by themselves, busy ones are killed."""
-        end(self._slots)
+        """Stop all workers."""
+        stop_workers(self._slots)

@@ -1,4 +1,4 @@
-"""Run trials on a Ray cluster that is there already."""
+"""Run trials on an existing Ray cluster."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mousterian.errors import InputError
-from mousterian.executors.backends._ray_cluster import Room, alive_nodes, cluster, room_for
+from mousterian.executors.backends._ray_cluster import Reservation, cluster, live_nodes, reservation_for
 from mousterian.executors.job_queue import BatchSettings, JobQueue, JobResult, Stop, drive
 from mousterian.executors.jobs import Job, TrialJob
 from mousterian.executors.kinds import Listener
@@ -19,10 +19,10 @@ from mousterian.seeds import digest
 from mousterian.store.rows import Store
 from mousterian.trials.settings import Settings
 
-# A task of Ray costs about a millisecond, so small trials travel together: as many as fill this time.
-SECONDS_A_TASK = 0.5
-MOST_JOBS_A_TASK = 64
-SECONDS_BETWEEN_LOOKS = 2.0  # at the cluster's resources: nodes come and go
+# A Ray task costs about a millisecond, so small trials are sent together: as many as fill this time.
+SECONDS_PER_TASK = 0.5
+MAX_JOBS_PER_TASK = 64
+SECONDS_PER_POLL = 2.0  # of the cluster's resources: nodes come and go
 
 
 def run(
@@ -38,96 +38,105 @@ def run(
     shared_store: bool = True,
     scratch: str = "",
 ) -> None:
-    """Run trials on a Ray cluster that is there already.
+    """Run trials on an existing Ray cluster.
 
     The first Ctrl-C lets running trials finish, the second stops them. Either raises KeyboardInterrupt.
 
     Args:
-        jobs: what to run, in order of preference.
+        jobs: jobs to run, in order of priority.
         settings: where trials run and where their rows go.
-        listener: is told what becomes of each job.
-        workers: trials at a time; 0: as many as the cluster has room for.
-        address: of the cluster; empty: RAY_ADDRESS, else the one that `ray start` started here.
+        listener: is notified of each job's progress.
+        workers: trials at a time; 0: as many as fit in the cluster.
+        address: address of the cluster; empty: RAY_ADDRESS, else the cluster that `ray start` started here.
         cpus_per_trial: cores that a trial reserves; may be a fraction.
-        gpus_per_trial: devices that a trial reserves, 0.25 for four trials a device; default: one if the
+        gpus_per_trial: devices that a trial reserves, 0.25 for four trials per device; default: one if the
             device is cuda (or auto, and the cluster has some), else none. 2 or more train each trial
-            together. A trial whose recipe asks for several reserves so many times as much.
-        max_retries: how often a trial whose worker or node was lost runs again.
-        shared_store: whether every node sees the store's folder; if not, rows come back to this process,
+            together. A trial whose recipe asks for several devices reserves that many times as much.
+        max_retries: how often a trial whose worker or node was lost is run again.
+        shared_store: whether every node sees the store's folder; if not, rows are sent to this process,
             which writes them, and pools are made where they are needed.
         scratch: folder for pools on each node without a shared store; empty: one in the user's cache.
 
     Raises:
-        InputError: no Ray, no such cluster, or no room in it for a trial.
+        InputError: Ray is not installed, the cluster cannot be reached, or a trial does not fit into it.
     """
     if not jobs:
         return
     _check(settings.device, cpus_per_trial, gpus_per_trial, max_retries)
     most = max(job.devices(settings) for job in jobs)
-    if gpus_per_trial and gpus_per_trial > 1:  # reserved as told, whatever recipes ask for
+    if gpus_per_trial and gpus_per_trial > 1:  # takes precedence over the recipes
         settings, most = replace(settings, devices=int(gpus_per_trial)), 1
     with cluster(address) as ray:
-        room = room_for(ray, settings.device, cpus_per_trial, gpus_per_trial, most)
-        place = _place(settings, room, shared_store, scratch)
-        queue = JobQueue(jobs, settings, listener)
+        reservation = reservation_for(ray, settings.device, cpus_per_trial, gpus_per_trial, most)
+        on_nodes = _batch_settings(settings, reservation, shared_store, scratch)
         driver = _Driver(
-            ray, queue, place, Store(settings.store), room=room, workers=workers, max_retries=max_retries
+            ray,
+            JobQueue(jobs, settings, listener),
+            on_nodes,
+            Store(settings.store),
+            reservation=reservation,
+            workers=workers,
+            max_retries=max_retries,
         )
         drive(driver, listener)
 
 
 def _check(device: str, cpus: float, gpus: float | None, max_retries: int) -> None:
-    """Refuse what cannot be meant."""
+    """Refuse invalid options."""
     if cpus <= 0 or (gpus or 0) < 0 or max_retries < 0:
         raise InputError(
             "cpus_per_trial must be more than 0, gpus_per_trial and max_retries 0 or more",
             where="--executor-option",
         )
     if (gpus or 0) > 1 and gpus != int(gpus or 0):
-        raise InputError(f"gpus_per_trial above 1 is a whole number, not {gpus:g}", where="--executor-option")
+        raise InputError(
+            f"gpus_per_trial above 1 must be a whole number, not {gpus:g}", where="--executor-option"
+        )
     if ":" in device:
-        raise InputError(f"Ray deals out the devices itself: --device cuda, not {device}", where="--device")
+        raise InputError(f"Ray assigns the devices itself: --device cuda, not {device}", where="--device")
 
 
-def _place(settings: Settings, room: Room, shared_store: bool, scratch: str) -> BatchSettings:
-    place = BatchSettings.of(settings, accelerated=room.gpus > 0, returns_rows=not shared_store)
+def _batch_settings(
+    settings: Settings, reservation: Reservation, shared_store: bool, scratch: str
+) -> BatchSettings:
+    made = BatchSettings.of(settings, accelerated=reservation.gpus > 0, returns_rows=not shared_store)
     if shared_store:
-        return place
+        return made
     folder = Path(scratch) if scratch else Path.home() / ".cache" / "mousterian" / "scratch"
-    store = folder / digest([str(place.settings.store)])
-    return replace(place, settings=replace(place.settings, store=store))
+    store = folder / digest([str(made.settings.store)])
+    return replace(made, settings=replace(made.settings, store=store))
 
 
 class _Driver:
-    """Keeps as many tasks in flight as the cluster has room for, and runs again what is lost."""
+    """Keeps as many tasks in flight as fit in the cluster, and resubmits lost ones."""
 
     def __init__(
         self,
         ray: ModuleType,
         queue: JobQueue,
-        place: BatchSettings,
+        settings: BatchSettings,
         store: Store,
         *,
-        room: Room,
+        reservation: Reservation,
         workers: int,
         max_retries: int,
     ) -> None:
-        self._ray, self._queue, self._place, self._store = ray, queue, place, store
-        self._room, self._workers, self._max_retries = room, workers, max_retries
-        self._task = ray.remote(_perform)
-        self._where = ray.put(place)
+        self._ray, self._queue, self._settings, self._store = ray, queue, settings, store
+        self._reservation, self._workers, self._max_retries = reservation, workers, max_retries
+        self._task = ray.remote(_run_batch)
+        self._settings_ref = ray.put(settings)
         self._running: dict[Any, list[Job]] = {}
         self._lost: Counter[str] = Counter()
         self._suspects: set[str] = set()
-        self._homes: dict[str, str] = {}
-        self._seconds_a_job = SECONDS_A_TASK
+        self._node_of_pool: dict[str, str] = {}
+        self._seconds_per_job = SECONDS_PER_TASK
         self._slots = 1
-        self._next_look = 0.0
+        self._next_poll = 0.0
 
     def run(self, stop: Stop) -> None:
-        """Run until nothing is left, or until the running tasks are done when stopping."""
+        """Run until no job is left, or when stopping until the running tasks are done."""
         while True:
-            if not stop.wanted:
+            if not stop.requested:
                 self._submit()
             if not self._running:
                 return
@@ -139,14 +148,14 @@ class _Driver:
                     self._receive(ref)
 
     def _submit(self) -> None:
-        if time.monotonic() > self._next_look:
-            # One task waits even where there is no room now: that is what brings new nodes.
-            self._slots = max(1, self._room.slots(self._ray.cluster_resources()))
+        if time.monotonic() > self._next_poll:
+            # One task is submitted even if none fits now: it makes an autoscaling cluster add nodes.
+            self._slots = max(1, self._reservation.slots(self._ray.cluster_resources()))
             self._slots = min(self._slots, self._workers or self._slots)
-            self._next_look = time.monotonic() + SECONDS_BETWEEN_LOOKS
+            self._next_poll = time.monotonic() + SECONDS_PER_POLL
         while self._queue and len(self._running) < self._slots:
-            batch = self._queue.take(self._batch_size(), one_pool=self._place.returns_rows)
-            # What may have brought down its worker goes alone, so that it takes nothing with it.
+            batch = self._queue.take(self._batch_size(), one_pool=self._settings.returns_rows)
+            # A job that may have killed its worker runs alone, so that no other job is lost with it.
             alone = [job for job in batch if job.key in self._suspects or self._devices(job) > 1]
             rest = [job for job in batch if job not in alone]
             for part in [*([job] for job in alone), *([rest] if rest else [])]:
@@ -155,54 +164,58 @@ class _Driver:
                     self._queue.listener.started(job)
 
     def _devices(self, job: Job) -> int:
-        """Return how many times a trial's room a job takes."""
-        settings = self._place.settings
+        """Return how many times the reservation of a trial a job needs."""
+        settings = self._settings.settings
         return 1 if settings.devices else job.devices(settings)
 
     def _batch_size(self) -> int:
-        """Return how many trials fill a task's time, and leave some for every slot."""
-        fill = int(SECONDS_A_TASK / max(self._seconds_a_job, 1e-6))
+        """Return how many trials fill a task's time while some are left for every slot."""
+        fill = int(SECONDS_PER_TASK / max(self._seconds_per_job, 1e-6))
         share = -(-len(self._queue) // (2 * self._slots))
-        return max(1, min(fill, share, MOST_JOBS_A_TASK))
+        return max(1, min(fill, share, MAX_JOBS_PER_TASK))
 
     def _start(self, batch: Sequence[Job]) -> Any:
-        """Hand a batch to the cluster; without a shared store to its pool's node, if that is idle."""
+        """Submit a batch to the cluster; without a shared store, preferably to the node of its pool."""
         pool = batch[0].needs or (batch[0].key if not isinstance(batch[0], TrialJob) else "")
-        strategy = self._home(pool) if pool and self._place.returns_rows else "DEFAULT"
-        room = self._room.times(self._devices(batch[0]))
-        # Trials are run again by this class, which knows what is finished; so never by Ray.
+        strategy = self._affinity(pool) if pool and self._settings.returns_rows else "DEFAULT"
+        reservation = self._reservation.times(self._devices(batch[0]))
+        # Lost trials are resubmitted by this class, which knows which are finished; never by Ray.
         task = self._task.options(
-            num_cpus=room.cpus, num_gpus=room.gpus, max_retries=0, scheduling_strategy=strategy
+            num_cpus=reservation.cpus,
+            num_gpus=reservation.gpus,
+            max_retries=0,
+            scheduling_strategy=strategy,
         )
-        return task.remote(self._where, batch)
+        return task.remote(self._settings_ref, batch)
 
-    def _home(self, pool: str) -> Any:
+    def _affinity(self, pool: str) -> Any:
+        """Return the scheduling strategy that prefers the node of a pool."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        nodes = alive_nodes(self._ray)
+        nodes = live_nodes(self._ray)
         if not nodes:
             return "DEFAULT"
-        if self._homes.get(pool) not in nodes:
-            self._homes[pool] = nodes[len(self._homes) % len(nodes)]
-        return NodeAffinitySchedulingStrategy(self._homes[pool], soft=True, _spill_on_unavailable=True)
+        if self._node_of_pool.get(pool) not in nodes:
+            self._node_of_pool[pool] = nodes[len(self._node_of_pool) % len(nodes)]
+        return NodeAffinitySchedulingStrategy(self._node_of_pool[pool], soft=True, _spill_on_unavailable=True)
 
     def _receive(self, ref: Any) -> None:
         batch = self._running.pop(ref)
-        problem, outcomes = self._outcomes(ref)
+        problem, results = self._results(ref)
         if problem:
             for job in batch:
-                self._again(job, problem, alone=len(batch) == 1)
+                self._resubmit(job, problem, alone=len(batch) == 1)
             return
-        for job, outcome in zip(batch, outcomes, strict=True):
-            outcome.conclude(job, self._queue, self._store)
+        for job, result in zip(batch, results, strict=True):
+            result.record(job, self._queue, self._store)
             if isinstance(job, TrialJob):
-                self._seconds_a_job += 0.2 * (outcome.seconds - self._seconds_a_job)
+                self._seconds_per_job += 0.2 * (result.seconds - self._seconds_per_job)
 
-    def _outcomes(self, ref: Any) -> tuple[str, list[JobResult]]:
-        """Return a task's outcomes, or how its worker was lost.
+    def _results(self, ref: Any) -> tuple[str, list[JobResult]]:
+        """Return how a task's worker was lost, or an empty text and the results.
 
         Raises:
-            InputError: the workers of this cluster can run no trial.
+            InputError: the workers of this cluster cannot run trials.
         """
         errors = self._ray.exceptions
         try:
@@ -216,8 +229,8 @@ class _Driver:
         except errors.RayError as error:
             return f"its worker or node was lost ({type(error).__name__})", []
 
-    def _again(self, job: Job, problem: str, alone: bool) -> None:
-        """Queue a lost job again; a trial that ran alone is to blame, and has only so many tries."""
+    def _resubmit(self, job: Job, problem: str, alone: bool) -> None:
+        """Queue a lost job again; one that was lost alone is the cause and is retried `max_retries` times."""
         self._suspects.add(job.key)
         self._lost[job.key] += alone
         if self._lost[job.key] > self._max_retries:
@@ -226,11 +239,11 @@ class _Driver:
             self._queue.put_back(job)
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Cancel what still runs."""
         for ref in self._running:
             self._ray.cancel(ref, force=True)
 
 
-def _perform(place: BatchSettings, jobs: Sequence[Job]) -> list[JobResult]:
-    """Run a batch. Runs in a worker of the cluster."""
-    return place.perform(jobs)
+def _run_batch(settings: BatchSettings, jobs: Sequence[Job]) -> list[JobResult]:
+    """Run a batch, in a worker of the cluster."""
+    return settings.run(jobs)

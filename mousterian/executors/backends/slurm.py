@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from mousterian.errors import InputError
-from mousterian.executors.backends._slurm_jobs import Batch, Outlook, Submitter, Wanted, check_devices
+from mousterian.executors.backends._slurm_jobs import Batch, Resources, Submitter, TimeBudget, check_devices
 from mousterian.executors.job_queue import BatchSettings, JobQueue, JobResult, Stop, drive
 from mousterian.executors.jobs import Job, TrialJob
 from mousterian.executors.kinds import Listener
 from mousterian.store.rows import Store
 from mousterian.trials.settings import Settings
 
-JOBS_AT_A_TIME = 256  # of one array
-JOBS_IN_AN_ARRAY = 1000  # Slurm's own limit is 1001, if its administrator has set no other
-SECONDS_BETWEEN_LOOKS = 1.0
+CONCURRENT_JOBS = 256  # of one array
+JOBS_PER_ARRAY = 1000  # Slurm's default limit is 1001
+SECONDS_PER_POLL = 1.0
 
 
 def run(
@@ -43,16 +43,16 @@ def run(
 ) -> None:
     """Run trials on a Slurm cluster, as arrays of jobs of many trials each.
 
-    A job that reaches its time limit, or is preempted, is requeued and goes on where it stopped. The first
-    Ctrl-C takes back what waits in the queue and lets running jobs finish, the second cancels them too;
-    either raises KeyboardInterrupt. If this process is killed the jobs go on, and so do their rows.
+    A job that reaches its time limit, or is preempted, is requeued and continues where it stopped. The first
+    Ctrl-C cancels what waits in the queue and lets running jobs finish, the second cancels them too; either
+    raises KeyboardInterrupt. If this process is killed, the jobs continue and write their rows.
 
     Args:
-        jobs: what to run, in order of preference.
+        jobs: jobs to run, in order of priority.
         settings: where trials run and where their rows go; every node must see the store's folder.
-        listener: is told what becomes of each job.
+        listener: is notified of each job's progress.
         workers: jobs of an array that run at a time; 0: 256, or one for each core on `local`.
-        cluster: slurm; or local, the same with processes of this machine, to try it out.
+        cluster: slurm; or local, for a test with processes of this machine.
         partition: Slurm's --partition.
         account: Slurm's --account.
         time: Slurm's --time, minutes; 0: from the estimate.
@@ -62,81 +62,82 @@ def run(
         gpus_per_task: Slurm's --gpus-per-task; more than one train each trial together.
         memory_gb: Slurm's --mem, GB; 0: the cluster's default.
         max_retries: how often a trial whose job was lost is submitted again.
-        directives: further ones of sbatch, such as ["qos=long", "constraint=a100"].
-        setup: shell commands that go before the trials in each job, such as ["module load cuda"].
+        directives: further sbatch directives, such as ["qos=long", "constraint=a100"].
+        setup: shell commands that each job runs before its trials, such as ["module load cuda"].
 
     Raises:
-        InputError: no submitit, no Slurm, or options that cannot be meant.
+        InputError: submitit is not installed, there is no Slurm, or an option is invalid.
     """
     if not jobs:
         return
     _check(cpus_per_task, safety, (time, trials_per_job, gpus_per_task, memory_gb, max_retries))
     local = cluster == "local"
-    at_a_time = workers or (len(os.sched_getaffinity(0)) if local else JOBS_AT_A_TIME)
+    concurrent = workers or (len(os.sched_getaffinity(0)) if local else CONCURRENT_JOBS)
     settings = replace(settings, devices=gpus_per_task if gpus_per_task > 1 else settings.devices)
     check_devices(jobs, settings, cpus_per_task, gpus_per_task)
-    place = BatchSettings.of(settings, accelerated=gpus_per_task > 0)
-    wanted = Wanted(partition, account, cpus_per_task, gpus_per_task, memory_gb, directives, setup)
-    submitter = Submitter(cluster, place.settings.store / "slurm", wanted.of(settings.grid, at_a_time))
-    outlook = Outlook.of(jobs, settings, minutes=time, safety=safety, trials=trials_per_job)
+    in_jobs = BatchSettings.of(settings, accelerated=gpus_per_task > 0)
+    resources = Resources(partition, account, cpus_per_task, gpus_per_task, memory_gb, directives, setup)
+    parameters = resources.parameters(settings.grid, concurrent)
+    submitter = Submitter(cluster, in_jobs.settings.store / "slurm", parameters)
+    budget = TimeBudget.of(jobs, settings, minutes=time, safety=safety, trials=trials_per_job)
     queue = JobQueue(jobs, settings, listener)
-    at_once = at_a_time if local else JOBS_IN_AN_ARRAY
-    driver = _Driver(queue, place, submitter, outlook, at_once=at_once, max_retries=max_retries)
+    most = concurrent if local else JOBS_PER_ARRAY
+    driver = _Driver(queue, in_jobs, submitter, budget, max_jobs=most, max_retries=max_retries)
     drive(driver, listener)
 
 
 def _check(cpus: int, safety: float, others: Sequence[float]) -> None:
-    """Refuse numbers that cannot be meant."""
+    """Refuse invalid numbers."""
     if cpus < 1 or safety < 1 or min(others) < 0:
         raise InputError(
-            "cpus_per_task and safety must be 1 or more, and no other number negative",
+            "cpus_per_task and safety must be 1 or more, and the other numbers not negative",
             where="--executor-option",
         )
 
 
 class _Driver:
-    """Submits what can run, collects what is done, and submits again what was lost."""
+    """Submits what is ready to run, collects what is done, and resubmits what was lost."""
 
     def __init__(
         self,
         queue: JobQueue,
-        place: BatchSettings,
+        settings: BatchSettings,
         submitter: Submitter,
-        outlook: Outlook,
+        budget: TimeBudget,
         *,
-        at_once: int,
+        max_jobs: int,
         max_retries: int,
     ) -> None:
-        self._queue, self._place, self._submitter, self._outlook = queue, place, submitter, outlook
-        self._at_once, self._max_retries = at_once, max_retries
-        self._store = Store(place.settings.store)
+        self._queue, self._settings, self._submitter, self._budget = queue, settings, submitter, budget
+        self._max_jobs, self._max_retries = max_jobs, max_retries
+        self._store = Store(settings.settings.store)
         self._running: dict[Any, list[Job]] = {}
         self._lost: Counter[str] = Counter()
         self._stopping = False
 
     def run(self, stop: Stop) -> None:
-        """Run until nothing is left, or until the running jobs are done when stopping."""
+        """Run until no job is left, or when stopping until the running jobs are done."""
         while True:
-            if stop.wanted:
-                self._take_back()
+            if stop.requested:
+                self._cancel_pending()
             else:
                 self._submit()
             if not self._running:
                 return
             for handle in [each for each in self._running if each.done()]:
                 self._receive(handle)
-            clock.sleep(SECONDS_BETWEEN_LOOKS)
+            clock.sleep(SECONDS_PER_POLL)
 
     def _submit(self) -> None:
-        free = self._at_once - len(self._running)
-        size = self._outlook.batch_size(len(self._queue), self._at_once)
+        free = self._max_jobs - len(self._running)
+        size = self._budget.batch_size(len(self._queue), self._max_jobs)
         batches: list[list[Job]] = []
         while self._queue and len(batches) < free:
             batches.append(self._queue.take(size))
         if not batches:
             return
-        arguments = [Batch(self._place, tuple(batch)) for batch in batches]
-        handles = self._submitter.submit(arguments, self._outlook.limit(batches))
+        arguments = [Batch(self._settings, tuple(batch)) for batch in batches]
+        handles = self._submitter.submit(arguments, self._budget.limit(batches))
         for handle, batch in zip(handles, batches, strict=True):
             self._running[handle] = batch
             for job in batch:
@@ -144,19 +145,19 @@ class _Driver:
 
     def _receive(self, handle: Any) -> None:
         batch = self._running.pop(handle)
-        problem, outcomes = self._outcomes(handle)
+        problem, results = self._results(handle)
         if problem:
-            self._again(batch, problem)
+            self._resubmit(batch, problem)
             return
-        for job, outcome in zip(batch, outcomes, strict=True):
-            outcome.conclude(job, self._queue, self._store)
-        self._submitter.tidy(handle)
+        for job, result in zip(batch, results, strict=True):
+            result.record(job, self._queue, self._store)
+        self._submitter.delete_files(handle)
 
-    def _outcomes(self, handle: Any) -> tuple[str, list[JobResult]]:
-        """Return a job's outcomes, or how it was lost.
+    def _results(self, handle: Any) -> tuple[str, list[JobResult]]:
+        """Return how a Slurm job was lost, or an empty text and its results.
 
         Raises:
-            InputError: the nodes can run no trial.
+            InputError: the nodes cannot run trials.
         """
         from submitit.core.utils import FailedJobError, UncompletedJobError
 
@@ -167,29 +168,29 @@ class _Driver:
         except FailedJobError as error:
             last = str(error).strip().splitlines()[-1]
             raise InputError(
-                f"no trial can run there: {last}",
+                f"no trial can run on the nodes: {last}",
                 where=str(handle.paths.stderr),
                 hint="every node must see this Python environment, this folder and the store",
             ) from error
 
-    def _again(self, batch: Sequence[Job], problem: str) -> None:
-        """Queue again what a lost job has not finished; that at which it was lost has only so many tries."""
-        left = []
+    def _resubmit(self, batch: Sequence[Job], problem: str) -> None:
+        """Queue again what a lost job has not finished; the trial that was running, `max_retries` times."""
+        unfinished = []
         for job in batch:
             if isinstance(job, TrialJob) and self._store.holds(job.key):
                 self._queue.finished(job, 0.0)
             else:
-                left.append(job)
-        for position, job in enumerate(left):
+                unfinished.append(job)
+        for position, job in enumerate(unfinished):
             self._lost[job.key] += position == 0
             if self._lost[job.key] > self._max_retries:
                 self._queue.failed(job, f"{problem}, {self._lost[job.key]} times")
             else:
                 self._queue.put_back(job)
 
-    def _take_back(self) -> None:
-        """Cancel the jobs that wait in Slurm's queue; those that run go on."""
-        waiting = self._submitter.take_back(list(self._running), look=not self._stopping)
+    def _cancel_pending(self) -> None:
+        """Cancel the jobs that wait in Slurm's queue; running ones continue."""
+        waiting = self._submitter.cancel_pending(list(self._running), refresh=not self._stopping)
         self._stopping = True
         for handle in waiting:
             del self._running[handle]
