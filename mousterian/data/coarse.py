@@ -85,9 +85,8 @@ def _cells(side: int, margin: int, shifted: bool) -> Tensor:
 def halves(cells: Tensor) -> Halves:
     """Return images (S, B, rows, columns) as what a mirror sees of them, each of mean 0 and length 1."""
     cells = cells - cells.mean((2, 3), keepdim=True)
-    cells = cells / cells.square().sum((2, 3), keepdim=True).sqrt().clamp_(
-        min=1.0
-    )  # blank images stay near 0
+    length = cells.square().sum((2, 3), keepdim=True).sqrt()
+    cells = cells / length.clamp_(min=1.0)  # images that are all but blank stay small
     mirrored = cells.flip(3)
     even, odd = (cells + mirrored) / 2, (cells - mirrored) / 2
     # Of columns that say the same one is kept, times the root of two; the middle one stands for itself.

@@ -1,10 +1,13 @@
 """What leak checks find: results that are kept with a set or a pool, and what they say.
 
-A set is refused with more than 1 % of its test images in train, pixel by pixel. A pool is refused if more
-test images than unseen real images of the same classes have copies in it (p < 0.001), and in any case if more
-than 1 % of it, or of the test set, are identical copies, unless unseen real images show half that rate. Where
-there are too few unseen images to compare with, the check is uncalibrated, and a pool is also refused if more
-than 25 % of it are copies, identical or near. The results are made in `leak_checks`.
+A set is refused with more than 1 % of its test images in train, pixel by pixel. A pool is refused if
+
+- more test images than unseen real images of the same classes have copies in it (p < 0.001), or
+- more than 1 % of it, or of the test set, are identical copies, or
+- more than 25 % of it are copies, identical or near.
+
+The last two hold whatever unseen images show, as these may be in the pool too. Where there are too few unseen
+images to compare with, they stand alone, and the check is uncalibrated. Results are made in `leak_checks`.
 """
 
 from __future__ import annotations
@@ -185,14 +188,12 @@ class PoolLeaks:
         if self.p_value is not None and self.p_value < ALPHA:
             return "more test images than unseen real images have copies in it"
         of_pool, of_test = copies.exact / max(copies.images, 1), copies.others_exact / max(copies.others, 1)
-        usual = self.pairs and self.unseen_exact / self.pairs >= of_test / 2
-        if copies.exact >= FEWEST and max(of_pool, of_test) > MOST_EXACT and not usual:
+        if copies.exact >= FEWEST and max(of_pool, of_test) > MOST_EXACT:
             return (
                 f"{_percent(of_pool)} of it, and {_percent(of_test)} of the test images, are identical"
                 f" copies; at most {_percent(MOST_EXACT)} may be"
             )
-        many = copies.found > MOST_COPIES * copies.images
-        if many and copies.found >= FEWEST and not self.calibrated:
+        if copies.found >= FEWEST and copies.found > MOST_COPIES * copies.images:
             return f"more than {_percent(MOST_COPIES)} of it are copies of test images"
         return ""
 

@@ -53,6 +53,15 @@ def test_a_pool_of_test_images_is_refused_without_unseen_images_too(change: str)
     assert any(each.startswith("Uncalibrated: there are no unseen") for each in found.sentences())
 
 
+@pytest.mark.parametrize(("change", "reason"), [("exact", "identical copies"), ("noisy", "more than 25 %")])
+def test_a_pool_of_test_and_unseen_images_alike_is_refused(change: str, reason: str) -> None:
+    test, unseen = split(400, 600)
+    found = leak_checks.check_pool(changed(concatenate([test, unseen]), change), test, unseen)
+    assert found.p_value is not None
+    assert found.p_value > 0.5
+    assert reason in found.reason
+
+
 @pytest.mark.parametrize("size", [50, 300])
 def test_clean_pools_pass(size: int) -> None:
     found = [leak_checks.check_pool(*split(size, 300, 300, seed=seed)) for seed in range(40)]
