@@ -1,0 +1,173 @@
+"""Leak checks: test images in a training set or in a pool, by image and by pool.
+
+`check_set` counts copies of test images in a training set. `check_pool` counts copies of test images in a
+pool, and asks two things of the pool as a whole: does it hold more copies of test images, and does it lie
+nearer to them, than to as many real images of the same classes that its generator has not seen? Both answers
+have an exact p-value. What is not found: a generator that has seen the test images and learnt no more from
+each of them than from any other image of its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mousterian.data import near_copies, pair_test
+from mousterian.data.coarse import Halves, coarse, most_similar
+from mousterian.data.image_set import ImageSet
+from mousterian.data.leaks import FEWEST_PAIRS, Copies, Nearness, PoolLeaks, SetLeaks
+from mousterian.data.near_copies import Pairs
+from mousterian.errors import InputError
+
+_EXAMPLES = 5
+_TIE = 1e-6  # similarities that differ by less
+_ROWS = 256
+
+
+class Features(NamedTuple):
+    """Feature vectors of the images of a check, (N, D), (T, D) and (U, D) float32."""
+
+    pool: NDArray[np.float32]
+    test: NDArray[np.float32]
+    unseen: NDArray[np.float32]
+
+
+def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> Copies:
+    """Count copies between two sets of images, (N, H, W, C) and (M, H, W, C) uint8.
+
+    Raises:
+        InputError: their heights, widths or channels differ.
+    """
+    return _counted(near_copies.find(images, others), len(images), len(others))
+
+
+def check_set(train: ImageSet, test: ImageSet) -> SetLeaks:
+    """Count test images that are in the training set.
+
+    Raises:
+        InputError: their heights, widths or channels differ.
+    """
+    return SetLeaks(copies(test.images, train.images))
+
+
+def check_pool(
+    pool: ImageSet,
+    test: ImageSet,
+    unseen: ImageSet | None,
+    *,
+    features: Mapping[str, Features] | None = None,
+) -> PoolLeaks:
+    """Look for test images in a pool.
+
+    Args:
+        pool: the images in question; their labels are not used.
+        test: the test images.
+        unseen: real images of the same kind that the pool's generator has not seen, none of them a test
+            image; None where there are none. At most as many of a class are used as there are test images.
+        features: further spaces to measure nearness in, by name; rows as in the image sets.
+
+    Raises:
+        InputError: heights, widths or channels differ, or there are not as many features as images.
+    """
+    unseen = test.take([]) if unseen is None else unseen
+    pairs = pair_test.pairs(test.labels, unseen.labels)
+    # One search among test and unseen images together: what is found of a real image must not depend on which
+    # of the two it is, if they are to be exchanged.
+    reals = np.concatenate([test.images, unseen.images[pairs[:, 1]]])
+    found = near_copies.find(pool.images, reals)
+    in_test = Pairs(*(part[part[:, 1] < len(test)] for part in found))
+    counts = _counted(in_test, len(pool), len(test))
+    if len(pairs) < FEWEST_PAIRS or not len(pool):
+        return PoolLeaks(counts, len(pairs))
+    marks = np.zeros((2, len(reals)), dtype=np.int64)  # real images with identical copies, and with any
+    marks[:, found.exact[:, 1]] = 1
+    marks[1, found.near[:, 1]] = 1
+    of_test, of_unseen = marks[:, pairs[:, 0]], marks[:, len(test) :]
+    # Two tests, of identical copies and of all, so each has half of the level.
+    least = min(pair_test.p_value(*sides) for sides in zip(of_test, of_unseen, strict=True))
+    spaces = {"pixels": _coarse(pool.images, test.images[pairs[:, 0]], unseen.images[pairs[:, 1]])}
+    for name, vectors in (features or {}).items():
+        _check_rows(name, vectors, (len(pool), len(test), len(unseen)))
+        spaces[name] = _scaled(vectors.pool, vectors.test[pairs[:, 0]], vectors.unseen[pairs[:, 1]])
+    return PoolLeaks(
+        counts,
+        len(pairs),
+        test_exact=int(of_test[0].sum()),
+        test_found=int(of_test[1].sum()),
+        unseen_exact=int(of_unseen[0].sum()),
+        unseen_found=int(of_unseen[1].sum()),
+        p_value=min(2 * least, 1.0),
+        nearness=tuple(_nearness(name, *space, len(pairs)) for name, space in spaces.items()),
+    )
+
+
+def _counted(found: Pairs, images: int, others: int) -> Copies:
+    """Count the images on either side of pairs; an image with an identical copy does not count as near."""
+    identical = [np.unique(column) for column in found.exact.T]
+    near = [np.setdiff1d(column, known) for column, known in zip(found.near.T, identical, strict=True)]
+    first = np.unique(found.exact[:, 0], return_index=True)[1]
+    apart = ~np.isin(found.near[:, 0], identical[0])
+    examples = [*found.exact[first][:_EXAMPLES], *found.near[apart][:_EXAMPLES]][:_EXAMPLES]
+    return Copies(
+        images,
+        others,
+        len(identical[0]),
+        len(near[0]),
+        len(identical[1]),
+        len(near[1]),
+        tuple((int(image), int(other)) for image, other in examples),
+    )
+
+
+class _Space(NamedTuple):
+    """Vectors of the pool's images, and of the paired real images, test images first."""
+
+    pool: Iterator[Halves]
+    reals: list[Halves]
+
+
+def _coarse(pool: NDArray[np.uint8], test: NDArray[np.uint8], unseen: NDArray[np.uint8]) -> _Space:
+    reals = [part for side in (test, unseen) for part in coarse(side, shifted=False)]
+    return _Space(coarse(pool, shifted=False), reals)
+
+
+def _scaled(pool: NDArray[np.float32], test: NDArray[np.float32], unseen: NDArray[np.float32]) -> _Space:
+    """Return feature vectors whose products order the real images by Euclidean distance."""
+    reals = np.concatenate([test, unseen]).astype(np.float32)
+    centre = reals.mean(0)
+    size = np.sqrt(np.square(reals - centre).sum(1).mean()) or 1.0
+    mine, theirs = (torch.from_numpy((part - centre) / size).float() for part in (pool, reals))
+    # |a - b|² is least where a·b - |b|²/2 is largest.
+    mine = torch.cat([mine, torch.ones(len(mine), 1)], dim=1)
+    theirs = torch.cat([theirs, theirs.square().sum(1, keepdim=True) / -2], dim=1)
+    return _Space(map(_plain, torch.split(mine, _ROWS)), [_plain(theirs)])
+
+
+def _plain(vectors: Tensor) -> Halves:
+    """Return vectors (B, D) that have no mirror image."""
+    return Halves(vectors[None], vectors[None, :, :0])
+
+
+def _nearness(name: str, pool: Iterator[Halves], reals: list[Halves], pairs: int) -> Nearness:
+    """Count the pool images whose nearest real image is a test image, and test the count."""
+    nearest = most_similar(pool, reals, 2)
+    untied = nearest.similarity[:, 0] - nearest.similarity[:, 1] > _TIE
+    counts = np.bincount(nearest.positions[untied, 0], minlength=2 * pairs)
+    p_value = pair_test.p_value(counts[:pairs], counts[pairs:])
+    return Nearness(name, int(untied.sum()), int(counts[:pairs].sum()), p_value)
+
+
+def _check_rows(name: str, vectors: Features, images: tuple[int, int, int]) -> None:
+    """Refuse features that are not one row for each image."""
+    rows = tuple(map(len, vectors))
+    if rows != images:
+        raise InputError(
+            f"there are {rows} rows of features for {images} images of pool, test set and unseen images",
+            where=name,
+            hint="give one row for each image, in the images' order",
+        )
