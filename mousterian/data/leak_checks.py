@@ -20,9 +20,9 @@ from torch import Tensor
 from mousterian.data import near_copies, pair_test
 from mousterian.data.coarse import Halves, coarse, most_similar
 from mousterian.data.image_set import ImageSet
-from mousterian.data.leaks import FEWEST_PAIRS, Copies, Nearness, PoolLeaks, SetLeaks
+from mousterian.data.leaks import FEWEST_PAIRS, Comparison, Copies, Nearness, PoolLeaks, SetLeaks
 from mousterian.data.near_copies import Pairs
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_of
 
 _EXAMPLES = 5
 _TIE = 1e-6  # similarities that differ by less
@@ -72,9 +72,15 @@ def check_pool(
         features: further spaces to measure nearness in, by name; rows as in the image sets.
 
     Raises:
-        InputError: heights, widths or channels differ, or there are not as many features as images.
+        InputError: heights, widths, channels or classes differ, or features are not one row for each image.
     """
     unseen = test.take([]) if unseen is None else unseen
+    if unseen.class_names != test.class_names:
+        raise InputError(
+            f"the unseen images are of other classes ({first_of(unseen.class_names)}) than the test images"
+            f" ({first_of(test.class_names)})",
+            hint="take them from the dataset that the test images are of",
+        )
     pairs = pair_test.pairs(test.labels, unseen.labels)
     # One search among test and unseen images together: what is found of a real image must not depend on which
     # of the two it is, if they are to be exchanged.
@@ -84,25 +90,25 @@ def check_pool(
     counts = _counted(in_test, len(pool), len(test))
     if len(pairs) < FEWEST_PAIRS or not len(pool):
         return PoolLeaks(counts, len(pairs))
-    marks = np.zeros((2, len(reals)), dtype=np.int64)  # real images with identical copies, and with any
-    marks[:, found.exact[:, 1]] = 1
-    marks[1, found.near[:, 1]] = 1
-    of_test, of_unseen = marks[:, pairs[:, 0]], marks[:, len(test) :]
-    # Two tests, of identical copies and of all, so each has half of the level.
-    least = min(pair_test.p_value(*sides) for sides in zip(of_test, of_unseen, strict=True))
     spaces = {"pixels": _coarse(pool.images, test.images[pairs[:, 0]], unseen.images[pairs[:, 1]])}
     for name, vectors in (features or {}).items():
         _check_rows(name, vectors, (len(pool), len(test), len(unseen)))
         spaces[name] = _scaled(vectors.pool, vectors.test[pairs[:, 0]], vectors.unseen[pairs[:, 1]])
-    return PoolLeaks(
-        counts,
-        len(pairs),
-        test_exact=int(of_test[0].sum()),
-        test_found=int(of_test[1].sum()),
-        unseen_exact=int(of_unseen[0].sum()),
-        unseen_found=int(of_unseen[1].sum()),
-        p_value=min(2 * least, 1.0),
-        nearness=tuple(_nearness(name, *space, len(pairs)) for name, space in spaces.items()),
+    nearness = tuple(_nearness(name, *space, len(pairs)) for name, space in spaces.items())
+    return PoolLeaks(counts, len(pairs), _compared(found, pairs[:, 0], len(test)), nearness)
+
+
+def _compared(found: Pairs, paired: NDArray[np.int64], test: int) -> Comparison:
+    """Compare paired test images (P,) with unseen ones, which follow `test` test images among the reals."""
+    marks = np.zeros((2, test + len(paired)), dtype=np.int64)  # with identical copies, and with any
+    marks[:, found.exact[:, 1]] = 1
+    marks[1, found.near[:, 1]] = 1
+    of_test, of_unseen = marks[:, paired], marks[:, test:]
+    # Two tests, of identical copies and of all, so each has half of the level.
+    least = min(pair_test.p_value(*sides) for sides in zip(of_test, of_unseen, strict=True))
+    (test_exact, test_found), (unseen_exact, unseen_found) = of_test.sum(1), of_unseen.sum(1)
+    return Comparison(
+        int(test_exact), int(test_found), int(unseen_exact), int(unseen_found), min(2 * least, 1.0)
     )
 
 
@@ -166,8 +172,11 @@ def _check_rows(name: str, vectors: Features, images: tuple[int, int, int]) -> N
     """Refuse features that are not one row for each image."""
     rows = tuple(map(len, vectors))
     if rows != images:
+        given, wanted = (
+            f"{each[0]} of the pool, {each[1]} test, {each[2]} unseen" for each in (rows, images)
+        )
         raise InputError(
-            f"there are {rows} rows of features for {images} images of pool, test set and unseen images",
+            f"there are features of other images ({given}) than are checked ({wanted})",
             where=name,
             hint="give one row for each image, in the images' order",
         )

@@ -143,27 +143,36 @@ class Nearness:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Test images that have copies in a pool, beside unseen real images of the same classes.
+
+    Attributes:
+        test_exact, test_found: of the paired test images, those with identical copies, and with any.
+        unseen_exact, unseen_found: the same of the unseen images that they are paired with.
+        p_value: chance of so many more, of either sort, if test and unseen images are exchangeable.
+    """
+
+    test_exact: int
+    test_found: int
+    unseen_exact: int
+    unseen_found: int
+    p_value: float
+
+
+@dataclass(frozen=True)
 class PoolLeaks:
     """Test images in a pool, image by image and beside real images that its generator has not seen.
 
     Attributes:
         copies: of pool images (images) among test images (others).
         pairs: test images that were paired with an unseen image of their class.
-        test_exact, test_found: of the paired test images, those with identical copies in the pool, and those
-            with any.
-        unseen_exact, unseen_found: the same of the unseen images.
-        p_value: chance of such a difference if test and unseen images are exchangeable; None with too few
-            pairs to say.
+        comparison: of these; None with too few pairs to compare.
         nearness: in pixels, and in each feature space that was given; none with too few pairs.
     """
 
     copies: Copies
     pairs: int = 0
-    test_exact: int = 0
-    test_found: int = 0
-    unseen_exact: int = 0
-    unseen_found: int = 0
-    p_value: float | None = None
+    comparison: Comparison | None = None
     nearness: tuple[Nearness, ...] = ()
 
     @property
@@ -185,7 +194,7 @@ class PoolLeaks:
     def reason(self) -> str:
         """Why the pool is refused; empty if it is not."""
         copies = self.copies
-        if self.p_value is not None and self.p_value < ALPHA:
+        if self.comparison and self.comparison.p_value < ALPHA:
             return "more test images than unseen real images have copies in it"
         of_pool, of_test = copies.exact / max(copies.images, 1), copies.others_exact / max(copies.others, 1)
         if copies.exact >= FEWEST and max(of_pool, of_test) > MOST_EXACT:
@@ -200,10 +209,11 @@ class PoolLeaks:
     def sentences(self) -> list[str]:
         """Say what was found, and why the pool is refused if it is."""
         found = [self.copies.sentence("pool image", "test image")]
-        if self.p_value is not None:
+        if beside := self.comparison:
             found.append(
-                f"Of {self.pairs:,} test images {self.test_found:,} have a copy in the pool, of as many real"
-                f" images that its generator has not seen {self.unseen_found:,} ({_chance(self.p_value)})."
+                f"Of {self.pairs:,} test images {beside.test_found:,} have a copy in the pool, of as many"
+                f" real images that its generator has not seen {beside.unseen_found:,}"
+                f" ({_chance(beside.p_value)})."
             )
         if not self.calibrated:
             found.append(
@@ -224,9 +234,13 @@ class PoolLeaks:
     def from_json(cls, values: Mapping[str, Any]) -> PoolLeaks:
         """Return what `to_json` was made from; InputError if it is something else."""
         try:
-            own = {field.name: values[field.name] for field in dataclasses.fields(cls)}
-            nearness = tuple(Nearness(**each) for each in own["nearness"])
-            return cls(**own | {"copies": _copies(own["copies"]), "nearness": nearness})
+            beside = values["comparison"]
+            return cls(
+                _copies(values["copies"]),
+                values["pairs"],
+                None if beside is None else Comparison(**beside),
+                tuple(Nearness(**each) for each in values["nearness"]),
+            )
         except (TypeError, KeyError, ValueError) as error:
             raise _damaged(error) from error
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from mousterian.data import leak_checks
 from mousterian.data.datasets import digits
 from mousterian.data.image_set import ImageSet, concatenate
 from mousterian.data.leak_checks import Features
-from mousterian.data.leaks import Copies, Nearness, PoolLeaks, SetLeaks
+from mousterian.data.leaks import Comparison, Copies, Nearness, PoolLeaks, SetLeaks
 from mousterian.errors import InputError
 
 
@@ -57,8 +59,8 @@ def test_a_pool_of_test_images_is_refused_without_unseen_images_too(change: str)
 def test_a_pool_of_test_and_unseen_images_alike_is_refused(change: str, reason: str) -> None:
     test, unseen = split(400, 600)
     found = leak_checks.check_pool(changed(concatenate([test, unseen]), change), test, unseen)
-    assert found.p_value is not None
-    assert found.p_value > 0.5
+    assert found.comparison is not None
+    assert found.comparison.p_value > 0.5
     assert reason in found.reason
 
 
@@ -73,7 +75,7 @@ def test_clean_pools_pass(size: int) -> None:
 def test_clean_pools_pass_without_unseen_images_too() -> None:
     found = [leak_checks.check_pool(*split(50, 600, seed=seed), None) for seed in range(20)]
     assert not any(each.refused for each in found)
-    assert all(each.p_value is None and not each.nearness for each in found)
+    assert all(each.comparison is None and not each.nearness for each in found)
 
 
 def test_a_set_with_test_images_in_train_is_refused() -> None:
@@ -151,8 +153,15 @@ def test_images_that_are_both_test_and_unseen_are_ties() -> None:
 def test_features_must_be_a_row_an_image() -> None:
     pool, test, unseen = split(10, 100, 100)
     rows = np.zeros((9, 2), dtype=np.float32)
-    with pytest.raises(InputError, match="network: there are"):
+    with pytest.raises(InputError, match="network: there are features of other images"):
         leak_checks.check_pool(pool, test, unseen, features={"network": Features(rows, rows, rows)})
+
+
+def test_unseen_images_of_other_classes_are_refused() -> None:
+    pool, test, unseen = split(10, 100, 100)
+    other = ImageSet(unseen.images, unseen.labels, tuple("abcdefghij"))
+    with pytest.raises(InputError, match="of other classes"):
+        leak_checks.check_pool(pool, test, other)
 
 
 def test_identical_copies_are_refused_where_too_few_unseen_images_can_say_what_is_usual() -> None:
@@ -170,7 +179,7 @@ def test_an_empty_pool_holds_nothing() -> None:
 
 
 COPIES = Copies(500, 400, 20, 5, 18, 4, ((3, 7), (4, 9)))
-POOL = PoolLeaks(COPIES, 300, 12, 16, 1, 3, 0.004, (Nearness("pixels", 498, 260, 0.2),))
+POOL = PoolLeaks(COPIES, 300, Comparison(12, 16, 1, 3, 0.004), (Nearness("pixels", 498, 260, 0.2),))
 
 
 @pytest.mark.parametrize("result", [SetLeaks(COPIES), POOL, PoolLeaks(COPIES)])
@@ -201,8 +210,5 @@ def test_sentences_say_what_was_found() -> None:
 
 
 def test_results_are_read_without_torch() -> None:
-    import subprocess
-    import sys
-
     code = "import sys, mousterian.data.leaks; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
