@@ -17,13 +17,13 @@ from mousterian.training import recipes
 
 
 def commands() -> str:
-    """Return every verb with its arguments."""
+    """Return every command with its arguments."""
     parts = []
-    for verb, functions in app.commands().items():
+    for command, functions in app.commands().items():
         for name, text in functions.items():
-            function = app.function_of(verb, name)
+            function = app.function_of(command, name)
             arguments = app.arguments(function)
-            title = verb if verb in functions else f"{verb} {name}"
+            title = command if command in functions else f"{command} {name}"
             usage = " ".join(
                 ["mousterian", title, *(a.name for a in arguments if not a.name.startswith("-"))]
             )
