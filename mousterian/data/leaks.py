@@ -87,8 +87,8 @@ class SetLeaks:
         found = [self.copies.sentence("test image", "training image")]
         if self.refused:
             found.append(
-                f"The set is refused: {_percent(self.copies.exact / self.copies.images)} of its test images"
-                f" are in the training set, pixel by pixel; at most {_percent(MOST_EXACT)} may be."
+                f"{_percent(self.copies.exact / self.copies.images)} of the test images are in the training"
+                f" set, pixel by pixel; at most {_percent(MOST_EXACT)} may be."
             )
         return found
 
@@ -222,7 +222,7 @@ class PoolLeaks:
             )
         found += [each.sentence() for each in self.nearness]
         if self.refused:
-            found.append(f"The pool is refused: {self.reason}.")
+            found.append(f"The pool holds test images: {self.reason}.")
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def test_a_pool_of_test_images_is_refused(change: str, half: bool) -> None:
     found = leak_checks.check_pool(pool, test, unseen)
     assert found.calibrated
     assert found.refused
-    assert "The pool is refused: more test images than" in found.sentences()[-1]
+    assert "The pool holds test images: more test images than" in found.sentences()[-1]
     assert found.copies.found >= 194
 
 
@@ -85,7 +85,7 @@ def test_a_set_with_test_images_in_train_is_refused() -> None:
     assert found.refused
     assert (found.copies.exact, found.copies.others_exact) == (100, 100)
     assert found.sentences()[0].startswith("1")
-    assert "25 % of its test images are in the training set" in found.sentences()[1]
+    assert "25 % of the test images are in the training set" in found.sentences()[1]
 
 
 def test_near_copies_in_train_are_counted_and_no_ground_to_refuse() -> None:
@@ -204,8 +204,8 @@ def test_sentences_say_what_was_found() -> None:
         " seen 3 (p = 0.004).",
         "In pixels, 52 % of 498 pool images lie nearer to a test image than to an unseen real image"
         " (p = 0.2); about 50 % are expected without a leak.",
-        "The pool is refused: 4 % of it, and 4.5 % of the test images, are identical copies; at most 1 % may"
-        " be.",
+        "The pool holds test images: 4 % of it, and 4.5 % of the test images, are identical copies; at most"
+        " 1 % may be.",
     ]
 
 

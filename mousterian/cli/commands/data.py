@@ -35,8 +35,11 @@ def data(name: str, *, option: Sequence[str] = (), data_dir: Path | None = None,
     found = _describe(name, options, data_dir)
     if json:
         return print_json(found)
+    leaks = found.pop("leaks")
     for key, value in found.items():
         console().print(f"{key:>12}  {value}", highlight=False, markup=False)
+    for sentence in leaks["sentences"]:
+        console().print(f"{'test images':>12}  {sentence}", highlight=False, markup=False)
     return EXIT_DONE
 
 
@@ -52,12 +55,14 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
         name; data_dir; source: where it was obtained; path: where it is; verified: whether the sha256 sums of
         its arrays are its plug-in's CHECKSUMS (False if it has none); known_sums: whether it has any; shape:
         height, width and channels of an image; classes: their names; splits: for "train" and "test" count,
-        smallest_class and largest_class (images), images_sha256 and labels_sha256.
+        smallest_class and largest_class (images), images_sha256 and labels_sha256; leaks: copies of test
+        images in the training set, identical and near, with sentences.
 
     Raises:
         InputError: the dataset or option does not exist, or the dataset cannot be obtained.
     """
     from mousterian.data.cache import SPLITS, Origin, checksums, data_directory
+    from mousterian.data.leak_checks import check_set
     from mousterian.plugins import registry
 
     plugin = registry.find("datasets", name)
@@ -84,6 +89,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
             }
             for split, images in sets.items()
         },
+        "leaks": check_set(sets["train"], sets["test"]).to_json(),
     }
 
 
