@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from mousterian.data.cache import data_directory
 from mousterian.errors import InputError
-from mousterian.files import held, position, write_atomically
+from mousterian.files import file_lock, lock_position, write_atomically
 from mousterian.seeds import digest
 
 # Where the indexes lie in the data directory; hidden, so that they are in no stamp of a folder around them.
@@ -90,6 +90,11 @@ def content_stamp(path: Path, data_dir: Path | None = None, *, left_out: list[Le
         return sums[""].hex()[:16]
     rows = [os.fsencode(f"{name}\0") + sums[name] for name in sorted(sums)]
     return hashlib.sha256(b"".join(rows)).hexdigest()[:16]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files that a folder's stamp counts, sorted by path."""
+    return sorted(folder / name for name in _listing(folder).files)
 
 
 @contextmanager
@@ -285,7 +290,7 @@ def _keep(index: Path, files: Mapping[str, bytes], new: dict[str, bytes]) -> Non
     """Put signatures and sums into the index, beside what others have put there meanwhile."""
     try:
         index.parent.mkdir(parents=True, exist_ok=True)
-        with held(index.parent / ".lock", position(index.name)):
+        with file_lock(index.parent / ".lock", lock_position(index.name)):
             entries = {name: each for name, each in _read(index).items() if name in files} | new
             names = os.fsencode("\0".join(entries))
             content = len(names).to_bytes(8, "little") + names + b"".join(entries.values())

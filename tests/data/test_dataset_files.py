@@ -143,7 +143,7 @@ def test_grey_images_stay_grey_unless_mixed(pets, tmp_path):
 def test_decoded_images_are_cached_until_a_file_changes(pets, tmp_path, monkeypatch):
     image_folder.load("train", tmp_path, path="pets", size=8)
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "decode", None)
+        patch.setattr(image_folder, "read_image", None)
         image_folder.load("train", tmp_path, path="pets", size=8)
     paint(pets / "train" / "n1" / "a.JPEG", BLUE)
     assert image_folder.load("train", tmp_path, path="pets", size=8).images[0, 0, 0].argmax() == 2
