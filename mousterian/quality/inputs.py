@@ -143,13 +143,8 @@ def _external_images(
     from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 
     options = {"path": str(path), "synthetic_folder": ""}
-    origin = (
-        "precomputed",
-        options,
-        precomputed.stamp(data_directory(data_dir), path=str(path)),
-        0,
-        ELSEWHERE,
-    )
+    stamp = precomputed.stamp(data_directory(data_dir), path=str(path))
+    origin = ("precomputed", options, stamp, 0, ELSEWHERE)
     identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0)
     context = GeneratorContext(train.class_names, train.shape, 0, "cpu", path)
     sampler = precomputed.load(context, path=str(path))

@@ -133,9 +133,8 @@ def load(
 
 def stamp(data_dir: Path, *, path: str, clip: str, weights: str) -> str:
     """Return a digest of the upstream pool and of CLIP's weights."""
-    return digest(
-        [REVISION, content_stamp(Path(path).expanduser(), data_dir), weights_stamp(clip, weights, data_dir)]
-    )
+    content = content_stamp(Path(path).expanduser(), data_dir)
+    return digest([REVISION, content, weights_stamp(clip, weights, data_dir)])
 
 
 def matcher(class_names: Sequence[str], whole_words: bool) -> Callable[[str], int]:
