@@ -43,7 +43,7 @@ class ExecutorPlugin(Protocol):
 
         A job is run by `job.execute(settings)`, in any process and on any machine that sees the store. A job
         whose `needs` is the key of another waits for that one, and fails if it failed. A failed job leaves
-        its error by `job.keep_failure(settings, error)`.
+        its error by `job.record_failure(settings, error)`.
 
         Args:
             jobs: what to run, in order of preference.

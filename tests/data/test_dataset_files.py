@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -72,6 +73,16 @@ def test_npz_missing_or_broken(tmp_path):
     np.save(tmp_path / "own.npy", np.zeros(3))
     with pytest.raises(InputError, match="single array"):
         npz.load("train", tmp_path, path="own.npy")
+
+
+def test_npz_that_is_a_pipe_or_is_written_to_is_refused(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(InputError, match="it is a named pipe"):
+        npz.load("train", tmp_path, path="pipe.npz")
+    (tmp_path / "own.npz").write_bytes(b"one")
+    monkeypatch.setattr(npz, "_read", lambda file, *_, **__: file.write_bytes(b"another"))
+    with pytest.raises(InputError, match="changes while it is read"):
+        npz.load("train", tmp_path, path="own.npz")
 
 
 def test_describe_passes_options_on_and_refuses_wrong_ones(tmp_path):

@@ -130,6 +130,18 @@ def test_of_an_animation_and_of_pages_the_first_is_read(form: str) -> None:
     assert (pixels == (255, 0, 0)).all()
 
 
+@pytest.mark.parametrize(("form", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("MPO", "RGB")])
+def test_a_cameras_picture_is_upright_also_where_it_is_decoded_small(form: str, mode: str) -> None:
+    picture = Image.new("RGB", (256, 192), "black")
+    picture.paste("white", (0, 0, 256, 96))  # the sky
+    exif = Image.Exif()
+    exif[274] = 6
+    stored = picture.transpose(Transpose.ROTATE_90).convert(mode)
+    pixels = decoding.read_image(encoded(stored, form, exif=exif.tobytes()), 32).astype(int)
+    assert pixels.shape == (32, 32, 1 if mode == "L" else 3)
+    assert pixels[:14].min() > 240 and pixels[18:].max() < 15
+
+
 @pytest.mark.parametrize(
     ("picture", "form", "more", "told"),
     [

@@ -170,14 +170,13 @@ def load_images(
 
 def _image(location: Location, size: int, columns: Columns) -> NDArray[np.uint8] | None:
     try:
-        return read_image(_bytes(location, columns), size)
+        source = Path(location.file) if location.start < 0 else _bytes(location, columns)
+        return read_image(source, size)
     except (OSError, InputError):
         return None
 
 
 def _bytes(location: Location, columns: Columns) -> bytes:
-    if location.start < 0:
-        return Path(location.file).read_bytes()
     if location.size < 0:
         first, cells = _group(location.file, location.start, columns)
         return encoded_image(cells[location.start - first])
