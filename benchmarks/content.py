@@ -4,7 +4,6 @@
     python benchmarks/content.py --files 100000 --repeats 3
 
 Writes files of 1 to 9 KB (CIFAR's images as PNG are 2 to 3 KB) into folders of 200, and stamps them anew,
-unchanged, and with one file replaced; beside it, what `file_stamp` takes, which looks at names and sizes
 alone. "Not in memory" drops the files' pages first, so the disk's speed counts.
 """
 
@@ -21,7 +20,6 @@ from itertools import count
 from pathlib import Path
 
 from mousterian.data.content import FOLDER, content_stamp
-from mousterian.seeds import file_stamp
 
 
 def write(root: Path, files: int) -> list[Path]:
@@ -79,7 +77,6 @@ def main() -> None:
         def anew() -> None:
             content_stamp(root, Path(temporary) / str(next(fresh)))
 
-        told("names and sizes alone (`file_stamp`)", given.repeats, lambda: file_stamp(root), nothing)
         told("first time, files in memory", given.repeats, anew, nothing)
         told("first time, files not in memory", given.repeats, anew, lambda: drop(paths))
         content_stamp(root, kept)

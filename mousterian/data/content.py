@@ -92,6 +92,11 @@ def content_stamp(path: Path, data_dir: Path | None = None, *, left_out: list[Le
     return hashlib.sha256(b"".join(rows)).hexdigest()[:16]
 
 
+def files_in(folder: Path) -> list[Path]:
+    """Return the files that a folder's stamp counts, sorted by path."""
+    return sorted(folder / name for name in _listing(folder).files)
+
+
 @contextmanager
 def unchanged(path: Path) -> Iterator[None]:
     """Refuse a file or folder that changes while the block reads it; one stat a file before and after.

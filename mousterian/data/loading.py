@@ -54,14 +54,24 @@ def _table(text: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, options: str, split: str, data_dir: Path | None) -> ImageSet:
+def _load(name: str, options: str, stamp: str, split: str, data_dir: Path | None) -> ImageSet:
     from mousterian.data.cache import data_directory
 
-    plugin = registry.find("datasets", name)
-    images: ImageSet = plugin.load()(split, data_directory(data_dir), **json.loads(options), **plugin.preset)
+    plugin, place, values = registry.find("datasets", name), data_directory(data_dir), json.loads(options)
+    if stamp and plugin.stamp(place, values) != stamp:
+        raise InputError(
+            "its files have changed since, or were stamped by an earlier version",
+            where=dataset_text(name, values),
+            hint="run the grid again, which trains on what they hold now, or restore the files",
+        )
+    images: ImageSet = plugin.load()(split, place, **values, **plugin.preset)
     return images
 
 
 def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
-    """Return the training or test images of a dataset; the last few are cached in memory."""
-    return _load(dataset.name, canonical(dict(dataset.options)), split, data_dir)
+    """Return the training or test images of a dataset; the last few are cached in memory.
+
+    Raises:
+        InputError: they cannot be had, or its files are no longer those of its stamp.
+    """
+    return _load(dataset.name, canonical(dict(dataset.options)), dataset.stamp, split, data_dir)

@@ -13,7 +13,6 @@ from mousterian.data.image_set import ImageSet
 from mousterian.data.loading import dataset_named, dataset_text, load_images
 from mousterian.errors import InputError
 from mousterian.plugins.choice import Choice
-from mousterian.seeds import file_stamp
 from mousterian.synthesis.filter_scores import FilterSpec, filter_spec
 from mousterian.synthesis.filtering import Filtered
 from mousterian.synthesis.pools import ELSEWHERE, Pool, PoolIdentity
@@ -77,7 +76,7 @@ def measure_inputs(
             raise InputError(
                 "images generated elsewhere have no filters", where=str(place), hint="leave out --filter"
             )
-        identity, pool = _external_images(place, dataset, train, count)
+        identity, pool = _external_images(place, dataset, train, count, data_dir)
         return MeasureInputs(identity, pool, (), dataset, train, test, None)
     stored = Pool(place.parent, identity, train.class_names)
     if 0 < stored.classes() != len(train.class_names):
@@ -136,14 +135,16 @@ def _images_in(pool: Pool) -> int:
 
 
 def _external_images(
-    path: Path, dataset: Choice, train: ImageSet, count: int
+    path: Path, dataset: Choice, train: ImageSet, count: int, data_dir: Path | None
 ) -> tuple[PoolIdentity, ImageSet]:
     """Read images generated elsewhere with the generator `precomputed`, under its identity."""
+    from mousterian.data.cache import data_directory
     from mousterian.synthesis.generators import precomputed
     from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 
     options = {"path": str(path), "synthetic_folder": ""}
-    origin = ("precomputed", options, file_stamp(path), 0, ELSEWHERE)
+    stamp = precomputed.stamp(data_directory(data_dir), path=str(path))
+    origin = ("precomputed", options, stamp, 0, ELSEWHERE)
     identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0)
     context = GeneratorContext(train.class_names, train.shape, 0, "cpu", path)
     sampler = precomputed.load(context, path=str(path))

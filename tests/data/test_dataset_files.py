@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def test_npz_missing_or_broken(tmp_path):
         npz.load("train", tmp_path, path="own.npy")
 
 
+def test_npz_that_is_a_pipe_or_is_written_to_is_refused(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.npz")
+    with pytest.raises(InputError, match="it is a named pipe"):
+        npz.load("train", tmp_path, path="pipe.npz")
+    (tmp_path / "own.npz").write_bytes(b"one")
+    monkeypatch.setattr(npz, "_read", lambda file, *_, **__: file.write_bytes(b"another"))
+    with pytest.raises(InputError, match="changes while it is read"):
+        npz.load("train", tmp_path, path="own.npz")
+
+
 def test_describe_passes_options_on_and_refuses_wrong_ones(tmp_path):
     write_npz(tmp_path / "own.npz")
     described = _describe("npz", {"path": "own.npz"}, tmp_path)
@@ -143,7 +154,7 @@ def test_grey_images_stay_grey_unless_mixed(pets, tmp_path):
 def test_decoded_images_are_cached_until_a_file_changes(pets, tmp_path, monkeypatch):
     image_folder.load("train", tmp_path, path="pets", size=8)
     with monkeypatch.context() as patch:
-        patch.setattr(image_folder, "decode", None)
+        patch.setattr(image_folder, "read_image", None)
         image_folder.load("train", tmp_path, path="pets", size=8)
     paint(pets / "train" / "n1" / "a.JPEG", BLUE)
     assert image_folder.load("train", tmp_path, path="pets", size=8).images[0, 0, 0].argmax() == 2

@@ -228,7 +228,7 @@ def test_a_constant_is_read_without_importing(tmp_path: Path, line: str, constan
         ("generators", "PRETRIANED = True", "it has 'PRETRIANED'; did you mean 'PRETRAINED'?"),
         ("generators", "def checked(): ...", ""),
         ("generators", "def strength_for(shots): ...", ""),
-        ("models", "from mousterian.seeds import file_stamp as stamp", ""),
+        ("models", "from mousterian.data.content import content_stamp as stamp", ""),
         ("models", "try:\n    import fast\nexcept ImportError:\n    def stamp(data_dir): ...", ""),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from mousterian.data.cache import SPLITS
 from mousterian.data.datasets._sources import SourceError, network_timeout
-from mousterian.data.decoding import decode, stack
+from mousterian.data.decoding import fitted, stack
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 
@@ -126,7 +126,7 @@ def to_images(dataset: Any, size: int | None, *, where: str) -> ImageSet:
         picture, label = item[:2] if isinstance(item, tuple) else (None, None)
         if not isinstance(picture, Image) or not isinstance(label, int | np.integer):
             raise InputError("its items are not pictures of one class each", where=f"torchvision's {where}")
-        pictures.append(decode(picture, size))
+        pictures.append(fitted(picture, size))
         labels.append(int(label))
     if not pictures:
         raise SourceError("it has no images")

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data import cache
-from mousterian.data.decoding import SUFFIXES, decode, stack
+from mousterian.data.content import content_stamp, files_in, unchanged
+from mousterian.data.decoding import REVISION, SUFFIXES, read_image, stack
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, unknown_name
-from mousterian.seeds import digest, file_stamp
+from mousterian.seeds import digest
 
 # How many unreadable images a message lists.
 LISTED = 5
+_log = logging.getLogger(__name__)
 
 
 def load(
@@ -32,7 +35,9 @@ def load(
     """A folder of your own images: PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg, the layout of ImageNet.
 
     Images are resized by their shorter side and cropped to the centre square: (size, size, 3), or 1 channel
-    if all are grey. The decoded images are cached in the data directory until a file of the folder changes.
+    if all are grey. They are as a viewer shows them: turned by their EXIF data, transparent ones on white, 16
+    bits as 8, animated ones their first frame. Hidden files and folders are left out. The decoded images are
+    cached in the data directory until the content of a file changes.
 
     Args:
         split: "train" or "test".
@@ -54,14 +59,19 @@ def load(
     root = cache.resolve(path, data_dir)
     folders = _classes(_split_folder(root, "train", train, test), classes)
     parent = _split_folder(root, split, train, test)
-    files = {folder: _files(parent / folder) for folder in folders}
+    content = content_stamp(parent, data_dir)
+    name = digest([REVISION, content, size, list(folders.items())])
 
     def make() -> cache.Decoded:
-        images = _read(files, size, tuple(folders.values()), where=str(parent))
-        return cache.Decoded({cached.stem: images}, f"images in {parent}")
+        with unchanged(parent):
+            if content_stamp(parent, data_dir) != content:
+                raise InputError("changes while it is read", where=str(parent), hint="run it again")
+            images = _read(_files(parent, folders), size, tuple(folders.values()), where=str(parent))
+        return cache.Decoded({name: images}, f"images in {parent}")
 
-    cached = _cache_path(data_dir, parent, folders, files, size)
-    return cache.load_or_make(cached, make)
+    images = cache.load_or_make(data_dir / "image_folder" / f"{name}.npz", make)
+    _warn_of_sameness(images, parent)
+    return images
 
 
 def stamp(
@@ -73,8 +83,10 @@ def stamp(
     train: str = "train",
     test: str = "val",
 ) -> str:
-    """Return a fingerprint of the folder's files; arguments as for `load`."""
-    return file_stamp(cache.resolve(path, data_dir))
+    """Return a fingerprint of the images' files and the class list; arguments as for `load`."""
+    root = cache.resolve(path, data_dir)
+    found = [content_stamp(each, data_dir) for each in _places(root, train, test, classes)]
+    return digest([REVISION, *found]) if any(found) else ""
 
 
 def origin(
@@ -91,7 +103,7 @@ def origin(
 
 
 def _split_folder(root: Path, split: str, train: str, test: str) -> Path:
-    names = [train] if split == "train" else [test, "test"] if test == "val" else [test]
+    names = _split_names(split, train, test)
     for name in names:
         if (root / name).is_dir():
             return root / name
@@ -99,14 +111,32 @@ def _split_folder(root: Path, split: str, train: str, test: str) -> Path:
     raise InputError(f"there is no folder {' or '.join(names)} here", where=str(root), hint=hint)
 
 
+def _split_names(split: str, train: str, test: str) -> list[str]:
+    return [train] if split == "train" else [test, "test"] if test == "val" else [test]
+
+
+def _places(root: Path, train: str, test: str, classes: str) -> list[Path]:
+    """Return what an image set is read from: the folders of its splits, and the user's class list."""
+    names = [_split_names(split, train, test) for split in cache.SPLITS]
+    folders = [next((name for name in each if (root / name).is_dir()), each[0]) for each in names]
+    listed = [] if not classes or classes in _shipped() else [Path(classes).expanduser()]
+    return [*(root / name for name in folders), *listed]
+
+
+def _shipped() -> Mapping[str, Path]:
+    """Return the files of the class lists by name."""
+    return {each.stem: each for each in (Path(__file__).parent / "classes").glob("*.txt")}
+
+
 def _classes(parent: Path, classes: str) -> Mapping[str, str]:
     """Return class names by folder, in label order."""
     if not classes:
-        found = sorted(entry.name for entry in os.scandir(parent) if entry.is_dir())
+        folders = (entry.name for entry in os.scandir(parent) if entry.is_dir())
+        found = sorted(name for name in folders if not name.startswith("."))
         if not found:
             raise InputError("there are no class folders here", where=str(parent))
         return {name: name for name in found}
-    shipped = {each.stem: each for each in (Path(__file__).parent / "classes").glob("*.txt")}
+    shipped = _shipped()
     source = shipped.get(classes, Path(classes).expanduser())
     if not source.is_file():
         raise unknown_name(
@@ -130,44 +160,30 @@ def _read_classes(source: Path) -> Mapping[str, str]:
     return names
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the image files below a class's folder, sorted by path."""
-    if not folder.is_dir():
-        raise InputError("this class has no folder", where=str(folder))
-    found = sorted(each for each in folder.rglob("*") if each.suffix.lower() in SUFFIXES)
-    if not found:
-        raise InputError(
-            "this class has no images", where=str(folder), hint=f"images end in {', '.join(SUFFIXES)}"
-        )
+def _files(parent: Path, folders: Iterable[str]) -> Mapping[str, Sequence[Path]]:
+    """Return the image files below each class's folder, sorted by path: those that the stamp counts."""
+    images = [each for each in files_in(parent) if each.suffix.lower() in SUFFIXES]
+    found = {folder: [each for each in images if each.is_relative_to(parent / folder)] for folder in folders}
+    for folder, files in found.items():
+        where = str(parent / folder)
+        if not (parent / folder).is_dir():
+            raise InputError("this class has no folder", where=where)
+        if not files:
+            hint = f"images end in {', '.join(SUFFIXES)}"
+            raise InputError("this class has no images", where=where, hint=hint)
     return found
-
-
-def _cache_path(
-    data_dir: Path, parent: Path, folders: Mapping[str, str], files: Mapping[str, Sequence[Path]], size: int
-) -> Path:
-    stamps = [
-        [str(file.relative_to(parent)), stat.st_size, stat.st_mtime_ns]
-        for each in files.values()
-        for file in each
-        for stat in [file.stat()]
-    ]
-    name = digest([str(parent.resolve()), size, list(folders.items()), stamps])
-    return data_dir / "image_folder" / f"{name}.npz"
 
 
 def _read(
     files: Mapping[str, Sequence[Path]], size: int, class_names: tuple[str, ...], *, where: str
 ) -> ImageSet:
-    from PIL import Image
-
     pictures: list[NDArray[np.uint8]] = []
     unreadable = []
     for file in (file for each in files.values() for file in each):
         try:
-            with Image.open(file) as picture:
-                pictures.append(decode(picture, size))
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            unreadable.append(f"{file} ({error})")
+            pictures.append(read_image(file, size))
+        except InputError as error:
+            unreadable.append(f"{file} ({error.what})")
     if unreadable:
         more = f"\n… and {len(unreadable) - LISTED} more" if len(unreadable) > LISTED else ""
         listed = "\n".join(unreadable[:LISTED]) + more
@@ -176,3 +192,13 @@ def _read(
         )
     labels = np.repeat(np.arange(len(files)), [len(each) for each in files.values()])
     return ImageSet(stack(pictures, where=where), labels, class_names)
+
+
+def _warn_of_sameness(images: ImageSet, where: Path) -> None:
+    """Warn of classes in which all images are of one colour, or are one and the same."""
+    for label, name in enumerate(images.class_names):
+        of_class = images.images[images.labels == label]
+        if (of_class == of_class[:, :1, :1]).all():
+            _log.warning("%s: every image of class %s is of one colour", where, name)
+        elif len(of_class) > 1 and (of_class == of_class[:1]).all():
+            _log.warning("%s: all %d images of class %s are identical", where, len(of_class), name)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data import cache
+from mousterian.data.content import content_stamp, unchanged
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
-from mousterian.seeds import file_stamp
 
 # Names of an array in the file, by split: MedMNIST's and Keras's.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
@@ -38,7 +38,8 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
     cache.check_split(split)
     file = cache.resolve(path, data_dir)
     optional = (*(LABELS[each] for each in cache.SPLITS if each != split), ("class_names",))
-    arrays = _read(file, [IMAGES[split], LABELS[split]], optional=optional)
+    with unchanged(file):
+        arrays = _read(file, [IMAGES[split], LABELS[split]], optional=optional)
     images, labels = arrays[IMAGES[split][0]], arrays[LABELS[split][0]]
     if images.dtype != np.uint8:
         hint = "store them as integers from 0 to 255: (255 * images).round().astype('uint8')"
@@ -59,7 +60,7 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
 
 def stamp(data_dir: Path, *, path: str) -> str:
     """Return a fingerprint of the file's content; arguments as for `load`."""
-    return file_stamp(cache.resolve(path, data_dir))
+    return content_stamp(cache.resolve(path, data_dir), data_dir)
 
 
 def origin(data_dir: Path, *, path: str) -> cache.Origin:

@@ -8,9 +8,9 @@ import numpy as np
 
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
-from mousterian.seeds import weights_stamp
 from mousterian.synthesis.filters._threshold import all_but_lowest
 from mousterian.synthesis.kinds import FilterContext, Scores
+from mousterian.training.encoders.clip_weights import weights_stamp
 
 
 def score(
@@ -59,4 +59,4 @@ def score(
 
 def stamp(data_dir: Path, *, model: str, weights: str) -> str:
     """Return a digest of the weights."""
-    return weights_stamp(model, weights)
+    return weights_stamp(model, weights, data_dir)

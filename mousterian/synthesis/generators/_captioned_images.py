@@ -6,7 +6,6 @@ members KEY.jpg and KEY.txt or KEY.json; a folder of either. Archives are never 
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.decoding import SUFFIXES, decode
+from mousterian.data.content import files_in
+from mousterian.data.decoding import SUFFIXES, read_image
 from mousterian.errors import InputError, nearest
 
 _IMAGES, _CAPTIONS = (
@@ -69,7 +69,7 @@ def captions(path: Path, columns: Columns) -> Iterator[Captioned]:
 
 def _files(path: Path) -> Sequence[Path]:
     if path.is_dir():
-        files = sorted(each for each in path.rglob("*") if each.suffix in {".parquet", ".tar"})
+        files = [each for each in files_in(path) if each.suffix in {".parquet", ".tar"}]
     else:
         files = [path] if path.is_file() and path.suffix in {".parquet", ".tar"} else []
     if not files:
@@ -169,18 +169,14 @@ def load_images(
 
 
 def _image(location: Location, size: int, columns: Columns) -> NDArray[np.uint8] | None:
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(_bytes(location, columns))) as picture:
-            return decode(picture, size)
-    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+        source = Path(location.file) if location.start < 0 else _bytes(location, columns)
+        return read_image(source, size)
+    except (OSError, InputError):
         return None
 
 
 def _bytes(location: Location, columns: Columns) -> bytes:
-    if location.start < 0:
-        return Path(location.file).read_bytes()
     if location.size < 0:
         first, cells = _group(location.file, location.start, columns)
         return encoded_image(cells[location.start - first])
@@ -191,8 +187,8 @@ def _bytes(location: Location, columns: Columns) -> bytes:
 
 def encoded_image(cell: Any) -> bytes:
     """Return the bytes of a parquet cell; Hugging Face stores an image as a struct of bytes and path."""
-    raw: bytes = cell["bytes"] if isinstance(cell, dict) else cell
-    return raw
+    raw = cell["bytes"] if isinstance(cell, dict) else cell
+    return raw if isinstance(raw, bytes) else b""  # which is no picture
 
 
 def _group(file: str, row: int, columns: Columns) -> tuple[int, Sequence[Any]]:

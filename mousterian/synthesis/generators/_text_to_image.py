@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mousterian.data.content import content_stamp
 from mousterian.data.resizing import cropped, to_array, with_channels
 from mousterian.errors import InputError, first_line, unknown_name
-from mousterian.seeds import file_stamp, seed_for
+from mousterian.seeds import seed_for
 from mousterian.synthesis.kinds import GeneratorContext
 
 _log = logging.getLogger(__name__)
@@ -244,6 +245,6 @@ def call_arguments(guidance: float, steps: int, size: int) -> dict[str, Any]:
     return {"guidance_scale": guidance} | {name: value for name, value in given.items() if value}
 
 
-def model_stamp(model: str) -> str:
+def model_stamp(model: str, data_dir: Path) -> str:
     """Return a digest of a local pipeline's folder; empty for a name on a hub."""
-    return file_stamp(Path(model).expanduser())
+    return content_stamp(Path(model).expanduser(), data_dir)

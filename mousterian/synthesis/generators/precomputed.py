@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data.cache import DAMAGE
-from mousterian.data.decoding import SUFFIXES, decode
+from mousterian.data.content import content_stamp
+from mousterian.data.decoding import REVISION, SUFFIXES, decode
 from mousterian.errors import InputError, first_of, nearest
-from mousterian.seeds import file_stamp
+from mousterian.seeds import digest
 from mousterian.synthesis.generators._captioned_images import encoded_image
 from mousterian.synthesis.generators._class_rows import images_in_turn, rows_by_class
 from mousterian.synthesis.kinds import GeneratorContext
@@ -96,7 +97,10 @@ def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") ->
 
 def stamp(data_dir: Path, *, path: str, synthetic_folder: str = "") -> str:
     """Return a digest of the pool's file or folder; arguments as for `load`."""
-    return file_stamp(Path(path).expanduser() / synthetic_folder)
+    place = Path(path).expanduser() / synthetic_folder
+    content = content_stamp(place, data_dir)
+    pictures = content and (place.is_dir() or place.suffix != ".npz")  # arrays are not decoded
+    return digest([REVISION, content]) if pictures else content
 
 
 def _decode(source: Path | bytes, side: int, where: str) -> NDArray[np.uint8]:

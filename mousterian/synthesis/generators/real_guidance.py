@@ -111,4 +111,4 @@ def _from_images(pipeline: Any) -> Any:
 
 def stamp(data_dir: Path, *, model: str) -> str:
     """Return a digest of the pipeline's folder."""
-    return model_stamp(model)
+    return model_stamp(model, data_dir)

@@ -14,10 +14,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mousterian.data.content import content_stamp
+from mousterian.data.decoding import REVISION
 from mousterian.data.resizing import cropped, to_array, to_tensor, with_channels
 from mousterian.errors import InputError, first_of
 from mousterian.files import write_atomically
-from mousterian.seeds import digest, file_stamp, seed_for, weights_stamp
+from mousterian.seeds import digest, seed_for
 from mousterian.synthesis.generators._captioned_images import (
     Captioned,
     Columns,
@@ -28,6 +30,7 @@ from mousterian.synthesis.generators._captioned_images import (
 from mousterian.synthesis.generators._class_rows import images_in_turn, rows_by_class
 from mousterian.synthesis.kinds import GeneratorContext
 from mousterian.training.encoders import clip as clip_models
+from mousterian.training.encoders.clip_weights import weights_stamp
 
 _log = logging.getLogger(__name__)
 _BATCH, _SIDE = 256, 224  # images that CLIP encodes together, and their side
@@ -130,7 +133,8 @@ def load(
 
 def stamp(data_dir: Path, *, path: str, clip: str, weights: str) -> str:
     """Return a digest of the upstream pool and of CLIP's weights."""
-    return digest([file_stamp(Path(path).expanduser()), weights_stamp(clip, weights)])
+    content = content_stamp(Path(path).expanduser(), data_dir)
+    return digest([REVISION, content, weights_stamp(clip, weights, data_dir)])
 
 
 def matcher(class_names: Sequence[str], whole_words: bool) -> Callable[[str], int]:

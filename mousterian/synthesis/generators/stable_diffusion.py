@@ -54,4 +54,4 @@ def load(
 
 def stamp(data_dir: Path, *, model: str) -> str:
     """Return a digest of the pipeline's folder."""
-    return model_stamp(model)
+    return model_stamp(model, data_dir)

@@ -82,4 +82,4 @@ def _by_class(names: list[str], iterations: int, batch_size: int, learning_rate:
 
 def stamp(data_dir: Path, *, model: str) -> str:
     """Return a digest of the pipeline's folder."""
-    return model_stamp(model)
+    return model_stamp(model, data_dir)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mousterian.data.image_set import ImageSet
-from mousterian.seeds import weights_stamp
 from mousterian.synthesis import language_models
 from mousterian.synthesis.generators._pool_prompts import pool_prompts, saved_prompts
 from mousterian.synthesis.generators._text_to_image import (
@@ -20,6 +19,7 @@ from mousterian.synthesis.generators._text_to_image import (
 from mousterian.synthesis.kinds import GeneratorContext
 from mousterian.synthesis.prompts._label_ambiguity import resolved
 from mousterian.training.encoders import clip as clip_models
+from mousterian.training.encoders.clip_weights import weights_stamp
 
 PRETRAINED = True
 
@@ -72,4 +72,4 @@ def fit(
 
 def stamp(data_dir: Path, *, model: str, clip: str, weights: str) -> str:
     """Return a digest of the pipeline's folder and of CLIP's weights."""
-    return model_stamp(model) + weights_stamp(clip, weights)
+    return model_stamp(model, data_dir) + weights_stamp(clip, weights, data_dir)

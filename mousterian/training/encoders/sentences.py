@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mousterian.data.content import content_stamp
 from mousterian.errors import InputError, first_line
-from mousterian.seeds import file_stamp
 
 MINILM = "minilm"  # all-MiniLM-L6-v2, from the package that contains its weights
 _HINT = (
@@ -42,10 +42,10 @@ def resolve(encoder: str) -> str:
     return encoder
 
 
-def stamp(encoder: str) -> str:
+def stamp(encoder: str, data_dir: Path) -> str:
     """Return a fingerprint of an encoder in a folder of the user's; "" for others."""
     folder = Path(encoder).expanduser()
-    return file_stamp(folder) if encoder != MINILM and folder.is_dir() else ""
+    return content_stamp(folder, data_dir) if encoder != MINILM and folder.is_dir() else ""
 
 
 @lru_cache(maxsize=16)

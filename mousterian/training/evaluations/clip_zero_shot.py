@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from mousterian.data.image_set import ImageSet, TrialImages
 from mousterian.errors import InputError
-from mousterian.seeds import weights_stamp
 from mousterian.training.encoders.clip import load
+from mousterian.training.encoders.clip_weights import weights_stamp
 from mousterian.training.evaluations._predictions import columns, labels_of
 
 
@@ -49,7 +49,7 @@ def evaluate(
 
 def stamp(data_dir: Path, *, weights: str, clip: str = "ViT-B-16") -> str:
     """Return a fingerprint of the weights, if they are on this machine."""
-    return weights_stamp(clip, weights)
+    return weights_stamp(clip, weights, data_dir)
 
 
 def check(images: TrialImages, *, templates: tuple[str, ...]) -> None:

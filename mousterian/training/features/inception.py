@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mousterian.data.content import content_stamp
 from mousterian.errors import InputError
-from mousterian.seeds import file_stamp
 from mousterian.training.feature_networks import in_batches
 from mousterian.training.feature_spaces import Output
 
@@ -36,7 +36,7 @@ def load(device: str, data_dir: Path, *, weights: str = "") -> Callable[[NDArray
             hint=f"fetch {_FILE} from torch-fidelity's releases on GitHub and put it there, or choose another"
             " feature space: --features classifier:DATASET",
         )
-    if not file_stamp(path).startswith(_CHECKSUM):
+    if not content_stamp(path).startswith(_CHECKSUM):
         raise InputError(
             f"these are not the Inception weights that FID is defined with (their sha256 begins {_CHECKSUM})",
             where=str(path),
@@ -57,7 +57,7 @@ def load(device: str, data_dir: Path, *, weights: str = "") -> Callable[[NDArray
 
 def stamp(data_dir: Path, *, weights: str = "") -> str:
     """Return a fingerprint of the weights; arguments as for `load`."""
-    return file_stamp(Path(weights).expanduser()) if weights else ""
+    return content_stamp(Path(weights).expanduser(), data_dir) if weights else ""
 
 
 def _embed(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

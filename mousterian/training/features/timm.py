@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from mousterian.data.content import content_stamp
 from mousterian.errors import InputError, first_line
-from mousterian.seeds import file_stamp
 from mousterian.training.feature_networks import in_batches, network_inputs
 from mousterian.training.feature_spaces import Output
 
@@ -55,7 +55,7 @@ def load(
 
 def stamp(data_dir: Path, *, model: str, weights: str = "") -> str:
     """Return a fingerprint of the weights; arguments as for `load`."""
-    return file_stamp(Path(weights).expanduser()) if weights else ""
+    return content_stamp(Path(weights).expanduser(), data_dir) if weights else ""
 
 
 def _embed(

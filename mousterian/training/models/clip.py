@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mousterian.seeds import weights_stamp
+from mousterian.training.encoders.clip_weights import weights_stamp
 
 if TYPE_CHECKING:
     from torch import nn
@@ -37,4 +37,4 @@ def build(
 
 def stamp(data_dir: Path, *, model: str = "ViT-B-16", weights: str = "openai") -> str:
     """Return a fingerprint of the weights, if they are on this machine."""
-    return weights_stamp(model, weights)
+    return weights_stamp(model, weights, data_dir)

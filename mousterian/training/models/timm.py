@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mousterian.data.content import content_stamp
 from mousterian.errors import InputError
-from mousterian.seeds import file_stamp
 
 if TYPE_CHECKING:
     from torch import nn
@@ -126,7 +126,7 @@ def check(
 def stamp(data_dir: Path, *, pretrained: bool | str = False) -> str:
     """Return a fingerprint of the file of weights; "" without one."""
     file = _file(pretrained)
-    return file_stamp(file) if file is not None else ""
+    return content_stamp(file, data_dir) if file is not None else ""
 
 
 def _check_rates(drop_rate: float, drop_path_rate: float) -> None:

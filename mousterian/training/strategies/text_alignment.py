@@ -81,7 +81,7 @@ def train(
 
 def stamp(data_dir: Path, *, encoder: str) -> str:
     """Return a fingerprint of the encoder's folder; arguments as for `train`."""
-    return sentences.stamp(encoder)
+    return sentences.stamp(encoder, data_dir)
 
 
 def _texts(names: Sequence[str], prompt: str, descriptions: Mapping[str, str]) -> list[str]:

@@ -1,0 +1,97 @@
+"""Files replaced by others of the same names and sizes are other files: their trials are run anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mousterian.__main__ import main
+from mousterian.data import loading
+from mousterian.errors import InputError
+from mousterian.plugins.choice import Choice
+from mousterian.quality.inputs import measure_inputs
+
+GRID = """
+dataset = {{name = "image_folder", path = "{data}", size = 8}}
+n_base = [4]
+n_syn_plus = [4]
+model = {{name = "small_cnn", width = 4}}
+recipe = {{name = "small", iterations = 2, batch_size = 4}}
+training_seeds = [0]
+[generator]
+name = "precomputed"
+path = "{pool}"
+"""
+
+
+def write(folder: Path, seed: int) -> Path:
+    """Write two images of two classes, whose files have the same sizes whatever they show."""
+    for label, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(2):
+            random = np.random.default_rng([seed, label, number])
+            Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(
+                folder / name / f"{number}.bmp"
+            )
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MOUSTERIAN_DATA", str(tmp_path / "kept"))
+    write(tmp_path / "data" / "train", 1)
+    write(tmp_path / "data" / "val", 2)
+    write(tmp_path / "pool", 3)
+    text = GRID.format(data=tmp_path / "data", pool=tmp_path / "pool")
+    (tmp_path / "grid.toml").write_text(text)
+    return tmp_path
+
+
+def run(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> Any:
+    with pytest.raises(SystemExit) as left:
+        main(["grid", str(place / "grid.toml"), "--store", str(place / "store"), *more])
+    printed = capsys.readouterr()
+    assert left.value.code == 0, printed.err
+    return json.loads(printed.out) if "--json" in more else printed.out
+
+
+def test_trials_of_replaced_files_are_run_anew_and_a_dry_run_says_so(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(place, capsys, "--json")["run"] == 2
+    assert "0 new trials, 2 done" in run(place, capsys, "--dry-run")
+    write(place / "pool", 4)  # the base-alone trial needs none of it
+    assert "1 new trial, 1 done" in run(place, capsys, "--dry-run")
+    assert run(place, capsys, "--json")["run"] == 1
+    write(place / "data" / "val", 5)
+    assert "2 new trials, 0 done" in run(place, capsys, "--dry-run")
+    assert run(place, capsys, "--json")["run"] == 2
+    write(place / "pool", 3)
+    write(place / "data" / "val", 2)
+    assert "0 new trials, 2 done" in run(place, capsys, "--dry-run")
+
+
+def test_images_generated_elsewhere_are_measured_as_what_they_are(place: Path) -> None:
+    real = json.dumps({"name": "image_folder", "path": str(place / "data"), "size": 8})
+    before = measure_inputs(place / "pool", real, 0, None)
+    write(place / "pool", 4)
+    after = measure_inputs(place / "pool", real, 0, None)
+    assert before.identity.key != after.identity.key
+    assert (before.pool.images != after.pool.images).any()
+
+
+def test_a_dataset_is_not_read_under_the_stamp_of_other_files(place: Path) -> None:
+    plugin, options = loading.dataset_named(json.dumps({"name": "image_folder", "path": str(place / "data")}))
+    old = Choice(plugin.name, options, plugin.stamp(place / "kept", options))
+    loading.load_images(old, "test", None)
+    write(place / "data" / "val", 5)
+    with pytest.raises(InputError, match="its files have changed since"):
+        loading.load_images(old, "train", None)
+    new = Choice(plugin.name, options, plugin.stamp(place / "kept", options))
+    images = loading.load_images(new, "test", None).images
+    assert (images != loading.load_images(old, "test", None).images).any()  # in memory, as it was
