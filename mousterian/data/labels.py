@@ -122,8 +122,9 @@ def hugging_face_names(
     if raw is None:
         return None
     try:
-        names = json.loads(raw)["info"]["features"].get(column, {}).get("names")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        features = (json.loads(raw).get("info") or {}).get("features") or {}
+        names = (features.get(column) or {}).get("names")
+    except (ValueError, AttributeError) as error:
         hint = "write the file anew, with or without it"
         raise InputError(f"its metadata `huggingface` is damaged ({error})", where=where, hint=hint) from None
     return None if names is None else [str(name) for name in names]
@@ -199,7 +200,8 @@ def _from_one_hot(array: NDArray[Any], classes: int, what: str, where: str) -> N
     if array.shape[1] != classes:
         hint = "one-hot labels have a column a class; else give one number per image"
         raise InputError(f"{shape}, and there are {classes} classes", where=where, hint=hint)
-    return np.argmax(array, axis=1).astype(np.int64, copy=False)
+    classes_of: NDArray[np.int64] = np.argmax(array, axis=1).astype(np.int64)
+    return classes_of
 
 
 def _by_numbers_as_names(

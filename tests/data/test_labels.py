@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mousterian.data.datasets import npz
@@ -98,6 +98,7 @@ def test_labels_that_cannot_be_read_name_the_place(labels: Any, message: str) ->
 NAMES = st.lists(st.text("abAB _-01é", min_size=1, max_size=4), min_size=1, max_size=5, unique=True)
 
 
+@settings(deadline=None)
 @given(st.data(), NAMES, st.sampled_from(FORMS))
 def test_an_npz_in_any_form_is_read_back_or_refused(data: st.DataObject, names: list[str], form: str) -> None:
     """With its own list of names in the file, a dataset's labels come back in every form."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -66,6 +67,7 @@ def in_form(form: str, classes: list[int], order: list[int]) -> tuple[np.ndarray
     return labels[form], None
 
 
+@settings(deadline=None)  # the first parquet file loads pyarrow
 @given(
     st.lists(st.integers(0, 2), max_size=5),
     st.permutations(range(3)),
@@ -159,6 +161,12 @@ def test_an_npz_pool_that_cannot_be_read_says_why(
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         read(path)
     assert caught.value.hint
+
+
+def test_a_fifo_is_no_pool(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pool.npz")
+    with pytest.raises(InputError, match="a pool must be a folder"):
+        read(tmp_path / "pool.npz")
 
 
 def test_folders_that_are_one_class_or_none_are_named(tmp_path: Path) -> None:

@@ -98,9 +98,9 @@ def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") ->
     sources: Any
     if where.is_dir():
         sources, labels = _from_folder(where, context.class_names)
-    elif where.suffix == ".npz":
+    elif where.is_file() and where.suffix == ".npz":  # a FIFO of this name would never end
         sources, labels = _from_npz(where, context.class_names)
-    elif where.suffix == ".parquet":
+    elif where.is_file() and where.suffix == ".parquet":
         sources, labels = _from_parquet(where, context.class_names)
     else:
         raise InputError("a pool must be a folder, an .npz or a .parquet file", where=str(where))
