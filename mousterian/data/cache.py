@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,12 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.files import file_lock, write_atomically
 
 SPLITS = ("train", "test")
-# What reading a damaged .npz raises, by where the damage is.
-DAMAGE = (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError, NotImplementedError)
+# What reading a damaged .npz raises, by where the damage is; RuntimeError where it is encrypted, MemoryError
+# where an array claims to be larger than any.
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError),
+    *(RuntimeError, MemoryError, OverflowError, SyntaxError),
+)
 _log = logging.getLogger(__name__)
 
 

@@ -51,7 +51,7 @@ def test_npz_of_keras_and_medmnist_shapes(tmp_path):
     [
         ({"train_images": np.zeros((3, 2, 2, 3))}, "train images are float64, not uint8"),
         ({"train_images": None}, "no array train_images or x_train; it has train_labels, test_images"),
-        ({"train_labels": np.array([0.0, 1, 2])}, "train labels are float64"),
+        ({"train_labels": np.array([0.5, 1, 2])}, "train labels are float64"),
         ({"train_labels": np.array([0, 1])}, "own.npz, train: 3 images but 2 labels"),
         ({"train_labels": np.array([0, 1, -1])}, "labels run from -1"),
         ({"train_images": np.array([{}, {}, {}])}, "Object arrays cannot be loaded"),

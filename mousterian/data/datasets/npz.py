@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from functools import cache as cache_once
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +14,28 @@ from numpy.typing import NDArray
 from mousterian.data import cache
 from mousterian.data.content import content_stamp, unchanged
 from mousterian.data.image_set import ImageSet
+from mousterian.data.labels import class_labels, decoded_text
 from mousterian.errors import InputError
 
 # Names of an array in the file, by split: MedMNIST's and Keras's.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
 LABELS = {"train": ("train_labels", "y_train"), "test": ("test_labels", "y_test")}
+VALIDATION = tuple(
+    f"{name}_{kind}" for name in ("val", "valid", "validation") for kind in ("images", "labels")
+)
+VALIDATION += tuple(f"{kind}_{name}" for name in ("val", "valid", "validation") for kind in ("x", "y"))
+MOST_CLASSES = 1_000_000  # a larger label is an identifier or damage
+_log = logging.getLogger(__name__)
 
 
 def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
     """A NumPy .npz file of your own, with train_images, train_labels, test_images and test_labels.
 
     A file that is only evaluated on needs no training images and labels.
-    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3), labels integers (N,) or (N, 1) from 0. The names
-    x_train, y_train, x_test and y_test are also accepted, and an array `class_names` (K,) of strings is
-    optional. Pickled objects are never loaded.
+    Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3). Labels are whole numbers (N,) or (N, 1) from 0,
+    one-hot rows (N, K), or the names of the classes as text. The names x_train, y_train, x_test and y_test
+    are also accepted, and an array `class_names` (K,) of strings is optional. A validation split is never
+    used, and is named. Pickled objects are never loaded.
 
     Args:
         split: "train" or "test".
@@ -44,15 +54,19 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
     if images.dtype != np.uint8:
         hint = "store them as integers from 0 to 255: (255 * images).round().astype('uint8')"
         raise InputError(f"the {split} images are {images.dtype}, not uint8", where=str(file), hint=hint)
-    labelled = [each for each in cache.SPLITS if LABELS[each][0] in arrays]
-    found = [_flat(arrays[LABELS[each][0]], each, file) for each in labelled]
-    count = 1 + max((int(each.max()) for each in found if each.size), default=-1)
-    names = arrays.get("class_names", np.arange(count))
+    labelled = [arrays[LABELS[each][0]] for each in cache.SPLITS if LABELS[each][0] in arrays]
+    if "class_names" in arrays:
+        named = decoded_text(arrays["class_names"], "class names", str(file))
+        names = tuple(str(name) for name in named.reshape(-1))
+    else:
+        names = _names_in_labels(labelled, where=str(file))
+    what = f"{split} labels"
+    classes = class_labels(labels, names, own_names=names, what=what, where=f"{file}, {split}")
     try:
         return ImageSet(
             images[:, :, :, None] if images.ndim == 3 else images,
-            _flat(labels, split, file),
-            tuple(str(name) for name in names),
+            classes,
+            names,
         )
     except InputError as error:
         raise InputError(error.what, where=f"{file}, {split}") from None
@@ -68,15 +82,30 @@ def origin(data_dir: Path, *, path: str) -> cache.Origin:
     return cache.Origin("an .npz file", cache.resolve(path, data_dir))
 
 
-def _flat(labels: NDArray[Any], split: str, file: Path) -> NDArray[np.int64]:
-    """Return labels (N,) or (N, 1) of any integer type as (N,) int64."""
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise InputError(
-            f"the {split} labels are {labels.dtype} {labels.shape}, not integers (N,)", where=str(file)
+def _names_in_labels(labels: Sequence[NDArray[Any]], *, where: str) -> tuple[str, ...]:
+    """Return the names of the classes of a file that gives none: its texts, sorted, else 0, 1, ..."""
+    texts = [each for each in labels if each.dtype.kind in "SU"]
+    if texts and len(texts) < len(labels):
+        hint = "write all of them as numbers, or all as text"
+        raise InputError("the labels of one split are text, the other's numbers", where=where, hint=hint)
+    if texts:
+        return tuple(
+            sorted({str(name) for each in texts for name in decoded_text(each, "labels", where).flat})
         )
-    return labels.astype(np.int64)
+    columns = [each.shape[1] for each in labels if each.ndim == 2 and each.shape[1] > 1]
+    numbers = [each for each in labels if each.size and each.dtype.kind in "iufb"]
+    tops = [int(each.max()) + 1 for each in numbers if not columns and np.isfinite(each.max())]
+    count = max([*columns, *tops], default=0)
+    if count > MOST_CLASSES:
+        hint = "number the classes from 0"
+        raise InputError(f"the labels run to {count - 1}", where=where, hint=hint)
+    return tuple(str(number) for number in range(count))
+
+
+@cache_once
+def _name_validation_split(path: Path, arrays: tuple[str, ...]) -> None:
+    """Say once that a file's own validation split is left out, so that nobody takes it for mixed in."""
+    _log.warning("%s: its validation split (%s) is not used", path, ", ".join(arrays))
 
 
 def _read(
@@ -85,6 +114,9 @@ def _read(
     """Return arrays, each by the first of its possible names."""
     try:
         with cache.open_npz(path) as file:
+            held = tuple(name for name in file.files if name in VALIDATION)
+            if held:
+                _name_validation_split(path, held)
             found = {}
             for names in [*wanted, *(names for names in optional if set(names) & set(file.files))]:
                 present = next((name for name in names if name in file.files), None)

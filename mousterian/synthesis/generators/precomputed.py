@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.cache import DAMAGE
-from mousterian.data.content import content_stamp
-from mousterian.data.decoding import REVISION, SUFFIXES, decode
-from mousterian.errors import InputError, first_of, nearest
+from mousterian.data.cache import DAMAGE, open_npz
+from mousterian.data.content import content_stamp, files_in
+from mousterian.data.decoding import REVISION, SUFFIXES, read_image
+from mousterian.data.labels import class_labels, classes_by_name, decoded_text, hugging_face_names
+from mousterian.errors import InputError, first_of
 from mousterian.seeds import digest
-from mousterian.synthesis.generators._captioned_images import encoded_image
 from mousterian.synthesis.generators._class_rows import images_in_turn, rows_by_class
 from mousterian.synthesis.kinds import GeneratorContext
 
 IMAGE_KEYS, LABEL_KEYS = ("images", "image", "x", "data"), ("labels", "label", "y", "targets")
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -32,6 +33,7 @@ class _Sampler:
     by_class: Sequence[NDArray[np.int64]]
     context: GeneratorContext
     where: str
+    told: bool = False  # that the images' channels are converted
 
     @property
     def limit(self) -> int:
@@ -47,24 +49,50 @@ class _Sampler:
     def _image(self, source: Any) -> NDArray[np.uint8]:
         height, width, channels = self.context.shape
         array = isinstance(source, np.ndarray)
-        pixels = source if array else _decode(source, min(height, width), self.where)
+        pixels = source if array else self._decoded(source, min(height, width))
         pixels = pixels.reshape((*pixels.shape[:2], -1))
-        if pixels.shape[2] == 1 and channels == 3:
-            pixels = np.repeat(pixels, 3, axis=2)
+        if {pixels.shape[2], channels} == {1, 3}:
+            self._tell(channels)
+            pixels = _with_channels(pixels, channels)
         if pixels.shape != self.context.shape:
             raise InputError(
-                f"its images are {pixels.shape}, the dataset's {self.context.shape}", where=self.where
+                f"its images are {pixels.shape}, the dataset's {self.context.shape}",
+                where=self.where,
+                hint="arrays must have the dataset's height and width and 1 or 3 channels; files are resized",
             )
         return pixels
+
+    def _decoded(self, source: Path | bytes, side: int) -> NDArray[np.uint8]:
+        return read_image(source, side, where=self.where if isinstance(source, bytes) else "")
+
+    def _tell(self, channels: int) -> None:
+        if not self.told:
+            grey = "has colour images and the dataset is grey: they are made grey (luma)"
+            colour = "has grey images and the dataset is coloured: they get three equal channels"
+            _log.warning("%s: the pool %s", self.where, grey if channels == 1 else colour)
+        self.told = True
+
+
+def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
+    """Return an image (H, W, 1 or 3) with 3 or 1 channels, by the rule of `data.resizing`."""
+    from mousterian.data.resizing import LUMA
+
+    if channels == 3:
+        return np.repeat(pixels, 3, axis=2)
+    grey: NDArray[np.uint8] = np.rint(pixels @ np.array(LUMA))[:, :, None].astype(np.uint8)
+    return grey
 
 
 def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") -> _Sampler:
     """Use a pool generated elsewhere, in the order of its images.
 
     Args:
-        context: classes and image shape; files are resized and cropped to the shape, arrays must have it.
-        path: a folder with one folder per class; an .npz with `images` (N, H, W, C) uint8 and `labels` (N,),
-            as the EDM authors' files; or a parquet file with columns `image` (encoded bytes) and `label`.
+        context: classes and image shape; files are resized and cropped to the shape, arrays must have its
+            height and width; colour and grey are converted to the dataset's.
+        path: a folder with one folder per class; an .npz with `images` (N, H, W, C) uint8 and `labels`, as
+            the EDM authors' files; or a parquet file with columns `image` (encoded bytes) and `label`. Labels
+            are whole numbers (N,) or (N, 1), one-hot (N, K), or names. Numbers follow the file's own names
+            (an array `class_names`; Hugging Face's ClassLabel), else the dataset's classes from 0.
         synthetic_folder: subfolder of `path` with the class folders, e.g. "train/FAKE".
     """
     where = Path(path).expanduser() / synthetic_folder
@@ -73,17 +101,12 @@ def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") ->
     sources: Any
     if where.is_dir():
         sources, labels = _from_folder(where, context.class_names)
-    elif where.suffix == ".npz":
-        sources, labels = _from_npz(where)
-    elif where.suffix == ".parquet":
+    elif where.is_file() and where.suffix == ".npz":  # a FIFO of this name would never end
+        sources, labels = _from_npz(where, context.class_names)
+    elif where.is_file() and where.suffix == ".parquet":
         sources, labels = _from_parquet(where, context.class_names)
     else:
         raise InputError("a pool must be a folder, an .npz or a .parquet file", where=str(where))
-    if len(labels) and not (labels.min() >= 0 and labels.max() < len(context.class_names)):
-        raise InputError(
-            f"labels range from {labels.min()} to {labels.max()} for {len(context.class_names)} classes",
-            where=str(where),
-        )
     by_class = rows_by_class(labels, len(context.class_names))
     missing = [name for name, rows in zip(context.class_names, by_class, strict=True) if not len(rows)]
     if missing:
@@ -99,57 +122,55 @@ def stamp(data_dir: Path, *, path: str, synthetic_folder: str = "") -> str:
     """Return a digest of the pool's file or folder; arguments as for `load`."""
     place = Path(path).expanduser() / synthetic_folder
     content = content_stamp(place, data_dir)
-    pictures = content and (place.is_dir() or place.suffix != ".npz")  # arrays are not decoded
-    return digest([REVISION, content]) if pictures else content
-
-
-def _decode(source: Path | bytes, side: int, where: str) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as picture:
-            return decode(picture, side)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        file = where if isinstance(source, bytes) else str(source)
-        raise InputError(f"an image of the pool cannot be read ({error})", where=file) from None
+    return digest([REVISION, content]) if content else ""
 
 
 def _from_folder(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], NDArray[np.int64]]:
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    known = {_normalised(name): label for label, name in enumerate(class_names)}
-    files: list[Path] = []
-    labels: list[int] = []
-    for name in names:
-        label = known.get(_normalised(name), int(name) if name.isdecimal() else None)
-        if label is None:
-            raise InputError(
-                f"folder {name!r} is not a class; the nearest is {nearest(name, class_names)!r}",
-                where=str(folder),
-                hint=f"name the folders by class ({', '.join(class_names[:10])}) or by label (0, 1, ...)",
-            )
-        images = sorted(each for each in (folder / name).rglob("*") if each.suffix.lower() in SUFFIXES)
-        files += images
-        labels += [label] * len(images)
+    names = sorted(
+        each.name for each in os.scandir(folder) if each.is_dir() and not each.name.startswith(".")
+    )
+    hint = (
+        "name each folder by its class, or give the folder that has the class folders as `synthetic_folder`"
+    )
+    classes = classes_by_name(names, class_names, where=str(folder), what="folder", hint=hint)
+    label_of = dict(zip(names, classes, strict=True))
+    found = [each for each in files_in(folder) if each.suffix.lower() in SUFFIXES]
+    files = [each for each in found if each.relative_to(folder).parts[0] in label_of]
+    labels = [label_of[each.relative_to(folder).parts[0]] for each in files]
     return files, np.array(labels, dtype=np.int64)
 
 
-def _normalised(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
-
-
-def _from_npz(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _from_npz(path: Path, class_names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_npz(path) as file:
+            _name_left_out(
+                path, [name for name in file.files if name not in {*IMAGE_KEYS, *LABEL_KEYS, "class_names"}]
+            )
             images = file[_key(IMAGE_KEYS, file.files, path)]
             labels = file[_key(LABEL_KEYS, file.files, path)]
+            named = file["class_names"] if "class_names" in file.files else None
     except DAMAGE as error:
-        raise InputError(f"not a readable .npz ({error})", where=str(path)) from None
-    if images.dtype != np.uint8 or len(images) != len(labels):
+        hint = "save it anew with numpy.savez, as plain arrays: no objects, no password"
+        raise InputError(f"not a readable .npz ({error})", where=str(path), hint=hint) from None
+    if images.dtype != np.uint8 or images.ndim not in {3, 4} or images.shape[:1] != labels.shape[:1]:
         raise InputError(
             f"expected uint8 images and as many labels, not {images.dtype} {images.shape} and {labels.shape}",
             where=str(path),
+            hint="images are (N, H, W) or (N, H, W, C), from 0 to 255; labels (N,), (N, 1) or one-hot (N, K)",
         )
-    return images, labels.reshape(-1).astype(np.int64)
+    own = (
+        None if named is None else [str(each) for each in decoded_text(named, "class names", str(path)).flat]
+    )
+    return images, class_labels(labels, class_names, where=str(path), own_names=own)
+
+
+def _name_left_out(path: Path, arrays: Sequence[str]) -> None:
+    """Say which arrays of a validation or test split are not used."""
+    others = [
+        name for name in arrays if {"val", "valid", "validation", "test"} & set(name.lower().split("_"))
+    ]
+    if others:
+        _log.warning("%s: other splits (%s) are not used", path, ", ".join(others))
 
 
 def _key(wanted: Sequence[str], names: Sequence[str], path: Path) -> str:
@@ -167,9 +188,33 @@ def _from_parquet(path: Path, class_names: Sequence[str]) -> tuple[list[bytes], 
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"not a readable parquet file ({error})", where=str(path)) from None
-    cells = table[_key(IMAGE_KEYS, table.column_names, path)].to_pylist()
-    labels = table[_key(LABEL_KEYS, table.column_names, path)].to_pylist()
-    images = [encoded_image(cell) for cell in cells]
-    known = {_normalised(name): label for label, name in enumerate(class_names)}
-    numbers = [known.get(_normalised(label), -1) if isinstance(label, str) else label for label in labels]
-    return images, np.array(numbers, dtype=np.int64)
+    image, label = (_key(keys, table.column_names, path) for keys in (IMAGE_KEYS, LABEL_KEYS))
+    own = hugging_face_names(table.schema.metadata, label, where=str(path))
+    table = _without_other_splits(table, path)
+    images = [_embedded(cell, row, path) for row, cell in enumerate(table[image].to_pylist())]
+    labels = table[label].to_pylist()
+    return images, class_labels(labels, class_names, where=str(path), own_names=own)
+
+
+def _without_other_splits(table: Any, path: Path) -> Any:
+    """Return the rows whose column `split` says "train", if some do; say which are left out."""
+    splits = table["split"].to_pylist() if "split" in table.column_names else []
+    others = sorted({str(each) for each in splits} - {"train"})
+    if "train" not in splits or not others:
+        return table
+    _log.warning("%s: the rows of its splits %s are not used, only train's", path, ", ".join(others))
+    return table.filter([each == "train" for each in splits])
+
+
+def _embedded(cell: Any, row: int, path: Path) -> bytes:
+    """Return a cell's encoded image; Hugging Face stores a struct of bytes and path."""
+    raw = cell.get("bytes") if isinstance(cell, dict) else cell
+    if isinstance(raw, bytes):
+        return raw
+    there = cell.get("path") if isinstance(cell, dict) else cell
+    found = f"has the path {there!r} alone" if isinstance(there, str) else "has no image"
+    raise InputError(
+        f"images are not embedded: row {row} {found}",
+        where=str(path),
+        hint="write the files' bytes into the column (datasets: embed_external_files=True)",
+    )
