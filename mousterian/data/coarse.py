@@ -8,7 +8,7 @@ the size of the product of the second parts, for the price of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mousterian.data.resizing import to_tensor, with_channels
+from mousterian.data.threads import Part, in_threads
 
 SHIFT = 2  # pixels, up, down, left and right
 CELLS = 7
-_ROWS, _COLUMNS = 256, 2048  # similarities held at a time: they fit a processor's cache
+ROWS, _COLUMNS = 256, 2048  # similarities held at a time: they fit a processor's cache
 
 
 class Halves(NamedTuple):
@@ -47,10 +48,13 @@ def reach(height: int, width: int) -> int:
     return min(SHIFT, (min(height, width) - 1) // 3)
 
 
-def coarse(images: NDArray[np.uint8], *, shifted: bool) -> Iterator[Halves]:
-    """Yield the coarse images of (N, H, W, C) uint8 in parts, in order.
+def parts(images: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Return images (N, H, W, C) in parts, none of them copied."""
+    return [images[start : start + ROWS] for start in range(0, len(images), ROWS)]
 
-    The margin that a shift can push out of the picture is left out.
+
+def coarse(images: NDArray[np.uint8], *, shifted: bool) -> Halves:
+    """Return the coarse images of (N, H, W, C) uint8; the margin that a shift can push out is left out.
 
     Args:
         images: (N, H, W, C) uint8.
@@ -58,12 +62,9 @@ def coarse(images: NDArray[np.uint8], *, shifted: bool) -> Iterator[Halves]:
     """
     height, width = images.shape[1:3]
     rows, columns = (_cells(side, reach(height, width), shifted) for side in (height, width))
-    shape = (len(rows), rows.shape[1], len(columns), columns.shape[1])
-    rows, columns = rows.flatten(0, 1), columns.flatten(0, 1)
-    for start in range(0, len(images), _ROWS):
-        part = brightness(images[start : start + _ROWS])
-        cells = (rows @ part @ columns.T).reshape(len(part), *shape)
-        yield halves(cells.permute(1, 3, 0, 2, 4).flatten(0, 1))
+    shape = (len(images), len(rows), rows.shape[1], len(columns), columns.shape[1])
+    cells = rows.flatten(0, 1) @ brightness(images) @ columns.flatten(0, 1).T
+    return halves(cells.reshape(shape).permute(1, 3, 0, 2, 4).flatten(0, 1))
 
 
 def _cells(side: int, margin: int, shifted: bool) -> Tensor:
@@ -98,16 +99,20 @@ def halves(cells: Tensor) -> Halves:
     return Halves(even.flatten(2), odd.flatten(2))
 
 
-def most_similar(queries: Iterable[Halves], keys: Iterable[Halves], k: int) -> Nearest:
+def most_similar(
+    queries: Iterable[Part], look: Callable[[Part], Halves], keys: Iterable[Halves], k: int
+) -> Nearest:
     """Return the k most similar of M keys, in any shift and mirrored or not, of each of N queries.
 
     Args:
-        queries: parts of the N, in one or more shifts.
+        queries: parts of the N; there must be one.
+        look: returns the vectors of a part, in one or more shifts.
         keys: parts of the M, in one shift.
         k: how many; all where there are no more.
     """
-    even, odd = (torch.cat(parts, 1)[0].T.contiguous() for parts in zip(*keys, strict=True))
-    found = [_similarities(part, even, odd).topk(min(k, even.shape[1])) for part in queries]
+    even, odd = (torch.cat(each, 1)[0].T.contiguous() for each in zip(*keys, strict=True))
+    most = min(k, even.shape[1])
+    found = in_threads(lambda part: _similarities(look(part), even, odd).topk(most), queries)
     return Nearest(
         torch.cat([part.values for part in found]).numpy(),
         torch.cat([part.indices for part in found]).numpy(),

@@ -9,7 +9,8 @@ each of them than from any other image of its class.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +19,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mousterian.data import near_copies, pair_test
-from mousterian.data.coarse import Halves, coarse, most_similar
+from mousterian.data.coarse import ROWS, Halves, Nearest, coarse, most_similar, parts
 from mousterian.data.image_set import ImageSet
 from mousterian.data.leaks import FEWEST_PAIRS, Comparison, Copies, Nearness, PoolLeaks, SetLeaks
 from mousterian.data.near_copies import Pairs
+from mousterian.data.threads import in_threads
 from mousterian.errors import InputError, first_of
 
 _EXAMPLES = 5
 _TIE = 1e-6  # similarities that differ by less
-_ROWS = 256
 
 
 class Features(NamedTuple):
@@ -75,12 +76,8 @@ def check_pool(
         InputError: heights, widths, channels or classes differ, or features are not one row for each image.
     """
     unseen = test.take([]) if unseen is None else unseen
-    if unseen.class_names != test.class_names:
-        raise InputError(
-            f"the unseen images are of other classes ({first_of(unseen.class_names)}) than the test images"
-            f" ({first_of(test.class_names)})",
-            hint="take them from the dataset that the test images are of",
-        )
+    features = features or {}
+    _check_alike(pool, test, unseen, features)
     pairs = pair_test.pairs(test.labels, unseen.labels)
     # One search among test and unseen images together: what is found of a real image must not depend on which
     # of the two it is, if they are to be exchanged.
@@ -90,12 +87,35 @@ def check_pool(
     counts = _counted(in_test, len(pool), len(test))
     if len(pairs) < FEWEST_PAIRS or not len(pool):
         return PoolLeaks(counts, len(pairs))
-    spaces = {"pixels": _coarse(pool.images, test.images[pairs[:, 0]], unseen.images[pairs[:, 1]])}
-    for name, vectors in (features or {}).items():
-        _check_rows(name, vectors, (len(pool), len(test), len(unseen)))
-        spaces[name] = _scaled(vectors.pool, vectors.test[pairs[:, 0]], vectors.unseen[pairs[:, 1]])
-    nearness = tuple(_nearness(name, *space, len(pairs)) for name, space in spaces.items())
+    paired = np.concatenate([test.images[pairs[:, 0]], unseen.images[pairs[:, 1]]])
+    nearest = {"pixels": _in_pixels(pool.images, paired)}
+    for name, vectors in features.items():
+        rows = np.concatenate([vectors.test[pairs[:, 0]], vectors.unseen[pairs[:, 1]]])
+        nearest[name] = _in_features(vectors.pool, rows)
+    nearness = tuple(_nearness(space, of_space, len(pairs)) for space, of_space in nearest.items())
     return PoolLeaks(counts, len(pairs), _compared(found, pairs[:, 0], len(test)), nearness)
+
+
+def _check_alike(pool: ImageSet, test: ImageSet, unseen: ImageSet, features: Mapping[str, Features]) -> None:
+    """Refuse unseen images of other classes, and features that are not one row for each image."""
+    if unseen.class_names != test.class_names:
+        raise InputError(
+            f"the unseen images are of other classes ({first_of(unseen.class_names)}) than the test images"
+            f" ({first_of(test.class_names)})",
+            hint="take them from the dataset that the test images are of",
+        )
+    wanted = (len(pool), len(test), len(unseen))
+    for name, vectors in features.items():
+        given = tuple(map(len, vectors))
+        if given != wanted:
+            rows, images = (
+                f"{each[0]} of the pool, {each[1]} test, {each[2]} unseen" for each in (given, wanted)
+            )
+            raise InputError(
+                f"there are features of other images ({rows}) than are checked ({images})",
+                where=name,
+                hint="give one row for each image, in the images' order",
+            )
 
 
 def _compared(found: Pairs, paired: NDArray[np.int64], test: int) -> Comparison:
@@ -130,28 +150,21 @@ def _counted(found: Pairs, images: int, others: int) -> Copies:
     )
 
 
-class _Space(NamedTuple):
-    """Vectors of the pool's images, and of the paired real images, test images first."""
-
-    pool: Iterator[Halves]
-    reals: list[Halves]
-
-
-def _coarse(pool: NDArray[np.uint8], test: NDArray[np.uint8], unseen: NDArray[np.uint8]) -> _Space:
-    reals = [part for side in (test, unseen) for part in coarse(side, shifted=False)]
-    return _Space(coarse(pool, shifted=False), reals)
+def _in_pixels(pool: NDArray[np.uint8], reals: NDArray[np.uint8]) -> Nearest:
+    """Return the two real images (M, H, W, C) nearest to each of a pool's (N, H, W, C)."""
+    look = partial(coarse, shifted=False)
+    return most_similar(parts(pool), look, in_threads(look, parts(reals)), 2)
 
 
-def _scaled(pool: NDArray[np.float32], test: NDArray[np.float32], unseen: NDArray[np.float32]) -> _Space:
-    """Return feature vectors whose products order the real images by Euclidean distance."""
-    reals = np.concatenate([test, unseen]).astype(np.float32)
+def _in_features(pool: NDArray[np.float32], reals: NDArray[np.float32]) -> Nearest:
+    """Return the two real images nearest to each of a pool's by Euclidean distance of (M, D) and (N, D)."""
     centre = reals.mean(0)
-    size = np.sqrt(np.square(reals - centre).sum(1).mean()) or 1.0
+    size = float(np.sqrt(np.square(reals - centre).sum(1).mean())) or 1.0
     mine, theirs = (torch.from_numpy((part - centre) / size).float() for part in (pool, reals))
     # |a - b|² is least where a·b - |b|²/2 is largest.
     mine = torch.cat([mine, torch.ones(len(mine), 1)], dim=1)
     theirs = torch.cat([theirs, theirs.square().sum(1, keepdim=True) / -2], dim=1)
-    return _Space(map(_plain, torch.split(mine, _ROWS)), [_plain(theirs)])
+    return most_similar(torch.split(mine, ROWS), _plain, [_plain(theirs)], 2)
 
 
 def _plain(vectors: Tensor) -> Halves:
@@ -159,24 +172,9 @@ def _plain(vectors: Tensor) -> Halves:
     return Halves(vectors[None], vectors[None, :, :0])
 
 
-def _nearness(name: str, pool: Iterator[Halves], reals: list[Halves], pairs: int) -> Nearness:
-    """Count the pool images whose nearest real image is a test image, and test the count."""
-    nearest = most_similar(pool, reals, 2)
+def _nearness(space: str, nearest: Nearest, pairs: int) -> Nearness:
+    """Count pool images whose nearest real image is a test image, which come first, and test the count."""
     untied = nearest.similarity[:, 0] - nearest.similarity[:, 1] > _TIE
     counts = np.bincount(nearest.positions[untied, 0], minlength=2 * pairs)
     p_value = pair_test.p_value(counts[:pairs], counts[pairs:])
-    return Nearness(name, int(untied.sum()), int(counts[:pairs].sum()), p_value)
-
-
-def _check_rows(name: str, vectors: Features, images: tuple[int, int, int]) -> None:
-    """Refuse features that are not one row for each image."""
-    rows = tuple(map(len, vectors))
-    if rows != images:
-        given, wanted = (
-            f"{each[0]} of the pool, {each[1]} test, {each[2]} unseen" for each in (rows, images)
-        )
-        raise InputError(
-            f"there are features of other images ({given}) than are checked ({wanted})",
-            where=name,
-            hint="give one row for each image, in the images' order",
-        )
+    return Nearness(space, int(untied.sum()), int(counts[:pairs].sum()), p_value)

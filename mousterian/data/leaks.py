@@ -13,7 +13,8 @@ images to compare with, they stand alone, and the check is uncalibrated. Results
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from mousterian.errors import InputError
 
 ALPHA = 0.001
 MOST_EXACT, MOST_COPIES, FEWEST = 0.01, 0.25, 5  # shares, and the fewest copies that a pool is refused for
-LEAST_SHARE = 0.525  # less nearness than this does not matter; official splits can show some in large pools
+LEAST_SHARE = 0.525  # less nearness does not matter, even where a large pool makes it significant
 LEAST_PAIRED, FEWEST_PAIRS = 0.5, 20  # unseen images that are enough: per test image, and in all
 
 
@@ -60,11 +61,23 @@ class Copies:
         if not self.found:
             return f"None of {self.images:,} {image}s has a copy among {self.others:,} {other}s."
         first, second = self.examples[0]
+        verb = "has" if self.found == 1 else "have"
         return (
-            f"{self.found:,} of {self.images:,} {image}s have a copy among {self.others:,} {other}s:"
+            f"{self.found:,} of {self.images:,} {image}s {verb} a copy among {self.others:,} {other}s:"
             f" {self.exact:,} identical, {self.near:,} near"
             f" (for example {image} {first} and {other} {second})."
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON-like values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Copies:
+        """Return what `to_json` was made from; InputError if it is something else."""
+        with _reading():
+            examples = tuple((int(first), int(second)) for first, second in values["examples"])
+            return cls(**{**values, "examples": examples})
 
 
 @dataclass(frozen=True)
@@ -99,10 +112,8 @@ class SetLeaks:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SetLeaks:
         """Return what `to_json` was made from; InputError if it is something else."""
-        try:
-            return cls(_copies(values["copies"]))
-        except (TypeError, KeyError, ValueError) as error:
-            raise _damaged(error) from error
+        with _reading():
+            return cls(Copies.from_json(values["copies"]))
 
 
 @dataclass(frozen=True)
@@ -233,25 +244,26 @@ class PoolLeaks:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> PoolLeaks:
         """Return what `to_json` was made from; InputError if it is something else."""
-        try:
+        with _reading():
             beside = values["comparison"]
             return cls(
-                _copies(values["copies"]),
+                Copies.from_json(values["copies"]),
                 values["pairs"],
                 None if beside is None else Comparison(**beside),
                 tuple(Nearness(**each) for each in values["nearness"]),
             )
-        except (TypeError, KeyError, ValueError) as error:
-            raise _damaged(error) from error
 
 
-def _copies(values: Mapping[str, Any]) -> Copies:
-    examples = tuple((int(first), int(second)) for first, second in values["examples"])
-    return Copies(**{**values, "examples": examples})
-
-
-def _damaged(error: Exception) -> InputError:
-    return InputError(f"these are not the results of a leak check ({error})", hint="run the check again")
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say of values that cannot be read what they are not."""
+    try:
+        yield
+    except (TypeError, KeyError, ValueError) as error:
+        raise InputError(
+            f"these are not the results of a leak check ({type(error).__name__}: {error})",
+            hint="run the check again",
+        ) from error
 
 
 def _percent(share: float) -> str:

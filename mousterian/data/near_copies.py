@@ -10,6 +10,7 @@ was changed more (cut, scaled, coloured) is a near copy if nothing else is nearl
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from itertools import product
 from typing import NamedTuple
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mousterian.data.coarse import brightness, coarse, most_similar, reach
+from mousterian.data.coarse import brightness, coarse, most_similar, parts, reach
+from mousterian.data.threads import in_threads
 from mousterian.errors import InputError
 
 # The nearest few by coarse images are compared in pixels, if their correlation is this high. A copy of 8×8
@@ -97,7 +99,8 @@ def _identical(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[
 
 def _near(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the near copies, as in `Pairs.near`."""
-    nearest = most_similar(coarse(images, shifted=True), coarse(others, shifted=False), CANDIDATES + 1)
+    keys = in_threads(partial(coarse, shifted=False), parts(others))
+    nearest = most_similar(parts(images), partial(coarse, shifted=True), keys, CANDIDATES + 1)
     distance = np.sqrt(np.maximum(1 - nearest.similarity, 0))
     distinct = distance < DISTINCT * distance[:, -1:]
     if distance.shape[1] <= CANDIDATES:
@@ -107,10 +110,8 @@ def _near(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.in
     tolerance = np.where(distinct[rows, places], MORE_TOLERANCE, 1.0) * TOLERANCE
     height, width = images.shape[1:3]
     size = max(1, _PIXELS // (height * width))
-    errors = [
-        _errors(images, others, pairs[start : start + size], tolerance[start : start + size])
-        for start in range(0, len(pairs), size)
-    ]
+    slices = [slice(start, start + size) for start in range(0, len(pairs), size)]
+    errors = in_threads(lambda part: _errors(images, others, pairs[part], tolerance[part]), slices)
     error = np.concatenate([np.zeros(0, dtype=np.float32), *errors])
     order = np.argsort(error, kind="stable")
     return pairs[order][: np.isfinite(error).sum()]

@@ -182,16 +182,21 @@ COPIES = Copies(500, 400, 20, 5, 18, 4, ((3, 7), (4, 9)))
 POOL = PoolLeaks(COPIES, 300, Comparison(12, 16, 1, 3, 0.004), (Nearness("pixels", 498, 260, 0.2),))
 
 
-@pytest.mark.parametrize("result", [SetLeaks(COPIES), POOL, PoolLeaks(COPIES)])
-def test_results_survive_json(result: SetLeaks | PoolLeaks) -> None:
-    text = json.dumps(result.to_json())
-    assert type(result).from_json(json.loads(text)) == result
-    assert json.loads(text)["sentences"] == result.sentences()
+@pytest.mark.parametrize("result", [COPIES, SetLeaks(COPIES), POOL, PoolLeaks(COPIES)])
+def test_results_survive_json(result: Copies | SetLeaks | PoolLeaks) -> None:
+    assert type(result).from_json(json.loads(json.dumps(result.to_json()))) == result
 
 
-@pytest.mark.parametrize("kind", [SetLeaks, PoolLeaks])
+def test_json_says_what_follows_for_readers_that_have_no_checks() -> None:
+    values = POOL.to_json()
+    assert (values["refused"], values["calibrated"], values["near"]) == (True, True, False)
+    assert values["sentences"] == POOL.sentences()
+    assert SetLeaks(COPIES).to_json()["refused"]
+
+
+@pytest.mark.parametrize("kind", [Copies, SetLeaks, PoolLeaks])
 @pytest.mark.parametrize("values", [{}, {"copies": {"images": 1}}, {"copies": 3}])
-def test_other_json_is_refused(kind: type[SetLeaks] | type[PoolLeaks], values: dict[str, object]) -> None:
+def test_other_json_is_refused(kind: type[Copies | SetLeaks | PoolLeaks], values: dict[str, object]) -> None:
     with pytest.raises(InputError, match="not the results of a leak check"):
         kind.from_json(values)
 
