@@ -1,6 +1,6 @@
-"""Decoding pictures as a person sees them, to uint8 arrays of one shape.
+"""Decoding image files as a viewer shows them, to uint8 arrays of one shape.
 
-Turned pictures are turned upright (EXIF), transparent ones lie on white, 16-bit ones keep their upper 8 bits,
+Rotated images are turned upright (EXIF), transparent ones lie on white, 16-bit ones keep their upper 8 bits,
 floats of 0 to 1 become 0 to 255, an animated one is its first frame, and of several pages it is the first.
 Colour profiles are not applied. Only raster formats are opened: no program is ever run to draw a picture.
 """
@@ -45,7 +45,7 @@ def read_image(source: Path | bytes, size: int | None, *, where: str = "") -> ND
 
     Raises:
         InputError: it is not a regular file, not a picture of `FORMATS`, damaged, truncated or too large, or
-            has pixels that have no one meaning.
+            has pixel values whose range is unknown.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -58,10 +58,10 @@ def read_image(source: Path | bytes, size: int | None, *, where: str = "") -> ND
     except InputError as error:
         raise InputError(error.what, where=where, hint=error.hint) from None
     except UnidentifiedImageError:
-        what, hint = "it is not a picture", f"known formats: {', '.join(FORMATS)}"
+        what, hint = "not an image file", f"known formats: {', '.join(FORMATS)}"
         raise InputError(what, where=where, hint=hint) from None
     except Exception as error:  # damaged files fail in many ways, each format in its own
-        what = f"the picture cannot be read ({first_line(error)})"
+        what = f"the image cannot be read ({first_line(error)})"
         raise InputError(what, where=where, hint="repair it or delete it") from error
 
 
@@ -74,7 +74,7 @@ def decode(picture: Image, size: int | None) -> NDArray[np.uint8]:
             keeps the picture's size.
 
     Raises:
-        InputError: its pixels have no one meaning: the message says which.
+        InputError: the range of its pixel values is unknown.
         OSError, SyntaxError, ValueError: Pillow's, of a damaged file.
     """
     _draft(picture, size)

@@ -228,8 +228,8 @@ class PoolLeaks:
             )
         if not self.calibrated:
             found.append(
-                f"Uncalibrated: there are {self.pairs or 'no'} unseen real images of the same classes to hold"
-                f" against {self.copies.others:,} test images."
+                f"Uncalibrated: there are {self.pairs or 'no'} unseen real images of the same classes to"
+                f" compare with {self.copies.others:,} test images."
             )
         found += [each.sentence() for each in self.nearness]
         if self.refused:

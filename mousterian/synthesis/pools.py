@@ -235,11 +235,8 @@ class Pool:
         try:
             return shards.read(path)
         except DAMAGE as error:
-            raise InputError(
-                f"cannot read a shard of the pool {self.identity.label} ({error})",
-                where=str(path),
-                hint=_REMAKE,
-            ) from error
+            what = f"cannot read a shard of the pool {self.identity.label} ({error})"
+            raise InputError(what, where=str(path), hint=_REMAKE) from error
 
     def count(self) -> int:
         """Return the number of images before the first missing shard; only labels are read."""

@@ -177,9 +177,9 @@ def enormous() -> bytes:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "not a picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "not a picture"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (b"", "not an image file"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "not an image file"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image file"),
         (encoded(Image.effect_noise((64, 64), 90), "JPEG")[:900], "truncated"),
         (encoded(Image.effect_noise((64, 64), 90), "PNG")[:900], "truncated"),
         (enormous(), "exceeds limit"),
