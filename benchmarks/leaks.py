@@ -21,8 +21,8 @@ from changed import CHANGES, noisy
 
 from mousterian.data.cache import data_directory
 from mousterian.data.image_set import ImageSet, concatenate
-from mousterian.data.leak_checks import check_pool, check_set
-from mousterian.data.leaks import PoolLeaks
+from mousterian.data.leakage.checks import check_pool, check_set
+from mousterian.data.leakage.results import PoolLeaks
 from mousterian.data.loading import load_images
 from mousterian.plugins.choice import Choice
 

@@ -62,7 +62,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
         InputError: the dataset or option does not exist, or the dataset cannot be obtained.
     """
     from mousterian.data.cache import SPLITS, Origin, checksums, data_directory
-    from mousterian.data.leak_checks import check_set
+    from mousterian.data.leakage.checks import check_set
     from mousterian.plugins import registry
 
     plugin = registry.find("datasets", name)

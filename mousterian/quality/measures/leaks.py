@@ -7,7 +7,7 @@ import logging
 import numpy as np
 
 from mousterian.data.image_set import ImageSet
-from mousterian.data.leak_checks import check_pool
+from mousterian.data.leakage.checks import check_pool
 from mousterian.quality.kinds import MeasureContext
 
 _log = logging.getLogger(__name__)

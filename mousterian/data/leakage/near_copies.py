@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mousterian.data.coarse import brightness, coarse, most_similar, parts, reach
-from mousterian.data.threads import in_threads
+from mousterian.data.leakage.coarse_images import brightness, coarse, most_similar, parts, reach
+from mousterian.data.leakage.threads import in_threads
 from mousterian.errors import InputError
 
 # The nearest few by coarse images are compared in pixels, if their correlation is this high. A copy of 8×8

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from mousterian.data.threads import in_threads
+from mousterian.data.leakage.threads import in_threads
 
 
 @pytest.fixture(autouse=True)

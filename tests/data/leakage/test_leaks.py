@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from changed import CHANGES, noisy
 
-from mousterian.data import leak_checks
 from mousterian.data.datasets import digits
 from mousterian.data.image_set import ImageSet, concatenate
-from mousterian.data.leak_checks import Features
-from mousterian.data.leaks import Comparison, Copies, Nearness, PoolLeaks, SetLeaks
+from mousterian.data.leakage import checks as leak_checks
+from mousterian.data.leakage.checks import Features
+from mousterian.data.leakage.results import Comparison, Copies, Nearness, PoolLeaks, SetLeaks
 from mousterian.errors import InputError
 
 
@@ -215,5 +215,5 @@ def test_sentences_say_what_was_found() -> None:
 
 
 def test_results_are_read_without_torch() -> None:
-    code = "import sys, mousterian.data.leaks; sys.exit('torch' in sys.modules)"
+    code = "import sys, mousterian.data.leakage.results; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,9 +8,9 @@ import pytest
 from changed import CHANGES, shifted
 from sklearn.datasets import load_sample_images
 
-from mousterian.data import near_copies
-from mousterian.data.coarse import brightness
 from mousterian.data.datasets import digits
+from mousterian.data.leakage import near_copies
+from mousterian.data.leakage.coarse_images import brightness
 from mousterian.errors import InputError
 
 

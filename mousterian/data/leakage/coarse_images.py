@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mousterian.data.leakage.threads import Part, in_threads
 from mousterian.data.resizing import to_tensor, with_channels
-from mousterian.data.threads import Part, in_threads
 
 SHIFT = 2  # pixels, up, down, left and right
 CELLS = 7

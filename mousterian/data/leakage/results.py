@@ -7,7 +7,7 @@ A set is refused with more than 1 % of its test images in train, pixel by pixel.
 - more than 25 % of it are copies, identical or near.
 
 The last two hold whatever unseen images show, as these may be in the pool too. Where there are too few unseen
-images to compare with, they stand alone, and the check is uncalibrated. Results are made in `leak_checks`.
+images to compare with, they stand alone, and the check is uncalibrated. Results are made in `checks`.
 """
 
 from __future__ import annotations

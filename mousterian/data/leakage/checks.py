@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mousterian.data import near_copies, pair_test
-from mousterian.data.coarse import ROWS, Halves, Nearest, coarse, most_similar, parts
 from mousterian.data.image_set import ImageSet
-from mousterian.data.leaks import FEWEST_PAIRS, Comparison, Copies, Nearness, PoolLeaks, SetLeaks
-from mousterian.data.near_copies import Pairs
-from mousterian.data.threads import in_threads
+from mousterian.data.leakage import exchange_test, near_copies
+from mousterian.data.leakage.coarse_images import ROWS, Halves, Nearest, coarse, most_similar, parts
+from mousterian.data.leakage.near_copies import Pairs
+from mousterian.data.leakage.results import FEWEST_PAIRS, Comparison, Copies, Nearness, PoolLeaks, SetLeaks
+from mousterian.data.leakage.threads import in_threads
 from mousterian.errors import InputError, first_of
 
 _EXAMPLES = 5
@@ -78,7 +78,7 @@ def check_pool(
     unseen = test.take([]) if unseen is None else unseen
     features = features or {}
     _check_alike(pool, test, unseen, features)
-    pairs = pair_test.pairs(test.labels, unseen.labels)
+    pairs = exchange_test.pairs(test.labels, unseen.labels)
     # One search among test and unseen images together: what is found of a real image must not depend on which
     # of the two it is, if they are to be exchanged.
     reals = np.concatenate([test.images, unseen.images[pairs[:, 1]]])
@@ -125,7 +125,7 @@ def _compared(found: Pairs, paired: NDArray[np.int64], test: int) -> Comparison:
     marks[1, found.near[:, 1]] = 1
     of_test, of_unseen = marks[:, paired], marks[:, test:]
     # Two tests, of identical copies and of all, so each has half of the level.
-    least = min(pair_test.p_value(*sides) for sides in zip(of_test, of_unseen, strict=True))
+    least = min(exchange_test.p_value(*sides) for sides in zip(of_test, of_unseen, strict=True))
     (test_exact, test_found), (unseen_exact, unseen_found) = of_test.sum(1), of_unseen.sum(1)
     return Comparison(
         int(test_exact), int(test_found), int(unseen_exact), int(unseen_found), min(2 * least, 1.0)
@@ -176,5 +176,5 @@ def _nearness(space: str, nearest: Nearest, pairs: int) -> Nearness:
     """Count pool images whose nearest real image is a test image, which come first, and test the count."""
     untied = nearest.similarity[:, 0] - nearest.similarity[:, 1] > _TIE
     counts = np.bincount(nearest.positions[untied, 0], minlength=2 * pairs)
-    p_value = pair_test.p_value(counts[:pairs], counts[pairs:])
+    p_value = exchange_test.p_value(counts[:pairs], counts[pairs:])
     return Nearness(space, int(untied.sum()), int(counts[:pairs].sum()), p_value)

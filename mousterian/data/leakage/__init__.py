@@ -1,0 +1,1 @@
+"""Leak checks: test images in a training set or in a pool, by image and by pool."""
