@@ -163,7 +163,7 @@ def _so_far(current: Fit, history: list[tuple[int, Equivalence]]) -> list[str]:
             text = "no number of synthetic images reaches it"
         else:
             ratio = worth.high / worth.low if worth.low > 0 else np.inf
-            text = counts(worth) + (f", ends a factor {ratio:.1f} apart" if np.isfinite(ratio) else "")
+            text = counts(worth) + (f", interval spans {ratio:.1f}×" if np.isfinite(ratio) else "")
         lines.append(f"  after {number(trials):>6} trials: {text}")
     return lines
 
