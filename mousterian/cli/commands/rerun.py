@@ -78,5 +78,7 @@ def _show(then: pd.DataFrame, now: pd.DataFrame, as_json: bool) -> int:
         table(f"trial {then['trial'].iloc[0]}", written.to_dict("records"), keep=list(written.columns))
     )
     verdict = "the same, bit for bit" if same else "not the same"
+    if not same and not differing:
+        verdict += ": the same device and versions; a processor of another make rounds differently"
     console().out("\n".join([*differing, verdict]), highlight=False)
     return code
