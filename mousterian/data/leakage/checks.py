@@ -38,22 +38,13 @@ class Features(NamedTuple):
     unseen: NDArray[np.float32]
 
 
-def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> Copies:
-    """Count copies between two sets of images, (N, H, W, C) and (M, H, W, C) uint8.
-
-    Raises:
-        InputError: their heights, widths or channels differ.
-    """
-    return _counted(near_copies.find(images, others), len(images), len(others))
-
-
 def check_set(train: ImageSet, test: ImageSet) -> SetLeaks:
     """Count test images that are in the training set.
 
     Raises:
         InputError: their heights, widths or channels differ.
     """
-    return SetLeaks(copies(test.images, train.images))
+    return SetLeaks(_counted(near_copies.find(test.images, train.images), len(test), len(train)))
 
 
 def check_pool(
