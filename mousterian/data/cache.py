@@ -31,8 +31,16 @@ SPLITS = ("train", "test")
 # What reading a damaged .npz raises, by where the damage is; RuntimeError where it is encrypted, MemoryError
 # where an array claims to be larger than any.
 DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError),
-    *(RuntimeError, MemoryError, OverflowError, SyntaxError),
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
 )
 _log = logging.getLogger(__name__)
 

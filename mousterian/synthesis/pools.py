@@ -103,10 +103,12 @@ class PoolIdentity:
     @property
     def label(self) -> str:
         """Human-readable name, e.g. "edm trained on base of 300"."""
-        sizes = {BASE: f" of {self.n_base}", UPSTREAM: f" of {self.n_upstream}", ELSEWHERE: ""}
-        return f"{self.generator} trained on {self.trained_on}{sizes[self.trained_on]}".replace(
-            "on else", "else"
-        )
+        sources = {
+            BASE: f"on base of {self.n_base}",
+            UPSTREAM: f"on upstream of {self.n_upstream}",
+            ELSEWHERE: "elsewhere",
+        }
+        return f"{self.generator} trained {sources[self.trained_on]}"
 
 
 class Pool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data import cache
-from mousterian.data.content import content_stamp, files_in, unchanged
+from mousterian.data.class_folders import class_folders, images_by_folder
+from mousterian.data.content import content_stamp, unchanged
 from mousterian.data.decoding import REVISION, SUFFIXES, read_image, stack
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, unknown_name
@@ -131,8 +131,7 @@ def _shipped() -> Mapping[str, Path]:
 def _classes(parent: Path, classes: str) -> Mapping[str, str]:
     """Return class names by folder, in label order."""
     if not classes:
-        folders = (entry.name for entry in os.scandir(parent) if entry.is_dir())
-        found = sorted(name for name in folders if not name.startswith("."))
+        found = class_folders(parent)
         if not found:
             raise InputError("there are no class folders here", where=str(parent))
         return {name: name for name in found}
@@ -161,9 +160,8 @@ def _read_classes(source: Path) -> Mapping[str, str]:
 
 
 def _files(parent: Path, folders: Iterable[str]) -> Mapping[str, Sequence[Path]]:
-    """Return the image files below each class's folder, sorted by path: those that the stamp counts."""
-    images = [each for each in files_in(parent) if each.suffix.lower() in SUFFIXES]
-    found = {folder: [each for each in images if each.is_relative_to(parent / folder)] for folder in folders}
+    """Return the image files below each class's folder; every class must have some."""
+    found = images_by_folder(parent, folders)
     for folder, files in found.items():
         where = str(parent / folder)
         if not (parent / folder).is_dir():

@@ -143,8 +143,8 @@ def _counted(found: Pairs, images: int, others: int) -> Copies:
 
 def _in_pixels(pool: NDArray[np.uint8], reals: NDArray[np.uint8]) -> Nearest:
     """Return the two real images (M, H, W, C) nearest to each of a pool's (N, H, W, C)."""
-    look = partial(coarse, shifted=False)
-    return most_similar(parts(pool), look, in_threads(look, parts(reals)), 2)
+    encode = partial(coarse, shifted=False)
+    return most_similar(parts(pool), encode, in_threads(encode, parts(reals)), 2)
 
 
 def _in_features(pool: NDArray[np.float32], reals: NDArray[np.float32]) -> Nearest:

@@ -199,11 +199,11 @@ class PoolLeaks:
     def sentences(self) -> list[str]:
         """Say what was found, and why the pool is refused if it is."""
         found = [self.copies.sentence("pool image", "test image")]
-        if beside := self.comparison:
+        if compared := self.comparison:
             found.append(
-                f"Of {self.pairs:,} test images {beside.test_found:,} have a copy in the pool, of as many"
-                f" real images that its generator has not seen {beside.unseen_found:,}"
-                f" ({_chance(beside.p_value)})."
+                f"Of {self.pairs:,} test images {compared.test_found:,} have a copy in the pool, of as many"
+                f" real images that its generator has not seen {compared.unseen_found:,}"
+                f" ({_chance(compared.p_value)})."
             )
         if not self.calibrated:
             found.append(
