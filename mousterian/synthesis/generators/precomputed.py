@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.cache import DAMAGE, open_npz
+from mousterian.data.cache import DAMAGE, VALIDATION, arrays_of_splits, open_npz
 from mousterian.data.class_folders import class_folders, images_by_folder
 from mousterian.data.content import content_stamp
 from mousterian.data.decoding import REVISION, read_image
@@ -139,9 +139,8 @@ def _from_folder(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], 
 def _from_npz(path: Path, class_names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
         with open_npz(path) as file:
-            _name_left_out(
-                path, [name for name in file.files if name not in {*IMAGE_KEYS, *LABEL_KEYS, "class_names"}]
-            )
+            if unused := arrays_of_splits(file.files, *VALIDATION, "test"):
+                _log.warning("%s: other splits (%s) are not used", path, ", ".join(unused))
             images = file[_key(IMAGE_KEYS, file.files, path)]
             labels = file[_key(LABEL_KEYS, file.files, path)]
             named = file["class_names"] if "class_names" in file.files else None
@@ -158,15 +157,6 @@ def _from_npz(path: Path, class_names: Sequence[str]) -> tuple[NDArray[np.uint8]
         None if named is None else [str(each) for each in decoded_text(named, "class names", str(path)).flat]
     )
     return images, class_labels(labels, class_names, where=str(path), own_names=own)
-
-
-def _name_left_out(path: Path, arrays: Sequence[str]) -> None:
-    """Say which arrays of a validation or test split are not used."""
-    others = [
-        name for name in arrays if {"val", "valid", "validation", "test"} & set(name.lower().split("_"))
-    ]
-    if others:
-        _log.warning("%s: other splits (%s) are not used", path, ", ".join(others))
 
 
 def _key(wanted: Sequence[str], names: Sequence[str], path: Path) -> str:
