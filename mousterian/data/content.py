@@ -1,7 +1,7 @@
-"""What files hold, as a stamp: replace, rename, add or remove one, and the stamp of its folder is another.
+"""Stamps of files and folders by content: a file replaced, renamed, added or removed changes the stamp.
 
-Sums are kept in the data directory, one index a file or folder that was stamped, so that what has not changed
-costs one stat a file and is not read again. An index may be deleted at any time.
+Checksums are cached in the data directory, in one index for each file or folder that was stamped, so that an
+unchanged file costs one stat and is not read again. An index may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ FOLDER = ".sums"
 # Raised when the layout of an index changes: older ones are then not found.
 _LAYOUT = 1
 # Small files in the page cache are read fastest by one thread, all others by several. (8 KB each, 2 cores:
-# 12 against 25 µs a file when cached, 80 against 40 µs when on disk.) So one thread has `_ALONE` seconds.
+# 12 against 25 µs a file when cached, 80 against 40 µs when on disk.) So one thread reads alone for `_ALONE`
+# seconds.
 _THREADS, _ALONE, _BLOCK = 8, 0.5, 1 << 20
 # A file may change twice within one tick of its file system's clock (2 s on FAT): its sum is not kept.
 _TICK_NS = 2_000_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from changed import noisy
+from perturbations import noisy
 
 from mousterian.data.datasets import digits
 from mousterian.data.image_set import ImageSet

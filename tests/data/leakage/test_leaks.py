@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from changed import CHANGES, noisy
+from perturbations import CHANGES, noisy
 
 from mousterian.data.datasets import digits
 from mousterian.data.image_set import ImageSet, concatenate
