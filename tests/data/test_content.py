@@ -339,15 +339,16 @@ def test_a_file_that_cannot_be_read_is_named(
 
 
 @pytest.mark.usefixtures("later")
-def test_sums_outlive_an_interrupt_and_another_process(
-    folder: Path, stamp: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("other", "left"), [(False, 2), (True, 0)], ids=["alone", "beside another process"])
+def test_checksums_outlive_an_interrupt(
+    other: bool, left: int, folder: Path, stamp: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One is interrupted after two files, and another has stamped all of them meanwhile."""
+    """One is interrupted after two of four files; another may have stamped all of them meanwhile."""
     real, read = content._sum, []
 
     def interrupted(path: str, signature: bytes) -> bytes:
         read.append(path)
-        if len(read) == 2:
+        if len(read) == 2 and other:
             with monkeypatch.context() as patch:
                 patch.setattr(content, "_sum", real)
                 stamp(folder)
@@ -358,30 +359,10 @@ def test_sums_outlive_an_interrupt_and_another_process(
     monkeypatch.setattr(content, "_sum", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stamp(folder)
-    again = read_of(monkeypatch)
-    stamp(folder)
-    assert again == []
-
-
-@pytest.mark.usefixtures("later")
-def test_an_interrupted_stamp_does_not_begin_again(
-    folder: Path, stamp: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real, read = content._sum, []
-
-    def interrupted(path: str, signature: bytes) -> bytes:
-        read.append(path)
-        if len(read) == 3:
-            raise KeyboardInterrupt
-        return real(path, signature)
-
-    monkeypatch.setattr(content, "_sum", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        stamp(folder)
     monkeypatch.setattr(content, "_sum", real)
     again = read_of(monkeypatch)
     stamp(folder)
-    assert len(again) == 2
+    assert len(again) == left
 
 
 def test_processes_share_an_index(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
