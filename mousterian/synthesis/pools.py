@@ -241,7 +241,7 @@ class Pool:
             raise InputError(what, where=str(path), hint=_REMAKE) from error
 
     def count(self) -> int:
-        """Return the number of images before the first missing shard; only labels are read."""
+        """Return the number of images before the first missing or damaged shard; only labels are read."""
         return images_in(self.folder)
 
     def prompts(self, count: int) -> list[str]:
@@ -267,7 +267,7 @@ class Pool:
 
 
 def images_in(folder: Path) -> int:
-    """Return the number of images before a pool's first missing shard; only labels are read."""
+    """Return the number of images before a pool's first missing or damaged shard; only labels are read."""
     found = 0
     for path in shards.existing(folder):
         try:

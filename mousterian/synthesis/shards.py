@@ -71,7 +71,7 @@ def set_aside(file: Path) -> Path:
 def remove_temporary_files(folder: Path) -> None:
     """Remove temporary files of a killed writer; no other process may be writing."""
     for file in folder.glob(".*.tmp"):
-        with suppress(OSError):
+        with suppress(OSError):  # they do no harm
             file.unlink()
 
 
