@@ -33,8 +33,8 @@ def write(root: Path, files: int) -> list[Path]:
     return paths
 
 
-def drop(paths: list[Path]) -> None:
-    """Take the files' pages out of memory."""
+def drop_from_memory(paths: list[Path]) -> None:
+    """Drop the files' pages from the page cache."""
     os.sync()
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
@@ -42,7 +42,9 @@ def drop(paths: list[Path]) -> None:
         os.close(descriptor)
 
 
-def told(what: str, repeats: int, call: Callable[[], object], before: Callable[[], object]) -> None:
+def report(
+    what: str, repeats: int, call: Callable[[], object], before: Callable[[], object] = lambda: None
+) -> None:
     """Time a call, with something done before each, and print a row for RESULTS.md."""
     wall, busy = [], []
     for _ in range(repeats):
@@ -51,8 +53,8 @@ def told(what: str, repeats: int, call: Callable[[], object], before: Callable[[
         call()
         wall.append(time.perf_counter() - started)
         busy.append(time.process_time() - used)
-    middle, middle_busy = statistics.median(wall), statistics.median(busy)
-    print(f"| {what} | {middle:.2f} ({min(wall):.2f} to {max(wall):.2f}) | {middle_busy:.2f} |", flush=True)
+    seconds = f"{statistics.median(wall):.2f} ({min(wall):.2f} to {max(wall):.2f})"
+    print(f"| {what} | {seconds} | {statistics.median(busy):.2f} |", flush=True)
 
 
 def main() -> None:
@@ -71,18 +73,22 @@ def main() -> None:
         )
         print("| what | seconds, median (fastest to slowest) | processor seconds |\n|---|---|---|")
 
-        def nothing() -> None:
-            pass
-
-        def anew() -> None:
+        def without_index() -> None:
             content_stamp(root, Path(temporary) / str(next(fresh)))
 
-        told("first time, files in memory", given.repeats, anew, nothing)
-        told("first time, files not in memory", given.repeats, anew, lambda: drop(paths))
-        content_stamp(root, kept)
-        told("unchanged", given.repeats, lambda: content_stamp(root, kept), nothing)
-        replace = lambda: paths[0].write_bytes(random.randbytes(2000))  # noqa: E731
-        told("one file replaced", given.repeats, lambda: content_stamp(root, kept), replace)
+        def with_index() -> None:
+            content_stamp(root, kept)
+
+        def replace_one() -> None:
+            paths[0].write_bytes(random.randbytes(2000))
+
+        report("first time, files in memory", given.repeats, without_index)
+        report(
+            "first time, files not in memory", given.repeats, without_index, lambda: drop_from_memory(paths)
+        )
+        with_index()
+        report("unchanged", given.repeats, with_index)
+        report("one file replaced", given.repeats, with_index, replace_one)
         print(f"index: {sum(each.stat().st_size for each in (kept / FOLDER).iterdir()) / 1e6:.1f} MB")
 
 

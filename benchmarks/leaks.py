@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from changed import CHANGES, noisy
+from perturbations import CHANGES, noisy
 
 from mousterian.data.cache import data_directory
 from mousterian.data.image_set import ImageSet, concatenate

@@ -13,7 +13,7 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,20 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.files import file_lock, write_atomically
 
 SPLITS = ("train", "test")
+VALIDATION = ("val", "valid", "validation")
 # What reading a damaged .npz raises, by where the damage is; RuntimeError where it is encrypted, MemoryError
 # where an array claims to be larger than any.
 DAMAGE = (
-    *(zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError),
-    *(RuntimeError, MemoryError, OverflowError, SyntaxError),
+    zipfile.BadZipFile,
+    zlib.error,
+    ValueError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
 )
 _log = logging.getLogger(__name__)
 
@@ -159,6 +168,11 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
             raise ValueError("it is a single array")
         with arrays:
             yield arrays
+
+
+def arrays_of_splits(arrays: Sequence[str], *splits: str) -> tuple[str, ...]:
+    """Return which of an .npz file's arrays are named after one of the splits, e.g. "val_images"."""
+    return tuple(name for name in arrays if set(splits) & set(name.lower().split("_")))
 
 
 def _read(path: Path, *names: str) -> dict[str, NDArray[Any]]:

@@ -1,7 +1,7 @@
-"""What files hold, as a stamp: replace, rename, add or remove one, and the stamp of its folder is another.
+"""Stamps of files and folders by content: a file replaced, renamed, added or removed changes the stamp.
 
-Sums are kept in the data directory, one index a file or folder that was stamped, so that what has not changed
-costs one stat a file and is not read again. An index may be deleted at any time.
+Checksums are cached in the data directory, in one index for each file or folder that was stamped, so that an
+unchanged file costs one stat and is not read again. An index may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ FOLDER = ".sums"
 # Raised when the layout of an index changes: older ones are then not found.
 _LAYOUT = 1
 # Small files in the page cache are read fastest by one thread, all others by several. (8 KB each, 2 cores:
-# 12 against 25 µs a file when cached, 80 against 40 µs when on disk.) So one thread has `_ALONE` seconds.
+# 12 against 25 µs a file when cached, 80 against 40 µs when on disk.) So one thread reads alone for `_ALONE`
+# seconds.
 _THREADS, _ALONE, _BLOCK = 8, 0.5, 1 << 20
 # A file may change twice within one tick of its file system's clock (2 s on FAT): its sum is not kept.
 _TICK_NS = 2_000_000_000
@@ -46,21 +47,8 @@ _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 _log = logging.getLogger(__name__)
 
 
-class LeftOut(NamedTuple):
-    """Something in a folder that its stamp does not count.
-
-    Attributes:
-        path: relative to the folder, with "/".
-        why: "hidden", "a link to nothing", "a link to a folder around it", "a named pipe", "a socket" or
-            "a device".
-    """
-
-    path: str
-    why: str
-
-
-def content_stamp(path: Path, data_dir: Path | None = None, *, left_out: list[LeftOut] | None = None) -> str:
-    """Return 16 hexadecimal digits that tell the content of a file or folder; "" where there is none.
+def content_stamp(path: Path, data_dir: Path | None = None) -> str:
+    """Return 16 hexadecimal digits that identify the content of a file or folder; "" where there is none.
 
     A file's are the first of its sha256. A folder's are those of the sha256 of all its files' relative paths
     and sums (path, NUL, 32 bytes; by path). Its files are all regular files below it, whatever their
@@ -72,7 +60,6 @@ def content_stamp(path: Path, data_dir: Path | None = None, *, left_out: list[Le
         path: the file or folder.
         data_dir: the data directory; the user's if not given. The index of sums is kept in it; where it
             cannot be written, all is read at each call.
-        left_out: gets what is in the folder and does not count, in the order of the paths.
 
     Raises:
         InputError: it is neither file nor folder, something in it cannot be read, or it changes while it is
@@ -82,8 +69,6 @@ def content_stamp(path: Path, data_dir: Path | None = None, *, left_out: list[Le
     listing = _listing(path)
     if not listing.base:
         return ""
-    if left_out is not None:
-        left_out += sorted(listing.left_out)
     index = data_directory(data_dir) / FOLDER / digest([_LAYOUT, str(path.resolve())])
     sums = _sums(listing, index, now)
     if "" in sums:  # it is a file
@@ -110,11 +95,10 @@ def unchanged(path: Path) -> Iterator[None]:
 
 
 class _Listing(NamedTuple):
-    """Signatures (32 bytes) by relative path, "" for a file itself; what precedes it; what is not counted."""
+    """Signatures (32 bytes) by relative path, "" for a file itself; and what precedes these paths."""
 
     files: dict[str, bytes]
     base: str
-    left_out: list[LeftOut]
 
 
 # Path in the listing ("" or with "/" at its end); device and inode of it and of the folders around it.
@@ -139,16 +123,16 @@ def _listing(path: Path) -> _Listing:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in it
-        return _Listing({}, "", [])
+        return _Listing({}, "")
     except OSError as error:
         raise _unreadable(str(path), error) from error
     if stat.S_ISREG(status.st_mode):
-        return _Listing({"": _signature(status)}, str(path), [])
+        return _Listing({"": _signature(status)}, str(path))
     if not stat.S_ISDIR(status.st_mode):
         what = _KINDS.get(stat.S_IFMT(status.st_mode), "a device")
         hint = "give what it holds as a file"
         raise InputError(f"it is {what}, not a file or folder", where=str(path), hint=hint)
-    found = _Listing({}, f"{path}/", [])
+    found = _Listing({}, f"{path}/")
     folders: list[_Folder] = [("", frozenset({(status.st_dev, status.st_ino)}))]
     while folders:  # and not by recursion, which ends at 1,000
         folders += _enter(*folders.pop(), found)
@@ -156,32 +140,26 @@ def _listing(path: Path) -> _Listing:
 
 
 def _enter(prefix: str, around: frozenset[tuple[int, int]], found: _Listing) -> list[_Folder]:
-    """Sort a folder's entries into files and left out; return the folders to go into."""
+    """Add a folder's files to those found; return the folders to go into, none of them around it."""
     folders: list[_Folder] = []
     try:
         with os.scandir(found.base + prefix) as entries:
             for entry in entries:
-                name, why = prefix + entry.name, ""
-                if entry.name.startswith("."):
-                    why = "hidden"
-                elif (status := _status(entry)) is None:
-                    why = "a link to nothing"
-                elif stat.S_ISREG(status.st_mode):
+                name = prefix + entry.name
+                if entry.name.startswith(".") or (status := _status(entry)) is None:
+                    continue
+                place = (status.st_dev, status.st_ino)
+                if stat.S_ISREG(status.st_mode):
                     found.files[name] = _signature(status)
-                elif not stat.S_ISDIR(status.st_mode):
-                    why = _KINDS.get(stat.S_IFMT(status.st_mode), "a device")
-                elif (place := (status.st_dev, status.st_ino)) in around:
-                    why = "a link to a folder around it"
-                else:
+                elif stat.S_ISDIR(status.st_mode) and place not in around:
                     folders.append((f"{name}/", around | {place}))
-                if why:
-                    found.left_out.append(LeftOut(name, why))
     except OSError as error:
         raise _unreadable(str(error.filename or found.base + prefix), error) from error
     return folders
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    """Return what an entry is or links to; None for a link to nothing."""
     try:
         return entry.stat()
     except OSError as error:

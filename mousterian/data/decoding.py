@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# Raised when the same file becomes another array: part of the stamps of what is decoded here. 2: turned, on
-# white, deep and float pictures as a viewer shows them.
+# Raised when the same file is decoded to another array; part of the stamps of files decoded here. 2: EXIF
+# orientation, transparency on white, and 16-bit and float images as a viewer shows them.
 REVISION = 2
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")

@@ -1,8 +1,8 @@
-"""A file's labels as classes: by the names that the file gives, else by position.
+"""Mapping a file's labels to classes: by the names that the file gives, else by position.
 
 Labels are whole numbers (N,) or (N, 1), one-hot rows (N, K), or text. A number is a position in the file's
 own list of names if it has one, and that name is then looked up among the dataset's. Names are matched
-exactly, else without case, spaces and punctuation. What has two readings is refused, with both.
+exactly, else without case, spaces and punctuation. An ambiguous label is refused, with both its readings.
 """
 
 from __future__ import annotations

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mousterian.data.cache import data_directory
 from mousterian.data.image_set import ImageSet
 from mousterian.data.loading import dataset_named, dataset_text, load_images
 from mousterian.errors import InputError
 from mousterian.plugins.choice import Choice
 from mousterian.synthesis.filter_scores import FilterSpec, filter_spec
 from mousterian.synthesis.filtering import Filtered
+from mousterian.synthesis.generators import precomputed
+from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 from mousterian.synthesis.pools import ELSEWHERE, Pool, PoolIdentity
 from mousterian.synthesis.stored_pools import dataset_of, seen_indices
 
@@ -113,8 +116,6 @@ def _kept(pool: Pool, specs: Sequence[FilterSpec], count: int) -> NDArray[np.int
 
 
 def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Path | None) -> Choice:
-    from mousterian.data.cache import data_directory
-
     if real:
         plugin, options = dataset_named(real)
         return Choice(plugin.name, options, plugin.stamp(data_directory(data_dir), options))
@@ -138,10 +139,6 @@ def _external_images(
     path: Path, dataset: Choice, train: ImageSet, count: int, data_dir: Path | None
 ) -> tuple[PoolIdentity, ImageSet]:
     """Read images generated elsewhere with the generator `precomputed`, under its identity."""
-    from mousterian.data.cache import data_directory
-    from mousterian.synthesis.generators import precomputed
-    from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
-
     options = {"path": str(path), "synthetic_folder": ""}
     stamp = precomputed.stamp(data_directory(data_dir), path=str(path))
     origin = ("precomputed", options, stamp, 0, ELSEWHERE)

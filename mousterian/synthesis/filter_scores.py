@@ -87,7 +87,7 @@ def filter_spec(folder: Path, name: str) -> FilterSpec:
     """
     known = []
     for path in _files(folder):
-        with suppress(*_DAMAGE):
+        with suppress(*_DAMAGE):  # a damaged file is computed again; `kept_by_filters` names it
             known.append(FilterSpec.parse(_spec_text(pq.read_table(path, columns=[]))))
     found = [each for each in known if each.name == name or each.key.startswith(name)]
     if len(found) == 1:

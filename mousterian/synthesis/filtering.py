@@ -81,7 +81,8 @@ class Filtered:
         while True:
             make(images)
             available = self.pool.count()
-            self._kept = self._scored(min(images, available), inputs, progress)
+            scored = min(images, available)
+            self._kept = _all_keep([self._scores(each, scored, inputs, progress) for each in self.specs])
             kept = self._by_class(self._kept)
             if np.all(kept >= wanted):
                 return
@@ -110,11 +111,8 @@ class Filtered:
             hint="make the filter less strict, r_syn or n_syn_plus smaller, or use a better generator",
         )
 
-    def _scored(self, count: int, inputs: FilterInputs, progress: Progress) -> Keep:
-        """Return which of the pool's first images every filter keeps, (N,) bool."""
-        return _all_keep([self._scored_by(spec, count, inputs, progress) for spec in self.specs])
-
-    def _scored_by(self, spec: FilterSpec, count: int, inputs: FilterInputs, progress: Progress) -> pa.Table:
+    def _scores(self, spec: FilterSpec, count: int, inputs: FilterInputs, progress: Progress) -> pa.Table:
+        """Return a filter's scores of the pool's first images, computing those that are not saved."""
         folder = self.pool.folder
         path = filter_scores.file_of(folder, spec)
         path.parent.mkdir(exist_ok=True)

@@ -103,10 +103,12 @@ class PoolIdentity:
     @property
     def label(self) -> str:
         """Human-readable name, e.g. "edm trained on base of 300"."""
-        sizes = {BASE: f" of {self.n_base}", UPSTREAM: f" of {self.n_upstream}", ELSEWHERE: ""}
-        return f"{self.generator} trained on {self.trained_on}{sizes[self.trained_on]}".replace(
-            "on else", "else"
-        )
+        sources = {
+            BASE: f"on base of {self.n_base}",
+            UPSTREAM: f"on upstream of {self.n_upstream}",
+            ELSEWHERE: "elsewhere",
+        }
+        return f"{self.generator} trained {sources[self.trained_on]}"
 
 
 class Pool:
@@ -239,7 +241,7 @@ class Pool:
             raise InputError(what, where=str(path), hint=_REMAKE) from error
 
     def count(self) -> int:
-        """Return the number of images before the first missing shard; only labels are read."""
+        """Return the number of images before the first missing or damaged shard; only labels are read."""
         return images_in(self.folder)
 
     def prompts(self, count: int) -> list[str]:
@@ -265,7 +267,7 @@ class Pool:
 
 
 def images_in(folder: Path) -> int:
-    """Return the number of images before a pool's first missing shard; only labels are read."""
+    """Return the number of images before a pool's first missing or damaged shard; only labels are read."""
     found = 0
     for path in shards.existing(folder):
         try:

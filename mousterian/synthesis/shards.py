@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.cache import DAMAGE
+from mousterian.data.cache import DAMAGE, open_npz
 from mousterian.files import write_atomically
 
 IMAGES_A_SHARD = 256
@@ -41,7 +41,7 @@ def existing(folder: Path) -> Iterator[Path]:
 
 def read(file: Path) -> Arrays:
     """Return all arrays of a shard; their checksums are verified (raises DAMAGE)."""
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
+    with open_npz(file) as archive:
         found = {name: archive[name] for name in archive.files}
     if "images" not in found or len(found["images"]) != len(found["labels"]):
         raise ValueError("it has no images, or not as many as labels")
@@ -50,9 +50,8 @@ def read(file: Path) -> Arrays:
 
 def column(file: Path, name: str) -> NDArray[Any] | None:
     """Return one array of a shard, or None if it has no array of that name (raises DAMAGE)."""
-    with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-        found: NDArray[Any] | None = archive[name] if name in archive.files else None
-    return found
+    with open_npz(file) as archive:
+        return archive[name] if name in archive.files else None
 
 
 def write(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -72,7 +71,7 @@ def set_aside(file: Path) -> Path:
 def remove_temporary_files(folder: Path) -> None:
     """Remove temporary files of a killed writer; no other process may be writing."""
     for file in folder.glob(".*.tmp"):
-        with suppress(OSError):
+        with suppress(OSError):  # they do no harm
             file.unlink()
 
 

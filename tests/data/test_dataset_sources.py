@@ -104,7 +104,7 @@ def test_without_any_network_every_source_is_named(closed_network, tmp_path, dat
     assert socket.getdefaulttimeout() is None
 
 
-def test_a_silent_server_times_out():
+def test_the_network_timeout_is_set_for_a_block_and_then_restored():
     with _sources.network_timeout():
         assert socket.getdefaulttimeout() == _sources.TIMEOUT
     assert socket.getdefaulttimeout() is None

@@ -143,7 +143,7 @@ def test_a_cameras_picture_is_upright_also_where_it_is_decoded_small(form: str, 
 
 
 @pytest.mark.parametrize(
-    ("picture", "form", "more", "told"),
+    ("picture", "form", "more", "message"),
     [
         (
             Image.fromarray(np.full((2, 2), 7.5, np.float32)),
@@ -158,11 +158,11 @@ def test_a_cameras_picture_is_upright_also_where_it_is_decoded_small(form: str, 
     ],
 )
 def test_what_has_no_one_meaning_is_refused_by_name(
-    tmp_path: Path, picture: Image.Image, form: str, more: dict[str, Any], told: str
+    tmp_path: Path, picture: Image.Image, form: str, more: dict[str, Any], message: str
 ) -> None:
     file = tmp_path / "odd.png"
     file.write_bytes(encoded(picture, form, **more))
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         decoding.read_image(file, None)
     assert caught.value.where == str(file) and caught.value.hint
 
@@ -175,7 +175,7 @@ def enormous() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "not an image file"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n", "not an image file"),
@@ -187,13 +187,13 @@ def enormous() -> bytes:
     ids=["empty", "PostScript", "SVG", "half a JPEG", "half a PNG", "a bomb"],
 )
 def test_what_is_no_whole_picture_is_refused_and_no_program_is_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, message: str
 ) -> None:
     for name in ("Popen", "check_call", "run"):
         monkeypatch.setattr(subprocess, name, lambda *_, **__: pytest.fail("ran a program"))
     file = tmp_path / "x.png"
     file.write_bytes(content)
-    with pytest.raises(InputError, match=told) as caught:
+    with pytest.raises(InputError, match=message) as caught:
         decoding.read_image(file, 8)
     assert caught.value.where == str(file)
 

@@ -13,7 +13,7 @@ from scipy.optimize import curve_fit
 
 from mousterian.fitting.least_squares import Model, minimise
 
-PROBLEMS = json.loads((Path(__file__).parents[1] / "data" / "nist_strd.json").read_text())
+PROBLEMS = json.loads((Path(__file__).parent / "nist_strd.json").read_text())
 
 
 def exponentials(b: Any, x: Any) -> Any:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from perturbations import noisy
 
 from mousterian.data.datasets import digits
 from mousterian.data.image_set import ImageSet
 from mousterian.quality.kinds import MeasureContext
 from mousterian.quality.measures import leaks as measured
+from mousterian.training.feature_spaces import Output, Spaces
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +26,12 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> tuple[ImageSet, ImageSet,
     return train.take(order[:800]), test, train.take(order[800:])
 
 
-def noisy(images: ImageSet, sigma: float) -> ImageSet:
-    noise = np.random.default_rng(1).normal(0, sigma, images.images.shape)
-    pixels = (images.images + noise).round().clip(0, 255).astype(np.uint8)
-    return ImageSet(pixels, images.labels, images.class_names)
-
-
 @pytest.mark.parametrize("sigma", [0.0, 3.0])
 def test_a_pool_of_test_images_is_found_and_named(
     split: tuple[ImageSet, ImageSet, ImageSet], sigma: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     real, test, _ = split
-    pool = noisy(test.take(np.arange(300)), sigma)
+    pool = ImageSet(noisy(test.images[:300], sigma), test.labels[:300], test.class_names)
     with caplog.at_level(logging.WARNING):
         found = measured.measure(pool, real, test, MeasureContext(seen=real.take(np.arange(100))))
     assert found["holds_test_images"] == 1 and found["test_copies"] > 0.9
@@ -51,6 +47,25 @@ def test_other_real_images_are_no_leak(
     found = measured.measure(others, real, test, MeasureContext(seen=real.take(np.arange(100))))
     assert found["holds_test_images"] == 0 and found["identical_test_copies"] == 0
     assert 0.4 < found["nearer_to_test"] < 0.6 and not caplog.text
+
+
+def test_nearness_is_measured_in_a_feature_space_where_one_is_named(
+    split: tuple[ImageSet, ImageSet, ImageSet],
+) -> None:
+    real, test, others = split
+    known = {image.tobytes() for image in real.images}
+
+    class Apart(Spaces):
+        """A feature space in which the real images lie far from all others."""
+
+        def outputs(self, images: ImageSet, name: str) -> Output:
+            vectors = np.random.default_rng(0).normal(size=(len(images), 4))
+            vectors[[image.tobytes() in known for image in images.images]] += 9
+            return Output(vectors.astype(np.float32))
+
+    found = measured.measure(others, real, test, MeasureContext(Apart()), features="apart")
+    assert found["nearer_to_test"] == 1 and found["holds_test_images"] == 1
+    assert found["identical_test_copies"] == 0
 
 
 def test_a_generator_that_saw_all_real_images_leaves_nothing_to_compare_with(

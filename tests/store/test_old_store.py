@@ -25,7 +25,7 @@ from PIL import Image
 
 from mousterian.api import Fit
 
-OLD = ROOT / "tests" / "data" / "694d743"
+OLD = ROOT / "tests" / "store" / "694d743"
 ARMS = ["digits-edm-base", "digits-edm-upstream"]
 POOLS = ["b81a46d0dbcf0e66", "c31912d09709636d", "d53dd644051cc866"]
 TRAINED = POOLS[1]  # the one that still has its generator's weights

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from inverted import convolutional, linear, task
+from digit_tasks import convolutional, linear, task
 from torch import Tensor, nn
 
 from mousterian.errors import InputError

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from inverted import convolutional, task
+from digit_tasks import convolutional, task
 from torch import Tensor
 
 from mousterian.training import loop

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data import cache
-from mousterian.data.content import content_stamp, files_in, unchanged
+from mousterian.data.class_folders import class_folders, images_by_folder
+from mousterian.data.content import content_stamp, unchanged
 from mousterian.data.decoding import REVISION, SUFFIXES, read_image, stack
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, unknown_name
@@ -57,8 +57,12 @@ def load(
     if size < 1:
         raise InputError(f"size must be 1 pixel or more, not {size}", where="image_folder")
     root = cache.resolve(path, data_dir)
-    folders = _classes(_split_folder(root, "train", train, test), classes)
-    parent = _split_folder(root, split, train, test)
+    splits = _split_folders(root, train, test)
+    for each in (splits["train"], splits[split]):
+        if not each.is_dir():
+            hint = "check `path`, or name its folders with the options `train` and `test`"
+            raise InputError(f"there is no folder {each.name} here", where=str(root), hint=hint)
+    folders, parent = _classes(splits["train"], classes), splits[split]
     content = content_stamp(parent, data_dir)
     name = digest([REVISION, content, size, list(folders.items())])
 
@@ -85,7 +89,10 @@ def stamp(
 ) -> str:
     """Return a fingerprint of the images' files and the class list; arguments as for `load`."""
     root = cache.resolve(path, data_dir)
-    found = [content_stamp(each, data_dir) for each in _places(root, train, test, classes)]
+    places = list(_split_folders(root, train, test).values())
+    if classes and classes not in _shipped():
+        places.append(Path(classes).expanduser())
+    found = [content_stamp(each, data_dir) for each in places]
     return digest([REVISION, *found]) if any(found) else ""
 
 
@@ -102,25 +109,11 @@ def origin(
     return cache.Origin("a folder of images", cache.resolve(path, data_dir))
 
 
-def _split_folder(root: Path, split: str, train: str, test: str) -> Path:
-    names = _split_names(split, train, test)
-    for name in names:
-        if (root / name).is_dir():
-            return root / name
-    hint = "check `path`, or name its folders with the options `train` and `test`"
-    raise InputError(f"there is no folder {' or '.join(names)} here", where=str(root), hint=hint)
-
-
-def _split_names(split: str, train: str, test: str) -> list[str]:
-    return [train] if split == "train" else [test, "test"] if test == "val" else [test]
-
-
-def _places(root: Path, train: str, test: str, classes: str) -> list[Path]:
-    """Return what an image set is read from: the folders of its splits, and the user's class list."""
-    names = [_split_names(split, train, test) for split in cache.SPLITS]
-    folders = [next((name for name in each if (root / name).is_dir()), each[0]) for each in names]
-    listed = [] if not classes or classes in _shipped() else [Path(classes).expanduser()]
-    return [*(root / name for name in folders), *listed]
+def _split_folders(root: Path, train: str, test: str) -> dict[str, Path]:
+    """Return the folder of each split; without a "val", that of the test images is "test" if it exists."""
+    if test == "val" and not (root / test).is_dir() and (root / "test").is_dir():
+        test = "test"
+    return {"train": root / train, "test": root / test}
 
 
 def _shipped() -> Mapping[str, Path]:
@@ -131,8 +124,7 @@ def _shipped() -> Mapping[str, Path]:
 def _classes(parent: Path, classes: str) -> Mapping[str, str]:
     """Return class names by folder, in label order."""
     if not classes:
-        folders = (entry.name for entry in os.scandir(parent) if entry.is_dir())
-        found = sorted(name for name in folders if not name.startswith("."))
+        found = class_folders(parent)
         if not found:
             raise InputError("there are no class folders here", where=str(parent))
         return {name: name for name in found}
@@ -161,9 +153,8 @@ def _read_classes(source: Path) -> Mapping[str, str]:
 
 
 def _files(parent: Path, folders: Iterable[str]) -> Mapping[str, Sequence[Path]]:
-    """Return the image files below each class's folder, sorted by path: those that the stamp counts."""
-    images = [each for each in files_in(parent) if each.suffix.lower() in SUFFIXES]
-    found = {folder: [each for each in images if each.is_relative_to(parent / folder)] for folder in folders}
+    """Return the image files below each class's folder; every class must have some."""
+    found = images_by_folder(parent, folders)
     for folder, files in found.items():
         where = str(parent / folder)
         if not (parent / folder).is_dir():

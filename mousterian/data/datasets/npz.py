@@ -20,10 +20,6 @@ from mousterian.errors import InputError
 # Names of an array in the file, by split: MedMNIST's and Keras's.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
 LABELS = {"train": ("train_labels", "y_train"), "test": ("test_labels", "y_test")}
-VALIDATION = tuple(
-    f"{name}_{kind}" for name in ("val", "valid", "validation") for kind in ("images", "labels")
-)
-VALIDATION += tuple(f"{kind}_{name}" for name in ("val", "valid", "validation") for kind in ("x", "y"))
 MOST_CLASSES = 1_000_000  # a larger label is an identifier or damage
 _log = logging.getLogger(__name__)
 
@@ -63,11 +59,7 @@ def load(split: str, data_dir: Path, *, path: str) -> ImageSet:
     what = f"{split} labels"
     classes = class_labels(labels, names, own_names=names, what=what, where=f"{file}, {split}")
     try:
-        return ImageSet(
-            images[:, :, :, None] if images.ndim == 3 else images,
-            classes,
-            names,
-        )
+        return ImageSet(images[:, :, :, None] if images.ndim == 3 else images, classes, names)
     except InputError as error:
         raise InputError(error.what, where=f"{file}, {split}") from None
 
@@ -103,8 +95,8 @@ def _names_in_labels(labels: Sequence[NDArray[Any]], *, where: str) -> tuple[str
 
 
 @cache_once
-def _name_validation_split(path: Path, arrays: tuple[str, ...]) -> None:
-    """Say once that a file's own validation split is left out, so that nobody takes it for mixed in."""
+def _warn_of_validation_split(path: Path, arrays: tuple[str, ...]) -> None:
+    """Warn once that a file's own validation split is left out, so that nobody takes it for mixed in."""
     _log.warning("%s: its validation split (%s) is not used", path, ", ".join(arrays))
 
 
@@ -114,9 +106,8 @@ def _read(
     """Return arrays, each by the first of its possible names."""
     try:
         with cache.open_npz(path) as file:
-            held = tuple(name for name in file.files if name in VALIDATION)
-            if held:
-                _name_validation_split(path, held)
+            if unused := cache.arrays_of_splits(file.files, *cache.VALIDATION):
+                _warn_of_validation_split(path, unused)
             found = {}
             for names in [*wanted, *(names for names in optional if set(names) & set(file.files))]:
                 present = next((name for name in names if name in file.files), None)

@@ -38,22 +38,13 @@ class Features(NamedTuple):
     unseen: NDArray[np.float32]
 
 
-def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> Copies:
-    """Count copies between two sets of images, (N, H, W, C) and (M, H, W, C) uint8.
-
-    Raises:
-        InputError: their heights, widths or channels differ.
-    """
-    return _counted(near_copies.find(images, others), len(images), len(others))
-
-
 def check_set(train: ImageSet, test: ImageSet) -> SetLeaks:
     """Count test images that are in the training set.
 
     Raises:
         InputError: their heights, widths or channels differ.
     """
-    return SetLeaks(copies(test.images, train.images))
+    return SetLeaks(_counted(near_copies.find(test.images, train.images), len(test), len(train)))
 
 
 def check_pool(
@@ -152,8 +143,8 @@ def _counted(found: Pairs, images: int, others: int) -> Copies:
 
 def _in_pixels(pool: NDArray[np.uint8], reals: NDArray[np.uint8]) -> Nearest:
     """Return the two real images (M, H, W, C) nearest to each of a pool's (N, H, W, C)."""
-    look = partial(coarse, shifted=False)
-    return most_similar(parts(pool), look, in_threads(look, parts(reals)), 2)
+    encode = partial(coarse, shifted=False)
+    return most_similar(parts(pool), encode, in_threads(encode, parts(reals)), 2)
 
 
 def _in_features(pool: NDArray[np.float32], reals: NDArray[np.float32]) -> Nearest:

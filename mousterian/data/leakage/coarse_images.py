@@ -43,7 +43,7 @@ def brightness(images: NDArray[np.uint8]) -> Tensor:
     return with_channels(to_tensor(images, "cpu"), 1)[:, 0].mul(255)
 
 
-def reach(height: int, width: int) -> int:
+def largest_shift(height: int, width: int) -> int:
     """Return by how many pixels images of this size are shifted at most; tiny ones by less."""
     return min(SHIFT, (min(height, width) - 1) // 3)
 
@@ -61,7 +61,7 @@ def coarse(images: NDArray[np.uint8], *, shifted: bool) -> Halves:
         shifted: in every shift that makes a difference, in place of none.
     """
     height, width = images.shape[1:3]
-    rows, columns = (_cells(side, reach(height, width), shifted) for side in (height, width))
+    rows, columns = (_cells(side, largest_shift(height, width), shifted) for side in (height, width))
     shape = (len(images), len(rows), rows.shape[1], len(columns), columns.shape[1])
     cells = rows.flatten(0, 1) @ brightness(images) @ columns.flatten(0, 1).T
     return halves(cells.reshape(shape).permute(1, 3, 0, 2, 4).flatten(0, 1))
@@ -100,19 +100,19 @@ def halves(cells: Tensor) -> Halves:
 
 
 def most_similar(
-    queries: Iterable[Part], look: Callable[[Part], Halves], keys: Iterable[Halves], k: int
+    queries: Iterable[Part], encode: Callable[[Part], Halves], keys: Iterable[Halves], k: int
 ) -> Nearest:
     """Return the k most similar of M keys, in any shift and mirrored or not, of each of N queries.
 
     Args:
         queries: parts of the N; there must be one.
-        look: returns the vectors of a part, in one or more shifts.
+        encode: returns the vectors of a part, in one or more shifts.
         keys: parts of the M, in one shift.
         k: how many; all where there are no more.
     """
     even, odd = (torch.cat(each, 1)[0].T.contiguous() for each in zip(*keys, strict=True))
     most = min(k, even.shape[1])
-    found = in_threads(lambda part: _similarities(look(part), even, odd).topk(most), queries)
+    found = in_threads(lambda part: _similarities(encode(part), even, odd).topk(most), queries)
     return Nearest(
         torch.cat([part.values for part in found]).numpy(),
         torch.cat([part.indices for part in found]).numpy(),

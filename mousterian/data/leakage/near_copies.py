@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mousterian.data.leakage.coarse_images import brightness, coarse, most_similar, parts, reach
+from mousterian.data.leakage.coarse_images import brightness, coarse, largest_shift, most_similar, parts
 from mousterian.data.leakage.threads import in_threads
 from mousterian.errors import InputError
 
@@ -36,8 +36,8 @@ LEAST_CONTRAST, MOST_BRIGHTER = 8.0, 32.0
 # It may differ by three times as much if its distance by coarse images is under 0.45 of the fifth nearest's.
 # In CIFAR-10 this finds four times as many of the test images that are in train.
 DISTINCT, MORE_TOLERANCE = 0.45, 3.0
-# Rows and columns of pixels compared, and how much of the tolerance is allowed: a quick look, a close one.
-_LOOKS = ((16, 1.5), (32, 1.0))
+# Rows and columns of pixels compared, and how much of the tolerance is allowed: first a fast rejection.
+_STAGES = ((16, 1.5), (32, 1.0))
 _NONE = np.zeros((0, 2), dtype=np.int64)
 _PIXELS = 2**21  # pixels of either side that are compared at a time
 # The quantisation of brightness at JPEG quality 50 (ITU-T T.81, Table K.1).
@@ -137,7 +137,7 @@ def _errors(
     allowed[contrast < LEAST_CONTRAST] = 0
     errors = torch.full((len(pairs),), torch.inf)
     left = torch.arange(len(pairs))
-    for grid, more in _LOOKS:
+    for grid, more in _STAGES:
         error = aligned_error(mine[left], theirs[left], grid)
         passed = error < more * allowed[left]
         left, error = left[passed], error[passed]
@@ -155,7 +155,7 @@ def aligned_error(images: Tensor, others: Tensor, grid: int) -> Tensor:
         grid: rows and columns of pixels that are compared at least, spread evenly over the picture.
     """
     height, width = images.shape[1:]
-    step, most = max(1, min(height, width) // grid), reach(height, width)
+    step, most = max(1, min(height, width) // grid), largest_shift(height, width)
     smallest = torch.full((len(images),), torch.inf)
     shifts = range(-most, most + 1)
     for turned, down, right in product((images, images.flip(2)), shifts, shifts):

@@ -1,4 +1,4 @@
-"""What leak checks find: results that are kept with a set or a pool, and what they say.
+"""Results of leak checks, and what they say.
 
 A set is refused with more than 1 % of its test images in train, pixel by pixel. A pool is refused if
 
@@ -13,12 +13,8 @@ images to compare with, they stand alone, and the check is uncalibrated. Results
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-
-from mousterian.errors import InputError
 
 ALPHA = 0.001
 MOST_EXACT, MOST_COPIES, FEWEST = 0.01, 0.25, 5  # shares, and the fewest copies that a pool is refused for
@@ -68,17 +64,6 @@ class Copies:
             f" (for example {image} {first} and {other} {second})."
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Copies:
-        """Return what `to_json` was made from; InputError if it is something else."""
-        with _reading():
-            examples = tuple((int(first), int(second)) for first, second in values["examples"])
-            return cls(**{**values, "examples": examples})
-
 
 @dataclass(frozen=True)
 class SetLeaks:
@@ -108,12 +93,6 @@ class SetLeaks:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON-like values, with what follows from them and its sentences."""
         return dataclasses.asdict(self) | {"refused": self.refused, "sentences": self.sentences()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> SetLeaks:
-        """Return what `to_json` was made from; InputError if it is something else."""
-        with _reading():
-            return cls(Copies.from_json(values["copies"]))
 
 
 @dataclass(frozen=True)
@@ -220,11 +199,11 @@ class PoolLeaks:
     def sentences(self) -> list[str]:
         """Say what was found, and why the pool is refused if it is."""
         found = [self.copies.sentence("pool image", "test image")]
-        if beside := self.comparison:
+        if compared := self.comparison:
             found.append(
-                f"Of {self.pairs:,} test images {beside.test_found:,} have a copy in the pool, of as many"
-                f" real images that its generator has not seen {beside.unseen_found:,}"
-                f" ({_chance(beside.p_value)})."
+                f"Of {self.pairs:,} test images {compared.test_found:,} have a copy in the pool, of as many"
+                f" real images that its generator has not seen {compared.unseen_found:,}"
+                f" ({_chance(compared.p_value)})."
             )
         if not self.calibrated:
             found.append(
@@ -235,35 +214,6 @@ class PoolLeaks:
         if self.refused:
             found.append(f"The pool holds test images: {self.reason}.")
         return found
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values, with what follows from them and its sentences."""
-        follows = {"calibrated": self.calibrated, "refused": self.refused, "near": self.near}
-        return dataclasses.asdict(self) | follows | {"sentences": self.sentences()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> PoolLeaks:
-        """Return what `to_json` was made from; InputError if it is something else."""
-        with _reading():
-            beside = values["comparison"]
-            return cls(
-                Copies.from_json(values["copies"]),
-                values["pairs"],
-                None if beside is None else Comparison(**beside),
-                tuple(Nearness(**each) for each in values["nearness"]),
-            )
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Say of values that cannot be read what they are not."""
-    try:
-        yield
-    except (TypeError, KeyError, ValueError) as error:
-        raise InputError(
-            f"these are not the results of a leak check ({type(error).__name__}: {error})",
-            hint="run the check again",
-        ) from error
 
 
 def _percent(share: float) -> str:

@@ -7,13 +7,15 @@ import logging
 import numpy as np
 
 from mousterian.data.image_set import ImageSet
-from mousterian.data.leakage.checks import check_pool
+from mousterian.data.leakage.checks import Features, check_pool
 from mousterian.quality.kinds import MeasureContext
 
 _log = logging.getLogger(__name__)
 
 
-def measure(pool: ImageSet, real: ImageSet, test: ImageSet, context: MeasureContext) -> dict[str, float]:
+def measure(
+    pool: ImageSet, real: ImageSet, test: ImageSet, context: MeasureContext, *, features: str = "pixels"
+) -> dict[str, float]:
     """Whether a pool holds test images, compared with real images that its generator has not seen.
 
     A copy is identical in every pixel, or the same under a flip, a shift of up to two pixels, weak noise or
@@ -24,18 +26,24 @@ def measure(pool: ImageSet, real: ImageSet, test: ImageSet, context: MeasureCont
         pool: synthetic images.
         real: the dataset's training images.
         test: its test images.
-        context: the images that the generator was trained on.
+        context: feature spaces, and the images that the generator was trained on.
+        features: feature space in which distances are taken, beside pixels; its network must not have been
+            trained on the dataset, as the unseen images would be no longer comparable with the test images.
 
     Returns:
         test_copies: fraction of the pool that are copies of test images; identical_test_copies: of these,
-        identical ones. nearer_to_test: fraction of the pool closer to a test image than to an unseen one; 0.5
-        without a leak; nearer_to_test_p: its p-value; both only with enough unseen images.
+        identical ones. nearer_to_test: fraction of the pool closer to a test image than to an unseen one, in
+        the feature space; 0.5 without a leak; nearer_to_test_p: its p-value; both only with enough unseen
+        images.
         holds_test_images: 1 if there are more copies than among unseen images, or the pool lies nearer to the
         test set than chance allows, else 0.
     """
     seen = set() if context.seen is None else {image.tobytes() for image in context.seen.images}
     unseen = real.take(np.flatnonzero([image.tobytes() not in seen for image in real.images]))
-    found = check_pool(pool, test, unseen)
+    vectors = {}
+    if features != "pixels":
+        vectors[features] = Features(*(context.features(part, features) for part in (pool, test, unseen)))
+    found = check_pool(pool, test, unseen, features=vectors)
     if found.refused or found.near:
         _log.warning("%s", " ".join(found.sentences()))
     counts = found.copies
@@ -44,6 +52,7 @@ def measure(pool: ImageSet, real: ImageSet, test: ImageSet, context: MeasureCont
         "identical_test_copies": counts.exact / len(pool),
         "holds_test_images": float(found.refused or found.near),
     }
-    for each in found.nearness:
-        values |= {"nearer_to_test": each.share, "nearer_to_test_p": each.p_value}
+    if found.nearness:
+        last = found.nearness[-1]  # in the features, where they are not pixels
+        values |= {"nearer_to_test": last.share, "nearer_to_test_p": last.p_value}
     return values

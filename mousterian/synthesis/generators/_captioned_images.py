@@ -179,16 +179,16 @@ def _image(location: Location, size: int, columns: Columns) -> NDArray[np.uint8]
 def _bytes(location: Location, columns: Columns) -> bytes:
     if location.size < 0:
         first, cells = _group(location.file, location.start, columns)
-        return encoded_image(cells[location.start - first])
+        return encoded_image(cells[location.start - first]) or b""  # which is no picture
     with Path(location.file).open("rb") as file:
         file.seek(location.start)
         return file.read(location.size)
 
 
-def encoded_image(cell: Any) -> bytes:
-    """Return the bytes of a parquet cell; Hugging Face stores an image as a struct of bytes and path."""
-    raw = cell["bytes"] if isinstance(cell, dict) else cell
-    return raw if isinstance(raw, bytes) else b""  # which is no picture
+def encoded_image(cell: Any) -> bytes | None:
+    """Return the bytes of a parquet cell or None; Hugging Face stores a struct of bytes and path."""
+    raw = cell.get("bytes") if isinstance(cell, dict) else cell
+    return raw if isinstance(raw, bytes) else None
 
 
 def _group(file: str, row: int, columns: Columns) -> tuple[int, Sequence[Any]]:

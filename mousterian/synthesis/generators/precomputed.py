@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.cache import DAMAGE, open_npz
-from mousterian.data.content import content_stamp, files_in
-from mousterian.data.decoding import REVISION, SUFFIXES, read_image
+from mousterian.data.cache import DAMAGE, VALIDATION, arrays_of_splits, open_npz
+from mousterian.data.class_folders import class_folders, images_by_folder
+from mousterian.data.content import content_stamp
+from mousterian.data.decoding import REVISION, read_image
 from mousterian.data.labels import class_labels, classes_by_name, decoded_text, hugging_face_names
 from mousterian.errors import InputError, first_of
 from mousterian.seeds import digest
+from mousterian.synthesis.generators._captioned_images import encoded_image
 from mousterian.synthesis.generators._class_rows import images_in_turn, rows_by_class
 from mousterian.synthesis.kinds import GeneratorContext
 
@@ -33,7 +34,7 @@ class _Sampler:
     by_class: Sequence[NDArray[np.int64]]
     context: GeneratorContext
     where: str
-    told: bool = False  # that the images' channels are converted
+    warned: bool = False  # that the images' channels are converted
 
     @property
     def limit(self) -> int:
@@ -48,11 +49,13 @@ class _Sampler:
 
     def _image(self, source: Any) -> NDArray[np.uint8]:
         height, width, channels = self.context.shape
-        array = isinstance(source, np.ndarray)
-        pixels = source if array else self._decoded(source, min(height, width))
+        pixels: NDArray[np.uint8] = source
+        if not isinstance(source, np.ndarray):
+            where = self.where if isinstance(source, bytes) else str(source)
+            pixels = read_image(source, min(height, width), where=where)
         pixels = pixels.reshape((*pixels.shape[:2], -1))
         if {pixels.shape[2], channels} == {1, 3}:
-            self._tell(channels)
+            self._warn(channels)
             pixels = _with_channels(pixels, channels)
         if pixels.shape != self.context.shape:
             raise InputError(
@@ -62,15 +65,12 @@ class _Sampler:
             )
         return pixels
 
-    def _decoded(self, source: Path | bytes, side: int) -> NDArray[np.uint8]:
-        return read_image(source, side, where=self.where if isinstance(source, bytes) else "")
-
-    def _tell(self, channels: int) -> None:
-        if not self.told:
+    def _warn(self, channels: int) -> None:
+        if not self.warned:
             grey = "has colour images and the dataset is grey: they are made grey (luma)"
             colour = "has grey images and the dataset is coloured: they get three equal channels"
             _log.warning("%s: the pool %s", self.where, grey if channels == 1 else colour)
-        self.told = True
+        self.warned = True
 
 
 def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -126,26 +126,21 @@ def stamp(data_dir: Path, *, path: str, synthetic_folder: str = "") -> str:
 
 
 def _from_folder(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], NDArray[np.int64]]:
-    names = sorted(
-        each.name for each in os.scandir(folder) if each.is_dir() and not each.name.startswith(".")
-    )
+    names = class_folders(folder)
     hint = (
         "name each folder by its class, or give the folder that has the class folders as `synthetic_folder`"
     )
     classes = classes_by_name(names, class_names, where=str(folder), what="folder", hint=hint)
-    label_of = dict(zip(names, classes, strict=True))
-    found = [each for each in files_in(folder) if each.suffix.lower() in SUFFIXES]
-    files = [each for each in found if each.relative_to(folder).parts[0] in label_of]
-    labels = [label_of[each.relative_to(folder).parts[0]] for each in files]
-    return files, np.array(labels, dtype=np.int64)
+    by_class = list(zip(images_by_folder(folder, names).values(), classes, strict=True))
+    labels = [label for files, label in by_class for _ in files]
+    return [file for files, _ in by_class for file in files], np.array(labels, dtype=np.int64)
 
 
 def _from_npz(path: Path, class_names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     try:
         with open_npz(path) as file:
-            _name_left_out(
-                path, [name for name in file.files if name not in {*IMAGE_KEYS, *LABEL_KEYS, "class_names"}]
-            )
+            if unused := arrays_of_splits(file.files, *VALIDATION, "test"):
+                _log.warning("%s: other splits (%s) are not used", path, ", ".join(unused))
             images = file[_key(IMAGE_KEYS, file.files, path)]
             labels = file[_key(LABEL_KEYS, file.files, path)]
             named = file["class_names"] if "class_names" in file.files else None
@@ -162,15 +157,6 @@ def _from_npz(path: Path, class_names: Sequence[str]) -> tuple[NDArray[np.uint8]
         None if named is None else [str(each) for each in decoded_text(named, "class names", str(path)).flat]
     )
     return images, class_labels(labels, class_names, where=str(path), own_names=own)
-
-
-def _name_left_out(path: Path, arrays: Sequence[str]) -> None:
-    """Say which arrays of a validation or test split are not used."""
-    others = [
-        name for name in arrays if {"val", "valid", "validation", "test"} & set(name.lower().split("_"))
-    ]
-    if others:
-        _log.warning("%s: other splits (%s) are not used", path, ", ".join(others))
 
 
 def _key(wanted: Sequence[str], names: Sequence[str], path: Path) -> str:
@@ -207,9 +193,8 @@ def _without_other_splits(table: Any, path: Path) -> Any:
 
 
 def _embedded(cell: Any, row: int, path: Path) -> bytes:
-    """Return a cell's encoded image; Hugging Face stores a struct of bytes and path."""
-    raw = cell.get("bytes") if isinstance(cell, dict) else cell
-    if isinstance(raw, bytes):
+    """Return a cell's encoded image; InputError names the row that has none."""
+    if (raw := encoded_image(cell)) is not None:
         return raw
     there = cell.get("path") if isinstance(cell, dict) else cell
     found = f"has the path {there!r} alone" if isinstance(there, str) else "has no image"

@@ -50,31 +50,20 @@ def distinct(texts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def first_line(reply: str) -> str:
-    """Return the first line of a reply that is not empty, without quotes and list markers.
-
-    Raises:
-        ValueError: there is none.
-    """
-    lines = [stripped(line) for line in reply.splitlines()]
-    found = next((line for line in lines if line), None)
-    if found is None:
-        raise ValueError("it is empty")
-    return found
-
-
 def stripped(line: str) -> str:
     """Return a line without list markers and quotes."""
     return re.sub(r"^\s*(?:\d+[.):]|[-*•])\s+", "", line).strip().strip("\"'“”").strip()
 
 
 def sentence_about(reply: str, name: str) -> str:
-    """Return the first line of a reply, which must contain the class's name.
+    """Return a reply's first line without quotes and list markers; it must contain the class's name.
 
     Raises:
         ValueError: it is empty or does not contain the class's name.
     """
-    line = first_line(reply)
+    line = next(filter(None, map(stripped, reply.splitlines())), "")
+    if not line:
+        raise ValueError("it is empty")
     if not mentions(line, name):
         raise ValueError(f"it does not contain {bare(name)!r}")
     return line.rstrip(".")

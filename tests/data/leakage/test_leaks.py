@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
-from changed import CHANGES, noisy
+from perturbations import CHANGES, noisy
 
 from mousterian.data.datasets import digits
 from mousterian.data.image_set import ImageSet, concatenate
 from mousterian.data.leakage import checks as leak_checks
 from mousterian.data.leakage.checks import Features
-from mousterian.data.leakage.results import Comparison, Copies, Nearness, PoolLeaks, SetLeaks
+from mousterian.data.leakage.results import Comparison, Copies, Nearness, PoolLeaks
 from mousterian.errors import InputError
 
 
@@ -84,7 +81,8 @@ def test_a_set_with_test_images_in_train_is_refused() -> None:
     found = leak_checks.check_set(leaky, test)
     assert found.refused
     assert (found.copies.exact, found.copies.others_exact) == (100, 100)
-    assert found.sentences()[0].startswith("1")
+    assert f"{found.copies.found} of 400 test images have a copy among 500" in found.sentences()[0]
+    assert "100 identical" in found.sentences()[0]
     assert "25 % of the test images are in the training set" in found.sentences()[1]
 
 
@@ -182,25 +180,6 @@ COPIES = Copies(500, 400, 20, 5, 18, 4, ((3, 7), (4, 9)))
 POOL = PoolLeaks(COPIES, 300, Comparison(12, 16, 1, 3, 0.004), (Nearness("pixels", 498, 260, 0.2),))
 
 
-@pytest.mark.parametrize("result", [COPIES, SetLeaks(COPIES), POOL, PoolLeaks(COPIES)])
-def test_results_survive_json(result: Copies | SetLeaks | PoolLeaks) -> None:
-    assert type(result).from_json(json.loads(json.dumps(result.to_json()))) == result
-
-
-def test_json_says_what_follows_for_readers_that_have_no_checks() -> None:
-    values = POOL.to_json()
-    assert (values["refused"], values["calibrated"], values["near"]) == (True, True, False)
-    assert values["sentences"] == POOL.sentences()
-    assert SetLeaks(COPIES).to_json()["refused"]
-
-
-@pytest.mark.parametrize("kind", [Copies, SetLeaks, PoolLeaks])
-@pytest.mark.parametrize("values", [{}, {"copies": {"images": 1}}, {"copies": 3}])
-def test_other_json_is_refused(kind: type[Copies | SetLeaks | PoolLeaks], values: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="not the results of a leak check"):
-        kind.from_json(values)
-
-
 def test_sentences_say_what_was_found() -> None:
     assert POOL.sentences() == [
         "25 of 500 pool images have a copy among 400 test images: 20 identical, 5 near"
@@ -212,8 +191,3 @@ def test_sentences_say_what_was_found() -> None:
         "The pool holds test images: 4 % of it, and 4.5 % of the test images, are identical copies; at most"
         " 1 % may be.",
     ]
-
-
-def test_results_are_read_without_torch() -> None:
-    code = "import sys, mousterian.data.leakage.results; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

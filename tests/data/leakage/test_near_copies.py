@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from changed import CHANGES, shifted
+from perturbations import CHANGES, shifted
 from sklearn.datasets import load_sample_images
 
 from mousterian.data.datasets import digits

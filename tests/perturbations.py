@@ -1,4 +1,4 @@
-"""Pictures changed so that they are still the same pictures, as leaks are."""
+"""Changes of images under which a leaked image is still a copy."""
 
 from __future__ import annotations
 
