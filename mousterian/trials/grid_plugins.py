@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from mousterian.errors import InputError, unknown_name
 from mousterian.plugins import registry
-from mousterian.plugins.choice import Choice
+from mousterian.plugins.choice import Choice, name_and_options
 from mousterian.plugins.spec import Plugin
 from mousterian.synthesis.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.training.recipes import recipe
@@ -19,15 +19,6 @@ from mousterian.trials.identity import DatasetChoice, GeneratorChoice
 
 T = TypeVar("T")
 _TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
-
-
-def _split(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(entry, str):
-        return entry, {}
-    values = dict(entry)
-    if not isinstance(values.get("name"), str):
-        raise InputError("the key 'name' is missing in this table")
-    return values.pop("name"), values
 
 
 def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
@@ -46,7 +37,7 @@ def _each(
     """Return what `make` makes of each entry's name and options; errors are located at the entry's line."""
 
     def made(entry: Any) -> list[T]:
-        return make(*_split(entry))
+        return make(*name_and_options(entry))
 
     found: list[T] = []
     for index, entry in enumerate(entries):
@@ -134,7 +125,7 @@ def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
     """Return the filters of a generator; a list of them is a chain, of which an image must pass all."""
     found = []
     for entry in given if isinstance(given, list) else [given]:
-        name, options = _split(entry)
+        name, options = name_and_options(entry)
         plugin = registry.find("filters", name)
         resolved = plugin.resolve(options)
         found.append(Choice(name, resolved, plugin.stamp(data_dir, resolved)))
