@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
-from mousterian.errors import InputError
+from mousterian.errors import described
 from mousterian.executors.jobs import POOL_FAILED, Job, TrialJob
 from mousterian.executors.kinds import Listener
 from mousterian.store.rows import Store
@@ -143,7 +142,6 @@ def drive(driver: Driver, listener: Listener) -> None:
 class JobResult:
     """The result of a job: its error, if any, and its rows if they were not written where it ran."""
 
-    key: str
     seconds: float
     error: str = ""
     rows: Sequence[Mapping[str, Any]] = field(default=())
@@ -193,8 +191,6 @@ class BatchSettings:
                 checkpoint_file(job.trial, self.settings).unlink(missing_ok=True)
             else:
                 job.execute(self.settings)
-        except InputError as caught:
-            error = str(caught)
-        except Exception:  # whatever a plug-in raises is this trial's failure, not the grid's
-            error = traceback.format_exc(limit=-4).strip()
-        return JobResult(job.key, time.perf_counter() - started, error, rows)
+        except Exception as raised:  # whatever a plug-in raises is this trial's failure, not the grid's
+            error = described(raised)
+        return JobResult(time.perf_counter() - started, error, rows)
