@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mousterian.data.cache import data_directory
 from mousterian.errors import InputError, unknown_name
@@ -19,8 +19,6 @@ from mousterian.trials import grid_file, grid_plugins
 from mousterian.trials.grid_file import GridFile, Source
 from mousterian.trials.identity import DatasetChoice, GeneratorChoice, Trial
 from mousterian.trials.rows import identity_columns
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
