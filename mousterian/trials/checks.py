@@ -137,24 +137,24 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
         InputErrors: each such dataset, each impossible size, located at n_base or at the generator, and
             each mixture that a strategy refuses.
     """
-    faults = grid_file.Faults(source)
+    errors = grid_file.ErrorCollector(source)
     for dataset in {(trial.dataset.name, trial.dataset.json): trial.dataset for trial in trials}.values():
-        faults.attempt(("dataset",), partial(check_splits, dataset, data_dir))
+        errors.attempt(("dataset",), partial(check_splits, dataset, data_dir))
     for trial in {(t.dataset.text, t.generator and t.generator.text): t for t in trials}.values():
-        faults.attempt(("dataset",), partial(check_classes, trial, data_dir))
-    faults.raise_all()
+        errors.attempt(("dataset",), partial(check_classes, trial, data_dir))
+    errors.raise_all()
     for trial in {_subsets_check_key(trial): trial for trial in trials}.values():
         upstream = trial.generator is not None and trial.generator.n_upstream
-        faults.attempt(("generator",) if upstream else ("n_base",), partial(check_subsets, trial, data_dir))
-    faults.raise_all()
+        errors.attempt(("generator",) if upstream else ("n_base",), partial(check_subsets, trial, data_dir))
+    errors.raise_all()
     for trial in {(trial.model.text, trial.dataset.text): trial for trial in trials}.values():
-        faults.attempt(("model",), partial(check_model, trial, data_dir))
-    faults.raise_all()
+        errors.attempt(("model",), partial(check_model, trial, data_dir))
+    errors.raise_all()
     for trial in {_strategy_check_key(trial): trial for trial in trials}.values():
-        faults.attempt(("strategy",), partial(check_strategy, trial, data_dir))
+        errors.attempt(("strategy",), partial(check_strategy, trial, data_dir))
     for trial in {trial.dataset.text: trial for trial in trials}.values():
-        faults.attempt(("evaluation",), partial(check_evaluations, trial, data_dir))
-    faults.raise_all()
+        errors.attempt(("evaluation",), partial(check_evaluations, trial, data_dir))
+    errors.raise_all()
 
 
 def _subsets_check_key(trial: Trial) -> tuple[object, ...]:

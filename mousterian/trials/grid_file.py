@@ -194,7 +194,7 @@ def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
             yield InputError(message, where=where)
 
 
-class Faults:
+class ErrorCollector:
     """Collects input errors, to report them all at once."""
 
     def __init__(self, source: Source) -> None:

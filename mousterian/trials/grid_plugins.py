@@ -14,7 +14,7 @@ from mousterian.plugins.choice import Choice, name_and_options
 from mousterian.plugins.spec import Plugin
 from mousterian.synthesis.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.training.recipes import recipe
-from mousterian.trials.grid_file import Faults, GridFile
+from mousterian.trials.grid_file import ErrorCollector, GridFile
 from mousterian.trials.identity import DatasetChoice, GeneratorChoice
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> I
 
 
 def _each(
-    entries: Sequence[Any], key: str, faults: Faults, make: Callable[[str, dict[str, Any]], list[T]]
+    entries: Sequence[Any], key: str, errors: ErrorCollector, make: Callable[[str, dict[str, Any]], list[T]]
 ) -> list[T]:
     """Return what `make` makes of each entry's name and options; errors are located at the entry's line."""
 
@@ -41,7 +41,7 @@ def _each(
 
     found: list[T] = []
     for index, entry in enumerate(entries):
-        found += faults.attempt((key, index), partial(made, entry)) or []
+        found += errors.attempt((key, index), partial(made, entry)) or []
     return found
 
 
@@ -51,16 +51,18 @@ def _stamped(plugin: Plugin, options: Mapping[str, Any], data_dir: Path) -> list
     return [(each, plugin.stamp(data_dir, each)) for each in resolved]
 
 
-def chosen(kind: str, entries: Sequence[Any], key: str, faults: Faults, data_dir: Path) -> list[Choice]:
+def chosen(
+    kind: str, entries: Sequence[Any], key: str, errors: ErrorCollector, data_dir: Path
+) -> list[Choice]:
     """Return the plug-ins of a kind that a key's entries name; options given as lists multiply."""
 
     def make(name: str, options: dict[str, Any]) -> list[Choice]:
         return [Choice(name, *each) for each in _stamped(registry.find(kind, name), options, data_dir)]
 
-    return _each(entries, key, faults, make)
+    return _each(entries, key, errors, make)
 
 
-def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[DatasetChoice]:
+def datasets(entries: Sequence[Any], errors: ErrorCollector, data_dir: Path) -> list[DatasetChoice]:
     """Return the datasets that a grid file names, one for each split into seen and unseen classes."""
 
     def make(name: str, options: dict[str, Any]) -> list[DatasetChoice]:
@@ -68,7 +70,7 @@ def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[Dat
         stamped = _stamped(registry.find("datasets", name), options, data_dir)
         return [DatasetChoice(name, *each, unseen) for each in stamped for unseen in splits]
 
-    return _each(entries, "dataset", faults, make)
+    return _each(entries, "dataset", errors, make)
 
 
 def _class_splits(given: Any) -> list[tuple[str, ...]]:
@@ -85,17 +87,17 @@ def _class_splits(given: Any) -> list[tuple[str, ...]]:
 _LIST_VALUES = ("milestones", "iterations_by_size")
 
 
-def recipes(entries: Sequence[Any], faults: Faults) -> list[dict[str, Any]]:
+def recipes(entries: Sequence[Any], errors: ErrorCollector) -> list[dict[str, Any]]:
     """Return the recipes that the entries name, with every value."""
 
     def make(name: str, changes: dict[str, Any]) -> list[dict[str, Any]]:
         multiplied = _multiplied(changes, lambda option: option in _LIST_VALUES)
         return [recipe(name, each).model_dump(mode="json") for each in multiplied]
 
-    return _each(entries, "recipe", faults, make)
+    return _each(entries, "recipe", errors, make)
 
 
-def generators(grid: GridFile, faults: Faults, data_dir: Path) -> list[GeneratorChoice]:
+def generators(grid: GridFile, errors: ErrorCollector, data_dir: Path) -> list[GeneratorChoice]:
     """Return the generators that a grid file names, one for each value of trained_on."""
 
     def make(name: str, options: dict[str, Any]) -> list[GeneratorChoice]:
@@ -118,7 +120,7 @@ def generators(grid: GridFile, faults: Faults, data_dir: Path) -> list[Generator
             for seed in grid.generator_seeds
         ]
 
-    return _each(grid.generator, "generator", faults, make)
+    return _each(grid.generator, "generator", errors, make)
 
 
 def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
