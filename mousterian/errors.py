@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,18 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:300] or type(error).__name__
 
 
+def described(error: Exception) -> str:
+    """Return an error as a row keeps it: an input error's message, the end of the traceback of any other."""
+    if isinstance(error, InputError):
+        return str(error)
+    return "".join(traceback.format_exception(error, limit=-4)).strip()
+
+
+def missing_package(what: str, package: str, extra: str) -> InputError:
+    """Build the error for a package that one of the project's extras installs."""
+    return InputError(f"{what} needs the package {package}", hint=f"pip install 'mousterian[{extra}]'")
+
+
 def unwritable(path: Path, error: OSError) -> InputError:
     """Build the error for a file that cannot be written."""
     return InputError(
@@ -76,10 +89,15 @@ def unknown_name(
     what: str, name: str, names: Iterable[str], *, where: str = "", hint: str = ""
 ) -> InputError:
     """Build the error for a name that is not among `names`, with the closest match."""
-    names = sorted(names)
+    return InputError(
+        f"unknown {what} {name!r}; {nearest_or_all(name, sorted(names))}", where=where, hint=hint
+    )
+
+
+def nearest_or_all(name: str, names: Collection[str], *, all_are: str = "known") -> str:
+    """Return the end of a message about a name that is not among `names`: the closest, or all of them."""
     match = nearest(name, names)
-    known = f"did you mean {match!r}?" if match else f"known: {', '.join(names) or 'none'}"
-    return InputError(f"unknown {what} {name!r}; {known}", where=where, hint=hint)
+    return f"did you mean {match!r}?" if match else f"{all_are}: {', '.join(names) or 'none'}"
 
 
 @contextmanager

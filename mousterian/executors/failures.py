@@ -18,11 +18,14 @@ class IdenticalFailuresError(Exception):
 
 
 def kind_of(error: str) -> str:
-    """Return the kind of an error: its last line without the numbers in it."""
-    lines = error.strip().splitlines()
-    # An input error has its message on the first line and a hint on the next.
-    message = lines[-1] if lines and lines[0].startswith("Traceback") else "".join(lines[:1])
-    return _VARYING.sub("#", message)
+    """Return the kind of an error: its message without the numbers in it."""
+    return _VARYING.sub("#", _message(error))
+
+
+def _message(error: str) -> str:
+    """Return the message of an error: the last line of a traceback, the first of what may end in a hint."""
+    lines = error.strip().splitlines() or [""]
+    return lines[-1 if lines[0].startswith("Traceback") else 0]
 
 
 class StopOnIdenticalFailures:
@@ -68,9 +71,8 @@ class StopOnIdenticalFailures:
             return
         self._kinds.append(kind_of(error))
         if len(self._kinds) >= IDENTICAL_AT_START and len(set(self._kinds)) == 1:
-            reason = error.strip().splitlines()[-1 if error.startswith("Traceback") else 0]
             raise IdenticalFailuresError(
-                f"the first {len(self._kinds)} trials all failed with the same error: {reason}\n"
+                f"the first {len(self._kinds)} trials all failed with the same error: {_message(error)}\n"
                 "  fix it and run this again with --retry-failed, or continue regardless with --keep-going"
             )
 

@@ -1,4 +1,4 @@
-"""What the cluster executors share: a queue of jobs, stopping on Ctrl-C, running a batch of jobs."""
+"""What executors share: a queue of jobs and stopping on Ctrl-C; for clusters, running a batch of jobs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
-from mousterian.errors import InputError
+from mousterian.errors import described
 from mousterian.executors.jobs import POOL_FAILED, Job, TrialJob
 from mousterian.executors.kinds import Listener
 from mousterian.store.rows import Store
@@ -41,11 +41,15 @@ class JobQueue:
             if job.needs in keys:
                 self._blocked.setdefault(job.needs, []).append(job)
             else:
-                self._push(job)
+                self.push(job)
 
     def __len__(self) -> int:
         """Return how many jobs are ready to run."""
         return len(self._ready)
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs that are not taken, also those that wait for their pool."""
+        return [*(job for _, job in self._ready), *chain.from_iterable(self._blocked.values())]
 
     def take(self, most: int, *, one_pool: bool = False) -> list[Job]:
         """Return the next jobs to run: one pool, or up to `most` trials (of the same pool, if `one_pool`)."""
@@ -63,15 +67,16 @@ class JobQueue:
     def put_back(self, job: Job) -> None:
         """Queue a lost job again, at its old position."""
         self.listener.postponed(job)
-        self._push(job)
+        self.push(job)
 
-    def _push(self, job: Job) -> None:
+    def push(self, job: Job) -> None:
+        """Queue a job that is ready to run."""
         heapq.heappush(self._ready, (self._rank[job.key], job))
 
     def finished(self, job: Job, seconds: float) -> None:
         """Release the jobs that waited for this one, and notify the listener."""
         for waiting in self._blocked.pop(job.key, ()):
-            self._push(waiting)
+            self.push(waiting)
         self.listener.finished(job, seconds)
 
     def failed(self, job: Job, error: str) -> None:
@@ -109,7 +114,7 @@ class Stop:
 
 
 class Driver(Protocol):
-    """Submits jobs to a cluster and collects their results."""
+    """Starts jobs and collects their results."""
 
     def run(self, stop: Stop) -> None:
         """Run until no job is left, or after a requested stop until the running ones are done."""
@@ -137,7 +142,6 @@ def drive(driver: Driver, listener: Listener) -> None:
 class JobResult:
     """The result of a job: its error, if any, and its rows if they were not written where it ran."""
 
-    key: str
     seconds: float
     error: str = ""
     rows: Sequence[Mapping[str, Any]] = field(default=())
@@ -187,8 +191,6 @@ class BatchSettings:
                 checkpoint_file(job.trial, self.settings).unlink(missing_ok=True)
             else:
                 job.execute(self.settings)
-        except InputError as caught:
-            error = str(caught)
-        except Exception:  # whatever a plug-in raises is this trial's failure, not the grid's
-            error = traceback.format_exc(limit=-4).strip()
-        return JobResult(job.key, time.perf_counter() - started, error, rows)
+        except Exception as raised:  # whatever a plug-in raises is this trial's failure, not the grid's
+            error = described(raised)
+        return JobResult(time.perf_counter() - started, error, rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mousterian.store.rows import Store
@@ -114,9 +114,5 @@ def jobs_of(trials: Sequence[Trial], settings: Settings, *, retry: bool = False)
     longest = sorted(trials, key=lambda t: -(t.n_base + t.n_real_plus + t.n_syn_plus))
     return [
         *pools.values(),
-        *(TrialJob(trial, trial.key, trial.label, _needs(trial, pools), retry) for trial in longest),
+        *(TrialJob(trial, trial.key, trial.label, trial.source_key, retry) for trial in longest),
     ]
-
-
-def _needs(trial: Trial, pools: Mapping[str, PoolJob]) -> str:
-    return trial.source_key if trial.source_key in pools else ""

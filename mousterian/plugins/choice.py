@@ -1,4 +1,4 @@
-"""A plug-in with the values of all its options."""
+"""A plug-in as a file names it, and with the values of all its options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from mousterian.errors import InputError
 from mousterian.seeds import canonical
+
+
+def name_and_options(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the options of a plug-in that is given by its name, or as a table with both.
+
+    Raises:
+        InputError: the table has no name.
+    """
+    if isinstance(entry, str):
+        return entry, {}
+    options = dict(entry)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise InputError("the key 'name' is missing in this table")
+    return name, options
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,7 @@ class WithStamp(Protocol):
         """Return a text that changes with the content of these files; empty if the options name none.
 
         It is part of the identity of trials and pools, so that other files under the same path are another
-        trial. `mousterian.data.content.content_stamp` makes the
-        stamp of a file or folder.
+        trial. `mousterian.data.content.content_stamp` makes the stamp of a file or folder.
 
         Args:
             data_dir: folder of the datasets.

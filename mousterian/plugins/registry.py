@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
@@ -23,10 +23,10 @@ from mousterian.plugins.spec import Plugin
 _log = logging.getLogger(__name__)
 
 
-def _read_or_broken(kind: str, name: str, module: str, find_path: Callable[[], tuple[Path, str]]) -> Plugin:
+def _read_or_broken(kind: str, name: str, module: str, source: Path | EntryPoint) -> Plugin:
     """Read a plug-in; one that cannot be used is kept with its error, so that the others of its kind work."""
     try:
-        path, function = find_path()
+        path, function = _path_of(source) if isinstance(source, EntryPoint) else (source, "")
         return read(kind, name, module, path, function)
     except InputError as error:
         return Plugin(kind, name, module, "", f"broken: {error}", broken=str(error))
@@ -47,10 +47,6 @@ def _path_of(point: EntryPoint) -> tuple[Path, str]:
     return Path(spec.origin), function
 
 
-def _itself(path: Path) -> tuple[Path, str]:
-    return path, ""
-
-
 def _package(point: EntryPoint) -> str:
     return point.dist.name if point.dist else "an installed package"
 
@@ -60,7 +56,7 @@ def available(kind: str) -> Mapping[str, Plugin]:
     """Return all plug-ins of a kind by name, ours first, then third parties'; `broken` ones too."""
     contract = kind_named(kind)
     found = {
-        path.stem: _read_or_broken(kind, path.stem, contract.module(path.stem), partial(_itself, path))
+        path.stem: _read_or_broken(kind, path.stem, contract.module(path.stem), path)
         for path in contract.files()
     }
     for point in entry_points(group=f"mousterian.{kind}"):
@@ -71,7 +67,7 @@ def available(kind: str) -> Mapping[str, Plugin]:
             )
             continue
         module = point.value.partition(":")[0]
-        found[point.name] = _read_or_broken(kind, point.name, module, partial(_path_of, point))
+        found[point.name] = _read_or_broken(kind, point.name, module, point)
     return found
 
 

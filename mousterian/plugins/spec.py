@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mousterian.errors import InputError, nearest
+from mousterian.errors import InputError, nearest_or_all
 from mousterian.plugins.contract import kind_named
 from mousterian.plugins.options import Option
 
@@ -114,6 +114,4 @@ class Plugin:
 
     def _unknown_option(self, name: str) -> str:
         known = [option for option in self.options if option not in self.preset]
-        match = nearest(name, known)
-        tail = f"did you mean {match!r}?" if match else f"it has: {', '.join(known) or 'none'}"
-        return f"{self.label} has no option {name!r}; {tail}"
+        return f"{self.label} has no option {name!r}; {nearest_or_all(name, known, all_are='it has')}"

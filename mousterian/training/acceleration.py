@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mousterian.errors import unknown_name
+from mousterian.errors import first_line, unknown_name
 from mousterian.training.distributed import DistributedUpdate, Group
 from mousterian.training.feed import Batch, Stream
 from mousterian.training.recipes import Recipe
@@ -117,8 +117,10 @@ class CapturedUpdate(Update):
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            reason = str(error).partition("\n")[0]
-            _log.warning("this model's step cannot be captured as a CUDA graph (%s); it runs eagerly", reason)
+            _log.warning(
+                "this model's step cannot be captured as a CUDA graph (%s); it runs eagerly",
+                first_line(error),
+            )
             return self._run_eagerly
         return graph.replay
 

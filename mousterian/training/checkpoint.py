@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from mousterian.errors import first_line
 from mousterian.files import write_atomically
 
 EVERY = 60.0
@@ -55,8 +56,7 @@ class Checkpoint:
             saved: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
             valid = (saved["format"], saved["trial"]) == (_FORMAT, self._trial)
         except Exception as error:  # torch.load raises many types on foreign content
-            reason = str(error).partition("\n")[0]
-            _log.warning("%s: not a mousterian checkpoint, ignored (%s)", self.path, reason)
+            _log.warning("%s: not a mousterian checkpoint, ignored (%s)", self.path, first_line(error))
             return None
         if not valid:
             _log.warning("%s: a checkpoint of another trial or version is ignored", self.path)

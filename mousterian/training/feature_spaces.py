@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from mousterian.data.cache import data_directory
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.plugins import registry
@@ -61,16 +62,12 @@ def load(name: str, device: str = "cpu", data_dir: Path | None = None) -> Extrac
     Raises:
         InputError: an unknown space, or weights that are missing or do not match, with a remedy.
     """
-    from mousterian.data.cache import data_directory
-
     plugin, options = space_named(name)
     return Extractor(name, plugin.load()(device, data_directory(data_dir), **options))
 
 
 def space_stamp(name: str, data_dir: Path | None = None) -> str:
     """Return a fingerprint of the files that a space reads; empty if it reads none."""
-    from mousterian.data.cache import data_directory
-
     plugin, options = space_named(name)
     return plugin.stamp(data_directory(data_dir), options)
 

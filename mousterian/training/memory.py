@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_line
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def with_less_memory(
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            reason = str(error).partition("\n")[0]
+            reason = first_line(error)
         # Outside the handler, so that the objects in the traceback are released.
         parts *= 2
         if parts >= 2 * size:

@@ -15,7 +15,7 @@ from pydantic import (
     model_serializer,
 )
 
-from mousterian.errors import InputError, InputErrors, nearest, unknown_name
+from mousterian.errors import InputError, InputErrors, nearest_or_all, unknown_name
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -225,8 +225,7 @@ def recipe(name: str, changes: Mapping[str, Any] | None = None) -> Recipe:
 def _explain(name: str, error: Any) -> InputError:
     key = str(error["loc"][0]) if error["loc"] else ""
     if error["type"] == "extra_forbidden":
-        match = nearest(key, Recipe.model_fields)
-        tail = f"did you mean {match!r}?" if match else f"it has: {', '.join(Recipe.model_fields)}"
-        return InputError(f"recipe {name!r} has no field {key!r}; {tail}")
+        known = nearest_or_all(key, Recipe.model_fields, all_are="it has")
+        return InputError(f"recipe {name!r} has no field {key!r}; {known}")
     subject = f"recipe {name!r}: {key}" if key else f"recipe {name!r}"
     return InputError(f"{subject}: {error['msg']}")

@@ -11,6 +11,7 @@ from torch import nn
 from mousterian.data.image_set import TrialImages
 from mousterian.errors import InputError
 from mousterian.plugins import registry
+from mousterian.plugins.choice import name_and_options
 from mousterian.plugins.spec import Plugin
 from mousterian.training.observer import Observer
 
@@ -50,14 +51,11 @@ def named(evaluation: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any]]:
         InputError: no such evaluation or option, or one that observes training, so that it cannot be nested
             in another evaluation.
     """
-    table = {"name": evaluation} if isinstance(evaluation, str) else dict(evaluation)
-    name = table.pop("name", None)
-    if not isinstance(name, str):
-        raise InputError("the key 'name' is missing in this table", where="evaluation")
+    name, options = name_and_options(evaluation)
     plugin = registry.find("evaluations", name)
     if plugin.function == OBSERVES:
         raise InputError(
             f"{plugin.name} observes the classifier during training, so no other evaluation can contain it",
             hint="list it by itself under `evaluation`",
         )
-    return plugin, plugin.resolve(table)
+    return plugin, plugin.resolve(options)

@@ -40,11 +40,8 @@ def check_share(setup: TrainingSetup, share: float) -> None:
     """
     if not 0 <= share <= 1:
         raise InputError(f"share is the synthetic fraction of a batch, 0 to 1, not {share}")
-    if share == 1 and not setup.n_syn_plus:
-        raise InputError(
-            "a share of 1 trains on synthetic images alone, and one of the mixtures has none",
-            hint="choose a share below 1, or list the mixtures as [[cell]], each with n_syn_plus",
-        )
+    if share == 1:
+        check_synthetic(setup, "a share of 1", instead="choose a share below 1, or ")
     batch = min(setup.recipe.batch_size, setup.n_real + setup.n_syn_plus)
     if setup.n_syn_plus and 0 < share < 1 and batch < 2:
         raise InputError(
@@ -57,3 +54,25 @@ def check_weight(name: str, weight: float) -> None:
     """Refuse a weight of a loss that is negative or not a number."""
     if not 0 <= weight < float("inf"):
         raise InputError(f"{name} is a loss weight: 0 or more, not {weight}")
+
+
+def check_synthetic(setup: TrainingSetup, what: str, *, instead: str = "") -> None:
+    """Refuse a mixture without synthetic images where an option trains on these alone."""
+    if not setup.n_syn_plus:
+        raise InputError(
+            f"{what} trains on synthetic images alone, and one of the mixtures has none",
+            hint=f"{instead}list the mixtures as [[cell]], each with n_syn_plus",
+        )
+
+
+def check_batch(*sizes: int | None) -> None:
+    """Refuse batches of no images; None is the recipe's size."""
+    for size in sizes:
+        if size is not None and size < 1:
+            raise InputError(f"a batch has at least one image, not {size}")
+
+
+def check_prompt(prompt: str) -> None:
+    """Refuse a prompt that does not name the class."""
+    if "{}" not in prompt:
+        raise InputError(f"the prompt {prompt!r} has no place for the class name", hint="write {} there")

@@ -137,37 +137,42 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
         InputErrors: each such dataset, each impossible size, located at n_base or at the generator, and
             each mixture that a strategy refuses.
     """
-    faults = grid_file.Faults(source)
+    errors = grid_file.ErrorCollector(source)
     for dataset in {(trial.dataset.name, trial.dataset.json): trial.dataset for trial in trials}.values():
-        faults.attempt(("dataset",), partial(check_splits, dataset, data_dir))
+        errors.attempt(("dataset",), partial(check_splits, dataset, data_dir))
     for trial in {(t.dataset.text, t.generator and t.generator.text): t for t in trials}.values():
-        faults.attempt(("dataset",), partial(check_classes, trial, data_dir))
-    faults.raise_all()
-    seen = set()
-    for trial in trials:
-        upstream_size = trial.generator.n_upstream if trial.generator else 0
-        subset = (trial.subset_seed, trial.imbalance, trial.n_base, trial.n_real_plus, upstream_size)
-        sizes = (trial.dataset.name, trial.dataset.json, *subset)
-        if sizes in seen:
-            continue
-        seen.add(sizes)
-
-        def check(trial: Trial = trial) -> None:
-            train = load_images(trial.dataset, "train", data_dir)
-            sizes = (len(train.class_names), trial.n_base, trial.n_real_plus, trial.imbalance)
-            check_balance(train.labels, *sizes, unseen_labels(trial, train))
-            generator_indices(trial, train)
-
-        faults.attempt(("generator",) if upstream_size else ("n_base",), check)
-    faults.raise_all()
+        errors.attempt(("dataset",), partial(check_classes, trial, data_dir))
+    errors.raise_all()
+    for trial in {_subsets_check_key(trial): trial for trial in trials}.values():
+        upstream = trial.generator is not None and trial.generator.n_upstream
+        errors.attempt(("generator",) if upstream else ("n_base",), partial(check_subsets, trial, data_dir))
+    errors.raise_all()
     for trial in {(trial.model.text, trial.dataset.text): trial for trial in trials}.values():
-        faults.attempt(("model",), partial(check_model, trial, data_dir))
-    faults.raise_all()
+        errors.attempt(("model",), partial(check_model, trial, data_dir))
+    errors.raise_all()
     for trial in {_strategy_check_key(trial): trial for trial in trials}.values():
-        faults.attempt(("strategy",), partial(check_strategy, trial, data_dir))
+        errors.attempt(("strategy",), partial(check_strategy, trial, data_dir))
     for trial in {trial.dataset.text: trial for trial in trials}.values():
-        faults.attempt(("evaluation",), partial(check_evaluations, trial, data_dir))
-    faults.raise_all()
+        errors.attempt(("evaluation",), partial(check_evaluations, trial, data_dir))
+    errors.raise_all()
+
+
+def _subsets_check_key(trial: Trial) -> tuple[object, ...]:
+    """Return all that the trial's subsets depend on; trials with the same key are checked once."""
+    sizes = (trial.n_base, trial.n_real_plus, trial.generator.n_upstream if trial.generator else 0)
+    return trial.dataset.name, trial.dataset.json, trial.subset_seed, trial.imbalance, sizes
+
+
+def check_subsets(trial: Trial, data_dir: Path | None) -> None:
+    """Refuse a base set, real additions or upstream images that do not fit in the training images.
+
+    Raises:
+        InputError: they do not.
+    """
+    train = load_images(trial.dataset, "train", data_dir)
+    sizes = (len(train.class_names), trial.n_base, trial.n_real_plus, trial.imbalance)
+    check_balance(train.labels, *sizes, unseen_labels(trial, train))
+    generator_indices(trial, train)
 
 
 def check_splits(dataset: Choice, data_dir: Path | None) -> None:

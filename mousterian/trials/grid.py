@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mousterian.data.cache import data_directory
 from mousterian.errors import InputError, unknown_name
@@ -19,8 +19,6 @@ from mousterian.trials import grid_file, grid_plugins
 from mousterian.trials.grid_file import GridFile, Source
 from mousterian.trials.identity import DatasetChoice, GeneratorChoice, Trial
 from mousterian.trials.rows import identity_columns
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,18 +78,18 @@ def trials_of(grid: GridFile, source: Source, data_dir: Path | None = None) -> l
     Raises:
         InputErrors: everything that is wrong in it.
     """
-    faults = grid_file.Faults(source)
+    errors = grid_file.ErrorCollector(source)
     folder = data_directory(data_dir)
     axes = {
-        kind: grid_plugins.chosen(kind, getattr(grid, key), key, faults, folder)
+        kind: grid_plugins.chosen(kind, getattr(grid, key), key, errors, folder)
         for key, kind in _KINDS.items()
     }
-    datasets = grid_plugins.datasets(grid.dataset, faults, folder)
-    recipes = grid_plugins.recipes(grid.recipe, faults)
-    generators = grid_plugins.generators(grid, faults, folder)
-    faults.raise_all()
-    made = faults.attempt(("n_base",), lambda: list(_trials(grid, datasets, axes, recipes, generators)))
-    faults.raise_all()
+    datasets = grid_plugins.datasets(grid.dataset, errors, folder)
+    recipes = grid_plugins.recipes(grid.recipe, errors)
+    generators = grid_plugins.generators(grid, errors, folder)
+    errors.raise_all()
+    made = errors.attempt(("n_base",), lambda: list(_trials(grid, datasets, axes, recipes, generators)))
+    errors.raise_all()
     return list({trial.key: trial for trial in made or ()}.values())
 
 

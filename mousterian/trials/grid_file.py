@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from mousterian.errors import InputError, InputErrors, nearest
+from mousterian.errors import InputError, InputErrors, nearest_or_all
 
 T = TypeVar("T")
 
@@ -181,9 +181,7 @@ def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
         where = source.where(path) if path else str(source.path)
         if error["type"] == "extra_forbidden":
             known = GridFile.model_fields if len(path) == 1 else Cell.model_fields
-            match = nearest(str(path[-1]), known)
-            tail = f"did you mean {match!r}?" if match else f"known: {', '.join(known)}"
-            message = f"unknown key {path[-1]!r}; {tail}"
+            message = f"unknown key {path[-1]!r}; {nearest_or_all(str(path[-1]), known)}"
         elif error["type"] == "missing":
             about = GridFile.model_fields[key].description if len(path) == 1 else f"in [[{key}]]"
             message = f"the key {path[-1]!r} is missing ({about})"
@@ -196,7 +194,7 @@ def _explain(errors: Sequence[Any], source: Source) -> Iterator[InputError]:
             yield InputError(message, where=where)
 
 
-class Faults:
+class ErrorCollector:
     """Collects input errors, to report them all at once."""
 
     def __init__(self, source: Source) -> None:

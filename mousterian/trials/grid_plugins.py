@@ -10,24 +10,15 @@ from typing import Any, TypeVar
 
 from mousterian.errors import InputError, unknown_name
 from mousterian.plugins import registry
-from mousterian.plugins.choice import Choice
+from mousterian.plugins.choice import Choice, name_and_options
 from mousterian.plugins.spec import Plugin
 from mousterian.synthesis.pools import BASE, ELSEWHERE, UPSTREAM
 from mousterian.training.recipes import recipe
-from mousterian.trials.grid_file import Faults, GridFile
+from mousterian.trials.grid_file import ErrorCollector, GridFile
 from mousterian.trials.identity import DatasetChoice, GeneratorChoice
 
 T = TypeVar("T")
 _TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
-
-
-def _split(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(entry, str):
-        return entry, {}
-    values = dict(entry)
-    if not isinstance(values.get("name"), str):
-        raise InputError("the key 'name' is missing in this table")
-    return values.pop("name"), values
 
 
 def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> Iterator[dict[str, Any]]:
@@ -41,16 +32,16 @@ def _multiplied(options: Mapping[str, Any], is_list: Callable[[str], bool]) -> I
 
 
 def _each(
-    entries: Sequence[Any], key: str, faults: Faults, make: Callable[[str, dict[str, Any]], list[T]]
+    entries: Sequence[Any], key: str, errors: ErrorCollector, make: Callable[[str, dict[str, Any]], list[T]]
 ) -> list[T]:
     """Return what `make` makes of each entry's name and options; errors are located at the entry's line."""
 
     def made(entry: Any) -> list[T]:
-        return make(*_split(entry))
+        return make(*name_and_options(entry))
 
     found: list[T] = []
     for index, entry in enumerate(entries):
-        found += faults.attempt((key, index), partial(made, entry)) or []
+        found += errors.attempt((key, index), partial(made, entry)) or []
     return found
 
 
@@ -60,16 +51,18 @@ def _stamped(plugin: Plugin, options: Mapping[str, Any], data_dir: Path) -> list
     return [(each, plugin.stamp(data_dir, each)) for each in resolved]
 
 
-def chosen(kind: str, entries: Sequence[Any], key: str, faults: Faults, data_dir: Path) -> list[Choice]:
+def chosen(
+    kind: str, entries: Sequence[Any], key: str, errors: ErrorCollector, data_dir: Path
+) -> list[Choice]:
     """Return the plug-ins of a kind that a key's entries name; options given as lists multiply."""
 
     def make(name: str, options: dict[str, Any]) -> list[Choice]:
         return [Choice(name, *each) for each in _stamped(registry.find(kind, name), options, data_dir)]
 
-    return _each(entries, key, faults, make)
+    return _each(entries, key, errors, make)
 
 
-def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[DatasetChoice]:
+def datasets(entries: Sequence[Any], errors: ErrorCollector, data_dir: Path) -> list[DatasetChoice]:
     """Return the datasets that a grid file names, one for each split into seen and unseen classes."""
 
     def make(name: str, options: dict[str, Any]) -> list[DatasetChoice]:
@@ -77,7 +70,7 @@ def datasets(entries: Sequence[Any], faults: Faults, data_dir: Path) -> list[Dat
         stamped = _stamped(registry.find("datasets", name), options, data_dir)
         return [DatasetChoice(name, *each, unseen) for each in stamped for unseen in splits]
 
-    return _each(entries, "dataset", faults, make)
+    return _each(entries, "dataset", errors, make)
 
 
 def _class_splits(given: Any) -> list[tuple[str, ...]]:
@@ -94,17 +87,17 @@ def _class_splits(given: Any) -> list[tuple[str, ...]]:
 _LIST_VALUES = ("milestones", "iterations_by_size")
 
 
-def recipes(entries: Sequence[Any], faults: Faults) -> list[dict[str, Any]]:
+def recipes(entries: Sequence[Any], errors: ErrorCollector) -> list[dict[str, Any]]:
     """Return the recipes that the entries name, with every value."""
 
     def make(name: str, changes: dict[str, Any]) -> list[dict[str, Any]]:
         multiplied = _multiplied(changes, lambda option: option in _LIST_VALUES)
         return [recipe(name, each).model_dump(mode="json") for each in multiplied]
 
-    return _each(entries, "recipe", faults, make)
+    return _each(entries, "recipe", errors, make)
 
 
-def generators(grid: GridFile, faults: Faults, data_dir: Path) -> list[GeneratorChoice]:
+def generators(grid: GridFile, errors: ErrorCollector, data_dir: Path) -> list[GeneratorChoice]:
     """Return the generators that a grid file names, one for each value of trained_on."""
 
     def make(name: str, options: dict[str, Any]) -> list[GeneratorChoice]:
@@ -127,14 +120,14 @@ def generators(grid: GridFile, faults: Faults, data_dir: Path) -> list[Generator
             for seed in grid.generator_seeds
         ]
 
-    return _each(grid.generator, "generator", faults, make)
+    return _each(grid.generator, "generator", errors, make)
 
 
 def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
     """Return the filters of a generator; a list of them is a chain, of which an image must pass all."""
     found = []
     for entry in given if isinstance(given, list) else [given]:
-        name, options = _split(entry)
+        name, options = name_and_options(entry)
         plugin = registry.find("filters", name)
         resolved = plugin.resolve(options)
         found.append(Choice(name, resolved, plugin.stamp(data_dir, resolved)))

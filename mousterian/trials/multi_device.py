@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, described
 from mousterian.training.device import device_named
 from mousterian.training.memory import free, is_out_of_memory
 from mousterian.trials.images import images_of
@@ -216,13 +215,12 @@ def serve() -> None:
     threading.Thread(target=_exit_with_parent, args=(connection,), daemon=True).start()
     try:
         result = _Result(_train(task))
-    except InputError as error:
-        result = _Result(failure="input", message=str(error))
     except Exception as error:  # whatever a plug-in raises is this trial's failure
         if is_out_of_memory(error):
             result = _Result(failure="memory", message=str(error))
         else:
-            result = _Result(failure="error", message=traceback.format_exc(limit=-4).strip())
+            kind = "input" if isinstance(error, InputError) else "error"
+            result = _Result(failure=kind, message=described(error))
     connection.send(result)
 
 

@@ -94,7 +94,7 @@ def _pilot(trial: Trial, settings: Settings) -> float:
     from mousterian.trials.train_and_evaluate import task_of, trained
 
     batch = min(int(trial.recipe["batch_size"]), trial.n_base)
-    device = torch.device(device_named(settings.device))
+    device = torch.device(settings.device)
     if device.type == "cpu":
         batch = min(batch, CPU_BATCH)
 
@@ -133,7 +133,7 @@ def _pool_pilot(trial: Trial, settings: Settings) -> tuple[float, float] | None:
     real = train.take(trial_images.generator_indices(trial, train))
     size = size_for(min(train.shape[:2]), options.get("preset", ""))
     batch_size = int(options.get("batch_size") or size.batch_size)
-    batch = min(batch_size, CPU_GENERATOR_BATCH) if device_named(settings.device) == "cpu" else batch_size
+    batch = min(batch_size, CPU_GENERATOR_BATCH) if settings.device == "cpu" else batch_size
     sampler: list[Any] = []
 
     def seconds(steps: int) -> float:
@@ -188,8 +188,7 @@ def estimate(new: Sequence[Trial], known: Mapping[str, Trial], settings: Setting
     import torch
 
     torch.set_num_threads(1)
-    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    settings = replace(settings, device=device)
+    settings = replace(settings, device=device_named(settings.device))
     speeds = _seconds_an_image(known, Store(settings.store))
     history = set(speeds)
     for trial in new:

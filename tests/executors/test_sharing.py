@@ -16,6 +16,7 @@ from running import Recorder, settings_of, trials_of
 from mousterian.executors import workers as deciding
 from mousterian.executors.backends import _worker, local
 from mousterian.executors.backends._worker import WorkerMessage
+from mousterian.executors.job_queue import JobQueue
 from mousterian.executors.jobs import jobs_of
 from mousterian.executors.workers import MOST_SHARING, Sharing, workers_that_fit
 from mousterian.trials.settings import Settings
@@ -151,7 +152,7 @@ def test_there_are_no_more_workers_than_trials_left_nor_than_requested(
     send(supervisor, workers, 0, WorkerMessage(used=GIB))
     assert len(workers.ends) == 3 and len(listener.notices) == 1
     few = supervisor_of(tmp_path, listener)
-    few._waiting = few._waiting[:2]
+    few._queue = JobQueue(few._queue.jobs()[:2], few._settings, listener)
     workers.ends = workers.ends[3:]
     send(few, workers, 0, WorkerMessage(free=80 * GIB))
     few._assign_jobs()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY_GRID
-from torch import Tensor
+from interrupted import CutError, allow_batches
 
 from mousterian.data.datasets import digits
 from mousterian.data.image_set import ImageSet, TrialImages
@@ -21,7 +21,6 @@ from mousterian.training import loop
 from mousterian.training.checkpoint import Checkpoint
 from mousterian.training.evaluations import accuracy
 from mousterian.training.evaluations.convergence import Curve, observe
-from mousterian.training.feed import Batch, Feed
 from mousterian.training.mixture import Mixture
 from mousterian.training.models.small_cnn import build
 from mousterian.training.recipes import recipe
@@ -90,30 +89,18 @@ def test_the_real_images_of_the_mixture_can_be_observed(images: TrialImages) -> 
     assert found["evaluation_set"] == "S_base and real images added"
 
 
-class CutError(Exception):
-    """Training was interrupted."""
-
-
 @pytest.mark.parametrize("cut", [3, 10])
 def test_a_curve_survives_a_cut_in_either_stage(
     images: TrialImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
 ) -> None:
     whole = observe(images, CPU, points=3)
     trained(bridged.train, images, whole)
-    feed = Feed.next
-    left = iter(range(cut))
-
-    def next_or_cut(self: Feed) -> tuple[Tensor, Tensor] | Batch:
-        if next(left, None) is None:
-            raise CutError
-        return feed(self)
-
-    monkeypatch.setattr(Feed, "next", next_or_cut)
+    allow_batches(monkeypatch, cut)
     path = tmp_path / "one"
     with pytest.raises(CutError):
         kept = Checkpoint(path, "a trial", every=0)
         trained(bridged.train, images, observe(images, CPU, points=3), checkpoint=kept)
-    left = iter(range(99))
+    allow_batches(monkeypatch, 99)
     resumed = observe(images, CPU, points=3)
     trained(bridged.train, images, resumed, checkpoint=Checkpoint(path, "a trial", every=0))
     assert resumed.columns() == whole.columns()

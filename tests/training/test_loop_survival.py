@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from interrupted import CutError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -35,10 +36,6 @@ r_real = [1]
 model = {name = "small_cnn", width = 4}
 recipe = {name = "small", iterations = 12, batch_size = 16, crop = 1, flip = true}
 """
-
-
-class CutError(Exception):
-    """Training was interrupted."""
 
 
 def one_trial(folder: Path, text: str = GRID, number: int = 0) -> tuple[identity.Trial, Settings]:

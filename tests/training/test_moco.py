@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from interrupted import CutError, allow_batches
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,7 +18,6 @@ from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.training import loop
 from mousterian.training.checkpoint import Checkpoint
-from mousterian.training.feed import Batch, Feed
 from mousterian.training.mixture import Mixture
 from mousterian.training.models.small_cnn import build
 from mousterian.training.recipes import recipe
@@ -205,10 +205,6 @@ def test_the_model_keeps_its_layers_and_gets_a_fresh_head(images: ImageSet) -> N
     assert {f"{linear[-1]}.weight", f"{linear[-1]}.bias"} < changed and len(changed) > 6
 
 
-class CutError(Exception):
-    """Training was interrupted."""
-
-
 def test_a_run_cut_off_in_its_pretraining_goes_on_where_it_stopped(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,18 +216,10 @@ def test_a_run_cut_off_in_its_pretraining_goes_on_where_it_stopped(
         return model.state_dict()
 
     whole = weights(None)
-    feed: Callable[[Feed], Batch] = Feed.next
-    left = iter(range(4))
-
-    def cut(self: Feed) -> Batch:
-        if next(left, None) is None:
-            raise CutError
-        return feed(self)
-
-    monkeypatch.setattr(Feed, "next", cut)
+    allow_batches(monkeypatch, 4)
     with pytest.raises(CutError):
         weights(Checkpoint(tmp_path / "one", "a trial", every=0))
-    left = iter(range(99))
+    allow_batches(monkeypatch, 99)
     resumed = weights(Checkpoint(tmp_path / "one", "a trial", every=0))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 

@@ -14,7 +14,7 @@ from mousterian.errors import InputErrors
 from mousterian.training import loop
 from mousterian.training.feed import Feed, Preprocessing, Stream
 from mousterian.training.mixture import Mixture
-from mousterian.training.recipes import names, recipe
+from mousterian.training.recipes import Recipe, names, recipe
 
 CPU = torch.device("cpu")
 
@@ -74,8 +74,8 @@ def test_values_that_are_not_used_leave_the_recipes_text_as_it_was() -> None:
     used = {"mixup": 0.2, "cutmix": 1.0, "rand_augment": 9, "resized_crop": 0.5, "warmup_iterations": 3}
     kept = recipe("resnet110", used).model_dump(mode="json")
     assert {name: kept[name] for name in used} == used
-    sizes = recipe("resnet50").model_dump(mode="json")
-    assert type(recipe("resnet50")).model_validate(sizes) == recipe("resnet50")
+    for name in names():
+        assert Recipe.model_validate(recipe(name).model_dump(mode="json")) == recipe(name)
 
 
 def test_steps_by_size_are_pairs() -> None:

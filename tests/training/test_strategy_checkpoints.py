@@ -9,16 +9,12 @@ from typing import Any
 import pytest
 import torch
 from digit_tasks import convolutional, task
+from interrupted import CutError, allow_batches
 from torch import Tensor
 
 from mousterian.training import loop
 from mousterian.training.checkpoint import Checkpoint
-from mousterian.training.feed import Batch, Feed
 from mousterian.training.strategies import auxiliary_bn, balanced, bridged, phase_wise, two_stream
-
-
-class CutError(Exception):
-    """Training was interrupted."""
 
 
 @pytest.mark.parametrize(
@@ -49,19 +45,11 @@ def test_a_strategy_cut_off_goes_on_where_it_stopped(
 
     whole = weights(None)
     path = tmp_path / "one.checkpoint"
-    feed, left = Feed.next, iter(())
-
-    def cut(self: Feed) -> Batch:
-        if next(left, None) is None:
-            raise CutError
-        return feed(self)
-
-    monkeypatch.setattr(Feed, "next", cut)
     for calls in (5, 2):
-        left = iter(range(calls))
+        allow_batches(monkeypatch, calls)
         with pytest.raises(CutError):
             weights(Checkpoint(path, "a trial", every=0))
-    left = iter(range(99))
+    allow_batches(monkeypatch, 99)
     resumed = weights(Checkpoint(path, "a trial", every=0))
     assert path.exists()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

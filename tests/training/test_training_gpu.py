@@ -45,7 +45,7 @@ def test_a_captured_step_trains_as_an_eager_one_does(name: str) -> None:
             loop.train(model, [Stream(task.mixture, task.recipe.batch_size)], task)
             found[mode, seed] = weights(model)
     (kept,) = acceleration._cache.values()
-    assert kept._replay != kept._eagerly  # it was captured, not given up
+    assert kept._replay != kept._run_eagerly  # it was captured, not given up
     for seed in (0, 1):
         gap = (found["graph", seed] - found["eager", seed]).norm() / found["eager", seed].norm()
         assert gap < 0.02

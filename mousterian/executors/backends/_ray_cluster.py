@@ -10,7 +10,7 @@ from math import ceil, floor
 from types import ModuleType
 from typing import NamedTuple
 
-from mousterian.errors import InputError, first_line
+from mousterian.errors import InputError, first_line, missing_package
 from mousterian.executors.workers import ONE_THREAD
 
 SECONDS_TO_ANSWER = 5.0
@@ -52,9 +52,7 @@ def package() -> ModuleType:
     try:
         import ray
     except ImportError as error:
-        raise InputError(
-            f"the executor 'ray' needs the package {error.name!r}", hint="pip install 'mousterian[ray]'"
-        ) from None
+        raise missing_package("the executor 'ray'", error.name or "ray", "ray") from None
     found: ModuleType = ray
     return found
 

@@ -13,7 +13,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from mousterian.errors import InputError, first_line
+from mousterian.errors import InputError, first_line, missing_package
 from mousterian.executors.job_queue import BatchSettings, JobResult
 from mousterian.executors.jobs import Job, TrialJob
 from mousterian.executors.workers import ONE_THREAD
@@ -100,40 +100,12 @@ class TimeBudget:
         return sum(SECONDS_UNKNOWN if each is None else each for each in seconds)
 
 
-@dataclass(frozen=True)
-class Resources:
-    """The resources that each job requests, named as the executor's options."""
+def directive_pair(directive: str) -> tuple[str, str]:
+    """Return the name and the value of an sbatch directive.
 
-    partition: str
-    account: str
-    cpus_per_task: int
-    gpus_per_task: int
-    memory_gb: float
-    directives: Sequence[str]
-    setup: Sequence[str]
-
-    def parameters(self, grid: str, concurrent: int) -> dict[str, Any]:
-        """Return submitit's parameters for the jobs of a grid, without those that are not set.
-
-        Raises:
-            InputError: a directive has no name or no value.
-        """
-        parameters = {
-            "name": f"mousterian-{grid}",
-            "cpus_per_task": self.cpus_per_task,
-            "mem_gb": self.memory_gb,
-            "slurm_partition": self.partition,
-            "slurm_account": self.account,
-            "slurm_gpus_per_task": self.gpus_per_task,
-            "slurm_array_parallelism": concurrent,
-            "slurm_setup": [*(f"export {name}={value}" for name, value in ONE_THREAD.items()), *self.setup],
-            "slurm_additional_parameters": dict(map(_pair, self.directives)),
-        }
-        return {name: value for name, value in parameters.items() if value}
-
-
-def _pair(directive: str) -> tuple[str, str]:
-    """Return the name and the value of an sbatch directive."""
+    Raises:
+        InputError: it has no name or no value.
+    """
     name, equals, value = directive.lstrip("-").partition("=")
     if not (name and equals and value):
         raise InputError(
@@ -165,7 +137,7 @@ class Submitter:
     Args:
         cluster: slurm, or local for processes of this machine.
         folder: folder of submitit's scripts, logs and pickles, on a disk that every node sees.
-        parameters: submitit's parameters, those of Slurm with its prefix.
+        parameters: submitit's parameters, those of Slurm with its prefix; 0 and empty ones are left out.
 
     Raises:
         InputError: submitit is not installed, or there is no Slurm here.
@@ -175,10 +147,7 @@ class Submitter:
         try:
             import submitit
         except ImportError as error:
-            raise InputError(
-                f"the executor 'slurm' needs the package {error.name!r}",
-                hint="pip install 'mousterian[slurm]'",
-            ) from None
+            raise missing_package("the executor 'slurm'", error.name or "submitit", "slurm") from None
         self._folder = folder
         try:
             self._executor = submitit.AutoExecutor(folder, cluster, slurm_max_num_timeout=MAX_TIMEOUTS)
@@ -187,7 +156,7 @@ class Submitter:
                 f"there is no Slurm here ({error})",
                 hint="run this on a login node, or try it with --executor-option cluster=local",
             ) from None
-        self._executor.update_parameters(**parameters)
+        self._executor.update_parameters(**{name: value for name, value in parameters.items() if value})
 
     def submit(self, batches: Sequence[Batch], minutes: int) -> list[Any]:
         """Submit one array and return submitit's handle of each batch.

@@ -7,12 +7,11 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 
-from mousterian.errors import InputError, first_line
+from mousterian.errors import described, first_line
 from mousterian.executors.jobs import Job
 from mousterian.executors.workers import is_accelerated
 from mousterian.files import LockTakenError
@@ -68,22 +67,13 @@ def work(connection: Connection, settings: Settings) -> None:
 def _run(job: Job, settings: Settings) -> WorkerMessage:
     """Run a job and return its result."""
     started = time.perf_counter()
-    raised: Exception | None = None
     try:
         job.execute(settings, wait=False)
-    except Exception as error:  # whatever a plug-in raises is this trial's failure, not the grid's
-        raised = error
-    return _result(raised, time.perf_counter() - started)
-
-
-def _result(error: Exception | None, seconds: float) -> WorkerMessage:
-    if error is None:
-        return WorkerMessage(seconds)
-    if isinstance(error, LockTakenError):
+    except LockTakenError:
         return WorkerMessage(taken=True)
-    if isinstance(error, InputError):
-        return WorkerMessage(error=str(error))
-    return WorkerMessage(error="".join(traceback.format_exception(error, limit=-4)).strip())
+    except Exception as error:  # whatever a plug-in raises is this trial's failure, not the grid's
+        return WorkerMessage(error=described(error))
+    return WorkerMessage(time.perf_counter() - started)
 
 
 def _startup_message(device: str) -> WorkerMessage:

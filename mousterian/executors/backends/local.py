@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from types import FrameType
 from typing import Literal
 
 from mousterian.errors import InputError
 from mousterian.executors.backends._processes import MAX_STARTS, start
 from mousterian.executors.backends._slots import Slot, adjacent_slots, device_of, stop_workers
 from mousterian.executors.backends._worker import WorkerMessage, work
-from mousterian.executors.jobs import POOL_FAILED, Job, PoolJob, TrialJob
+from mousterian.executors.job_queue import JobQueue, Stop, drive
+from mousterian.executors.jobs import Job, TrialJob
 from mousterian.executors.kinds import Listener
 from mousterian.executors.workers import Sharing, accelerators
 from mousterian.trials.settings import Settings
@@ -59,25 +58,15 @@ def run(
             f"devices_per_trial must be 0 or more, not {devices_per_trial}", where="--executor-option"
         )
     settings = replace(settings, acceleration=acceleration, devices=devices_per_trial)
-    supervisor = _Supervisor(jobs, settings, listener, workers)
-    previous = signal.signal(signal.SIGINT, supervisor.interrupt)
-    try:
-        supervisor.run()
-    finally:
-        signal.signal(signal.SIGINT, previous)
-        supervisor.close()
-    if supervisor.stopping:
-        raise KeyboardInterrupt
+    drive(_Supervisor(jobs, settings, listener, workers), listener)
 
 
 class _Supervisor:
-    """Assigns jobs to the workers in their slots, replaces workers that die, tracks which pools are ready."""
+    """Assigns jobs to the workers in their slots, and replaces workers that die."""
 
     def __init__(self, jobs: Sequence[Job], settings: Settings, listener: Listener, workers: int) -> None:
-        self._waiting = list(jobs)
+        self._queue = JobQueue(jobs, settings, listener)
         self._later: list[tuple[float, Job]] = []  # with the time from when they may run
-        self._unready = {job.needs for job in jobs if job.needs}
-        self._failed_pools: dict[str, str] = {}
         self._deaths: set[str] = set()
         self._aside: list[Slot] = []
         self._retried: dict[str, Slot] = {}  # jobs that failed in a slot that was then set aside
@@ -87,13 +76,13 @@ class _Supervisor:
         exclusive = any(job.devices(settings) > 1 for job in jobs)
         self._sharing = Sharing(settings.device, workers, exclusive=exclusive)
         self._slots: list[Slot] = []
-        self.stopping = False
+        self._stopping = False
         self._grow()
 
     def _grow(self) -> None:
         """Start the workers that fit, if there are jobs for them, and report how they share devices."""
         running = [slot.job for slot in self._slots if slot.job]
-        remaining = [*running, *self._waiting, *(job for _, job in self._later)]
+        remaining = [*running, *self._queue.jobs(), *(job for _, job in self._later)]
         most = min(self._sharing.most, sum(job.devices(self._settings) for job in remaining))
         first = 1 + max((slot.number for slot in [*self._slots, *self._aside]), default=-1)
         self._slots += [Slot(number, *self._start(number)) for number in range(first, most)]
@@ -105,25 +94,19 @@ class _Supervisor:
         device = device_of(number, self._settings.device, self._accelerators)
         return start(work, replace(self._settings, device=device))
 
-    def interrupt(self, number: int, frame: FrameType | None) -> None:
-        """Stop after the running jobs; at the second call, immediately."""
-        if self.stopping:
-            raise KeyboardInterrupt
-        self.stopping = True
-        self._listener.stopping()
-
-    def run(self) -> None:
+    def run(self, stop: Stop) -> None:
         """Run until no job is left, or when stopping until the running ones are done.
 
         Raises:
             InputError: no worker can be started, as a package or the device is missing.
         """
         while True:
-            if not self.stopping:
+            self._stopping = stop.requested
+            if not self._stopping:
                 self._assign_jobs()
             active = [slot for slot in self._slots if slot.job or not slot.ready]
-            remaining = self._waiting or self._later
-            if not any(slot.job for slot in active) and (self.stopping or not remaining):
+            remaining = self._queue or self._later
+            if not any(slot.job for slot in active) and (self._stopping or not remaining):
                 return
             if not active:  # another grid is running all that remains
                 time.sleep(_SECONDS_PER_POLL)
@@ -143,7 +126,7 @@ class _Supervisor:
                 return
             slots = adjacent_slots(slot, self._slots, job.devices(self._settings), self._accelerators)
             if not slots:  # until more jobs have ended; later jobs wait, too, or this one might for ever
-                self._waiting.insert(0, job)
+                self._queue.push(job)
                 return
             self._assign(job, slots)
 
@@ -152,7 +135,7 @@ class _Supervisor:
         try:
             slot.connection.send(job)
         except OSError:  # it died while idle
-            self._waiting.insert(0, job)
+            self._queue.push(job)
             self._replace(slot)
             return
         slot.job = job
@@ -161,21 +144,12 @@ class _Supervisor:
         self._listener.started(job)
 
     def _next(self) -> Job | None:
-        """Take the first job that is ready to run; those whose pool failed fail here."""
+        """Take the first job that is ready to run."""
         now = time.monotonic()
-        self._waiting += [job for due, job in self._later if due <= now]
+        for job in [job for due, job in self._later if due <= now]:
+            self._queue.push(job)
         self._later = [(due, job) for due, job in self._later if due > now]
-        index = 0
-        while index < len(self._waiting):
-            job = self._waiting[index]
-            if job.needs in self._failed_pools:
-                del self._waiting[index]
-                self._fail(job, f"{POOL_FAILED}: {self._failed_pools[job.needs]}")
-            elif job.needs in self._unready:
-                index += 1
-            else:
-                return self._waiting.pop(index)
-        return None
+        return next(iter(self._queue.take(1)), None)
 
     def _receive(self, slot: Slot) -> None:
         try:
@@ -184,7 +158,7 @@ class _Supervisor:
             self._died(slot)
             return
         if message.used:
-            if self._sharing.memory_used(message.used) and not self.stopping:
+            if self._sharing.memory_used(message.used) and not self._stopping:
                 self._grow()
             return
         job, slot.job = slot.job, None
@@ -220,10 +194,9 @@ class _Supervisor:
         elif message.error:
             self._failed(slot, job, message.error)
         else:
-            self._unready.discard(job.key)
             self._successes += 1
             slot.streak.reset()
-            self._listener.finished(job, message.seconds)
+            self._queue.finished(job, message.seconds)
 
     def _died(self, slot: Slot) -> None:
         """Replace a worker; its job runs once more, as it may not be the cause."""
@@ -250,9 +223,6 @@ class _Supervisor:
 
     def _failed(self, slot: Slot, job: Job, error: str) -> None:
         """Record a failure; it may reinstate a slot that was set aside after it failed at the same job."""
-        self._unready.discard(job.key)
-        if isinstance(job, PoolJob):
-            self._failed_pools[job.key] = error
         slot.streak.failed(job, error, self._successes)
         suspect = self._retried.get(job.key)
         if suspect in self._aside and suspect.streak.kind == slot.streak.kind:
@@ -261,7 +231,7 @@ class _Supervisor:
             suspect.streak.reset()
             self._slots.append(suspect)
             self._listener.notice(f"worker {suspect.number} is reinstated: the job failed elsewhere, too")
-        self._fail(job, error)
+        self._queue.failed(job, error)
 
     def _set_aside(self) -> None:
         """Stop slots that keep failing while others succeed; their jobs go first and run elsewhere."""
@@ -274,7 +244,8 @@ class _Supervisor:
             failed = slot.streak.jobs
             again = [job for job in failed if isinstance(job, TrialJob) and job.key not in self._retried]
             self._retried.update((job.key, slot) for job in again)
-            self._waiting[:0] = again
+            for job in again:
+                self._queue.push(job)
             self._listener.notice(
                 f"worker {slot.number} is set aside: {len(failed)} jobs in a row failed there with the same"
                 f" error while others succeeded; {len(again)} of them run again elsewhere"
@@ -284,10 +255,6 @@ class _Supervisor:
         """Return whether a slot gets a job; one that fails repeatedly waits for the result of another."""
         others = (each for each in self._slots if each is not slot and each.job)
         return not slot.streak.is_long or all(each.streak.is_long for each in others)
-
-    def _fail(self, job: Job, error: str) -> None:
-        job.record_failure(self._settings, error)
-        self._listener.failed(job, error)
 
     def _replace(self, slot: Slot) -> None:
         slot.connection.close()

@@ -10,10 +10,17 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from mousterian.errors import InputError
-from mousterian.executors.backends._slurm_jobs import Batch, Resources, Submitter, TimeBudget, check_devices
+from mousterian.executors.backends._slurm_jobs import (
+    Batch,
+    Submitter,
+    TimeBudget,
+    check_devices,
+    directive_pair,
+)
 from mousterian.executors.job_queue import BatchSettings, JobQueue, JobResult, Stop, drive
 from mousterian.executors.jobs import Job, TrialJob
 from mousterian.executors.kinds import Listener
+from mousterian.executors.workers import ONE_THREAD
 from mousterian.store.rows import Store
 from mousterian.trials.settings import Settings
 
@@ -76,8 +83,17 @@ def run(
     settings = replace(settings, devices=gpus_per_task if gpus_per_task > 1 else settings.devices)
     check_devices(jobs, settings, cpus_per_task, gpus_per_task)
     in_jobs = BatchSettings.of(settings, accelerated=gpus_per_task > 0)
-    resources = Resources(partition, account, cpus_per_task, gpus_per_task, memory_gb, directives, setup)
-    parameters = resources.parameters(settings.grid, concurrent)
+    parameters = {
+        "name": f"mousterian-{settings.grid}",
+        "cpus_per_task": cpus_per_task,
+        "mem_gb": memory_gb,
+        "slurm_partition": partition,
+        "slurm_account": account,
+        "slurm_gpus_per_task": gpus_per_task,
+        "slurm_array_parallelism": concurrent,
+        "slurm_setup": [*(f"export {name}={value}" for name, value in ONE_THREAD.items()), *setup],
+        "slurm_additional_parameters": dict(map(directive_pair, directives)),
+    }
     submitter = Submitter(cluster, in_jobs.settings.store / "slurm", parameters)
     budget = TimeBudget.of(jobs, settings, minutes=time, safety=safety, trials=trials_per_job)
     queue = JobQueue(jobs, settings, listener)

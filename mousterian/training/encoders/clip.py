@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mousterian.data.resizing import cropped, to_tensor, with_channels
-from mousterian.errors import InputError, first_line, unknown_name
+from mousterian.errors import InputError, first_line, missing_package, unknown_name
 
 BATCH = 256
 _SCHEMAS = ("local-dir:", "hf-hub:")
@@ -90,9 +90,7 @@ def load(model: str, weights: str, device: str) -> Clip:
     try:
         import open_clip
     except ImportError:
-        raise InputError(
-            "CLIP needs the package open_clip_torch", hint="pip install 'mousterian[text]'"
-        ) from None
+        raise missing_package("CLIP", "open_clip_torch", "text") from None
     name = f"{model} {weights}".strip()
     has_weights = model.startswith(_SCHEMAS)
     if not has_weights and model not in open_clip.list_models():

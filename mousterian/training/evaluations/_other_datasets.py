@@ -34,7 +34,7 @@ def text_of(dataset: Dataset) -> str:
     return dataset_text(plugin.name, options)
 
 
-def stamp_of(dataset: Dataset, data_dir: Path) -> str:
+def dataset_stamp(data_dir: Path, *, dataset: Dataset = "") -> str:
     """Return a fingerprint of the files that a dataset's options name; "" for no dataset."""
     if not dataset:
         return ""
@@ -78,6 +78,11 @@ def probe_sets(images: TrialImages, dataset: Dataset) -> tuple[ImageSet, ImageSe
         return images.train.take(images.real[: images.n_base]), images.test, {}
     train, test = (other_dataset(dataset, split, images) for split in ("train", "test"))
     return train, test, {"evaluation_set": f"{text_of(dataset)}/test"}
+
+
+def check_dataset(images: TrialImages, *, dataset: Dataset = "") -> None:
+    """Refuse an unavailable dataset before training."""
+    probe_sets(images, dataset)
 
 
 @lru_cache(maxsize=4)

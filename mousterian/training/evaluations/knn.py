@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,9 +10,12 @@ from torch.nn import functional
 
 from mousterian.data.image_set import TrialImages
 from mousterian.plugins.options import AboveZero, Positive
-from mousterian.training.evaluations._other_datasets import probe_sets, stamp_of
+from mousterian.training.evaluations._other_datasets import check_dataset, dataset_stamp, probe_sets
 from mousterian.training.evaluations._predictions import accuracies, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
+
+stamp = dataset_stamp
+check = check_dataset
 
 
 def evaluate_trial(
@@ -55,16 +57,6 @@ def evaluate_trial(
     parts = queries.split(batch_size)  # type: ignore[no-untyped-call]
     scores = torch.cat([votes(part, bank, one_hot, neighbours, temperature) for part in parts])
     return {**accuracies(scores, labels_of(test, device)), **extra}
-
-
-def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
-    """Return a fingerprint of the dataset's files."""
-    return stamp_of(dataset, data_dir)
-
-
-def check(images: TrialImages, *, dataset: str | dict[str, Any] = "") -> None:
-    """Refuse an unavailable dataset before training."""
-    probe_sets(images, dataset)
 
 
 def votes(queries: Tensor, bank: Tensor, one_hot: Tensor, neighbours: int, temperature: float) -> Tensor:

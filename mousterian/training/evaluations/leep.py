@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,9 +9,12 @@ from torch import Tensor
 
 from mousterian.data.image_set import TrialImages
 from mousterian.plugins.options import Positive
-from mousterian.training.evaluations._other_datasets import probe_sets, stamp_of
+from mousterian.training.evaluations._other_datasets import check_dataset, dataset_stamp, probe_sets
 from mousterian.training.evaluations._predictions import labels_of, outputs
 from mousterian.training.loop import Normalised
+
+stamp = dataset_stamp
+check = check_dataset
 
 
 def evaluate_trial(
@@ -47,16 +49,6 @@ def evaluate_trial(
         "total": len(train),
         "evaluation_set": name,
     }
-
-
-def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
-    """Return a fingerprint of the dataset's files."""
-    return stamp_of(dataset, data_dir)
-
-
-def check(images: TrialImages, *, dataset: str | dict[str, Any] = "") -> None:
-    """Refuse an unavailable dataset before training."""
-    probe_sets(images, dataset)
 
 
 def leep(probabilities: Tensor, labels: Tensor) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +11,11 @@ from torch.nn import functional
 from mousterian.data.image_set import TrialImages
 from mousterian.errors import InputError
 from mousterian.plugins.options import NotNegative, Positive
-from mousterian.training.evaluations._other_datasets import probe_sets, stamp_of
+from mousterian.training.evaluations._other_datasets import dataset_stamp, probe_sets
 from mousterian.training.evaluations._predictions import columns, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
 
+stamp = dataset_stamp
 _HELD_OUT = 5  # one in so many of each class
 
 
@@ -63,11 +63,6 @@ def evaluate_trial(
         features, labels, classes, _select_decay(features, labels, classes, decays, iterations), iterations
     )
     return {**columns(test_features @ weight.T + bias, labels_of(test, device)), **extra}
-
-
-def stamp(data_dir: Path, *, dataset: str | dict[str, Any] = "") -> str:
-    """Return a fingerprint of the dataset's files."""
-    return stamp_of(dataset, data_dir)
 
 
 def check(

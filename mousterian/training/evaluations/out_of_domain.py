@@ -13,9 +13,9 @@ from torch import Tensor
 from mousterian.data.image_set import ImageSet, TrialImages
 from mousterian.training.evaluations._other_datasets import (
     RestrictedClassifier,
+    dataset_stamp,
     match_classes,
     other_dataset,
-    stamp_of,
     text_of,
 )
 from mousterian.training.loop import Normalised
@@ -66,7 +66,7 @@ def stamp(
 ) -> str:
     """Return a fingerprint of the files that the options name."""
     plugin, options = named(evaluation)
-    return stamp_of(dataset, data_dir) + plugin.stamp(data_dir, options)
+    return dataset_stamp(data_dir, dataset=dataset) + plugin.stamp(data_dir, options)
 
 
 def check(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.content import content_stamp
+from mousterian.training.encoders.clip_weights import weights_stamp
 from mousterian.training.feature_spaces import Output
 
 
@@ -34,4 +34,4 @@ def load(
 
 def stamp(data_dir: Path, *, model: str = "ViT-B-32", weights: str = "") -> str:
     """Return a fingerprint of the weights; arguments as for `load`."""
-    return content_stamp(Path(weights).expanduser(), data_dir) if weights else ""
+    return weights_stamp(model, weights, data_dir)

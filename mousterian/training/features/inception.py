@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mousterian.data.content import content_stamp
-from mousterian.errors import InputError
+from mousterian.errors import InputError, missing_package
 from mousterian.training.feature_networks import in_batches
 from mousterian.training.feature_spaces import Output
 
@@ -45,10 +45,7 @@ def load(device: str, data_dir: Path, *, weights: str = "") -> Callable[[NDArray
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ModuleNotFoundError:
-        raise InputError(
-            "the feature space inception needs the package torch-fidelity",
-            hint="install it: pip install 'mousterian[quality]'",
-        ) from None
+        raise missing_package("the feature space inception", "torch-fidelity", "quality") from None
     outputs = ["2048", "logits_unbiased"]
     network = FeatureExtractorInceptionV3("inception", outputs, feature_extractor_weights_path=str(path))
     embed = partial(_embed, network.to(device).eval())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -45,16 +45,22 @@ class FrozenNorms(nn.Module):
 
 
 @contextmanager
-def frozen_norms(model: nn.Module, frozen: bool = True) -> Iterator[nn.Module | None]:
-    """Freeze batch norms within the block; yield the module for streams, or None if not `frozen`."""
-    if not frozen:
-        yield None
-        return
-    affine = [p for norm in batch_norms(model) for p in norm.parameters() if p.requires_grad]
-    for parameter in affine:
+def frozen(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Leave parameters untrained within the block."""
+    for parameter in parameters:
         parameter.requires_grad_(False)
     try:
-        yield FrozenNorms(model)
+        yield
     finally:
-        for parameter in affine:
+        for parameter in parameters:
             parameter.requires_grad_(True)
+
+
+@contextmanager
+def frozen_norms(model: nn.Module, freeze: bool) -> Iterator[nn.Module | None]:
+    """Freeze batch norms within the block; yield the module for streams, or None if not `freeze`."""
+    if not freeze:
+        yield None
+        return
+    with frozen([p for norm in batch_norms(model) for p in norm.parameters() if p.requires_grad]):
+        yield FrozenNorms(model)

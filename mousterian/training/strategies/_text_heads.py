@@ -11,7 +11,7 @@ from torch.nn import functional
 from mousterian.errors import InputError
 from mousterian.training.loop import Normalised
 from mousterian.training.mixture import Mixture
-from mousterian.training.strategy_checks import TrainingSetup
+from mousterian.training.strategy_checks import TrainingSetup, check_prompt
 
 _BATCH = 256
 
@@ -22,8 +22,7 @@ def check_texts(setup: TrainingSetup, prompt: str) -> None:
     Raises:
         InputError: with a remedy.
     """
-    if "{}" not in prompt:
-        raise InputError(f"the prompt {prompt!r} has no place for the class name", hint="write {} there")
+    check_prompt(prompt)
     if all(name.strip().isdecimal() or not name.strip() for name in setup.class_names):
         some = ", ".join(repr(name) for name in setup.class_names[:3])
         raise InputError(

@@ -11,10 +11,10 @@ from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.mixture import Mixture
-from mousterian.training.strategies._batch_norms import FrozenNorms, batch_norms
+from mousterian.training.strategies._batch_norms import FrozenNorms, batch_norms, frozen
 from mousterian.training.strategies._sources import longest_steps, real, synthetic
 from mousterian.training.strategies._text_heads import check_texts, scores, soft_targets, start_from_texts
-from mousterian.training.strategy_checks import TrainingSetup, check_weight
+from mousterian.training.strategy_checks import TrainingSetup, check_batch, check_synthetic, check_weight
 
 
 def check(
@@ -31,13 +31,9 @@ def check(
     """Refuse class names that are no words, models without a text encoder, and invalid values."""
     if not 0 <= soft <= 1 or not temperature > 0:
         raise InputError(f"soft is a share, 0 to 1, and temperature above 0, not {soft} and {temperature}")
-    if real_batch < 0 or syn_batch < 1:
-        raise InputError(f"a batch has at least one image, not {min(real_batch, syn_batch)}")
-    if not real_batch and not setup.n_syn_plus:
-        raise InputError(
-            "a real_batch of 0 trains on synthetic images alone, and one of the mixtures has none",
-            hint="list the mixtures as [[cell]], each with n_syn_plus",
-        )
+    check_batch(real_batch or None, syn_batch)
+    if not real_batch:
+        check_synthetic(setup, "a real_batch of 0")
     if not 0 <= share <= 1:
         raise InputError(f"share is the trainable fraction of the parameters, 0 to 1, not {share}")
     check_weight("weight", weight)
@@ -78,19 +74,15 @@ def train(
     """
     start_from_texts(model.network, task.mixture.class_names, prompt)
     trainable = {id(each) for each in tuned(model.network, share)}
-    frozen = [p for p in model.parameters() if p.requires_grad and id(p) not in trainable]
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in trainable]
     module = FrozenNorms(model) if freeze_bn else None
     streams = [
         Stream(images, size, part, targets=_targets(model, images, soft, temperature), module=module)
         for images, size, part in ((real(task), real_batch, 1.0), (synthetic(task), syn_batch, weight))
         if len(images) and size
     ]
-    for parameter in frozen:
-        parameter.requires_grad_(False)
-    cost = _trained(model, streams, task, first)
-    for parameter in frozen:
-        parameter.requires_grad_(True)
-    return cost
+    with frozen(others):
+        return _trained(model, streams, task, first)
 
 
 def _trained(model: Normalised, streams: list[Stream], task: Task, first: str) -> Cost:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mousterian.errors import InputError
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._sources import synthetic
 from mousterian.training.strategies._text_heads import check_texts, start_from_texts
-from mousterian.training.strategy_checks import TrainingSetup
+from mousterian.training.strategy_checks import TrainingSetup, check_synthetic
 
 
 def check(setup: TrainingSetup, *, head: str, prompt: str, images: str) -> None:
     """Refuse a head from texts without class names or a text encoder, and training on no images."""
-    if images == "synthetic" and not setup.n_syn_plus:
-        raise InputError(
-            "this trains on synthetic images alone, and one of the mixtures has none",
-            hint="list the mixtures as [[cell]], each with n_syn_plus",
-        )
+    if images == "synthetic":
+        check_synthetic(setup, 'images = "synthetic"')
     if head == "text":
         check_texts(setup, prompt)
 

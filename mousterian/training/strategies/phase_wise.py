@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mousterian.errors import InputError
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import frozen_norms
 from mousterian.training.strategies._sources import real, synthetic
-from mousterian.training.strategy_checks import TrainingSetup
+from mousterian.training.strategy_checks import TrainingSetup, check_batch
 
 
 def check(
     setup: TrainingSetup, *, first: str, real_batch: int | None, syn_batch: int | None, freeze_bn: bool
 ) -> None:
     """Refuse empty batches."""
-    for size in (real_batch, syn_batch):
-        if size is not None and size < 1:
-            raise InputError(f"a batch has at least one image, not {size}")
+    check_batch(real_batch, syn_batch)
 
 
 def train(

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from mousterian.errors import InputError
+from mousterian.plugins.choice import name_and_options
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
@@ -88,11 +89,7 @@ def train(
 
 def _recipe(pretraining: str | dict[str, Any]) -> Recipe:
     """Return a recipe by its name, with changed fields if any."""
-    changes = {"name": pretraining} if isinstance(pretraining, str) else dict(pretraining)
-    name = changes.pop("name", None)
-    if not isinstance(name, str):
-        raise InputError("pretraining is a recipe's name, or a table with the key 'name'")
-    return named(name, changes)
+    return named(*name_and_options(pretraining))
 
 
 def _contrast(

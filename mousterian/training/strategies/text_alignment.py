@@ -15,7 +15,7 @@ from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._heads import head_of
 from mousterian.training.strategies._joint_space import aligned, joint
-from mousterian.training.strategy_checks import TrainingSetup
+from mousterian.training.strategy_checks import TrainingSetup, check_prompt
 
 
 def check(
@@ -93,8 +93,7 @@ def _texts(names: Sequence[str], prompt: str, descriptions: Mapping[str, str]) -
     for name in descriptions:
         if name not in names:
             raise unknown_name("class", name, names, where="text_alignment: descriptions")
-    if "{}" not in prompt:
-        raise InputError(f"the prompt {prompt!r} has no place for the class name", hint="write {} there")
+    check_prompt(prompt)
     meant = [descriptions.get(name, name.replace("_", " ")) for name in names]
     if wordless := [each for each in meant if not each.strip() or each.strip().isdecimal()]:
         raise InputError(

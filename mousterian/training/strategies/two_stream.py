@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from mousterian.errors import InputError
 from mousterian.training.feed import Stream
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.loop import train as run
 from mousterian.training.strategies._batch_norms import frozen_norms
 from mousterian.training.strategies._sources import longest_steps, real, synthetic
-from mousterian.training.strategy_checks import TrainingSetup, check_weight
+from mousterian.training.strategy_checks import TrainingSetup, check_batch, check_weight
 
 
 def check(setup: TrainingSetup, *, real_batch: int, syn_batch: int, weight: float, freeze_bn: bool) -> None:
     """Refuse empty batches."""
     check_weight("weight", weight)
-    if min(real_batch, syn_batch) < 1:
-        raise InputError(f"a batch has at least one image, not {min(real_batch, syn_batch)}")
+    check_batch(real_batch, syn_batch)
 
 
 def train(
