@@ -26,8 +26,6 @@ from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table, check, load
 
-_PUBLISHED = "published:"
-
 # Surfaces of less weight than this are left out of the average.
 _LEAST_WEIGHT = 0.01
 # Held-out error of the baseline, relative to the best surface's, that indicates misspecification.
@@ -188,8 +186,8 @@ def fit(
             f"bootstrap is {bootstrap} and seed {seed}; at least 20 draws, and a seed of 0 or more"
         )
     given = ""
-    if isinstance(table, str) and table.startswith(_PUBLISHED):
-        found = published.load(table.removeprefix(_PUBLISHED))
+    if isinstance(table, str) and table.startswith(published.PREFIX):
+        found = published.load(table.removeprefix(published.PREFIX))
         table, given, labels = found.rows, found.name, labels or found.labels
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem
