@@ -12,7 +12,7 @@ from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mousterian.fitting.result import Fit
 
@@ -32,8 +32,7 @@ def base_sizes(fit: Fit, *, most: int = MOST_BASES) -> list[float]:
     bases = np.unique((added if len(added) else data)["n_base"].to_numpy(dtype=float))
     if not bases.size:
         raise InputError("no trial has base images, so nothing can be compared with adding real ones")
-    kept = np.unique(np.linspace(0, len(bases) - 1, min(most, len(bases))).round().astype(int))
-    return [float(base) for base in bases[kept]]
+    return evenly(bases.tolist(), most)
 
 
 def typical_question(fit: Fit) -> tuple[float, float]:
@@ -80,6 +79,19 @@ def base_alone(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
     """Return the trials of a base with nothing added; `added` is 0."""
     found = data[(data["n_base"] == n_base) & (data["n_real_plus"] == 0) & (data["n_syn_plus"] == 0)]
     return found.assign(added=0.0)
+
+
+def kinds_added(rows: pd.DataFrame) -> list[str]:
+    """Return what each row adds to its base: "nothing", "real", "synthetic" or "both"."""
+    real, synthetic = rows["n_real_plus"] > 0, rows["n_syn_plus"] > 0
+    kinds = np.select([real & synthetic, real, synthetic], ["both", "real", "synthetic"], "nothing")
+    return [str(kind) for kind in kinds]
+
+
+def evenly(values: Sequence[float], most: int) -> list[float]:
+    """Return at most `most` of the values in order, evenly spaced, the first and the last among them."""
+    kept = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[index] for index in kept]
 
 
 def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
 from mousterian.reporting.figures import _comparison
-from mousterian.reporting.page_arms import Sources, arm, shown
+from mousterian.reporting.page_arms import arm, shown
 from mousterian.reporting.page_data import as_data, formulas
 from mousterian.reporting.provenance import provenance_of
 from mousterian.reporting.tables import comparison
@@ -91,8 +91,9 @@ def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
     """
     if not fits:
         raise InputError("a report needs at least one fit", hint="`mousterian fit` makes one")
-    sources = Sources(about.store, about.against)
-    arms = [arm(fit, index, sources) for index, fit in enumerate(fits, start=1)]
+    arms = [
+        arm(fit, index, store=about.store, against=about.against) for index, fit in enumerate(fits, start=1)
+    ]
     asked = {arm["anchor"]: fit for arm, fit in zip(arms, fits, strict=True) if arm["asks"]}
     return {
         # Escaped: it cannot close its own element.

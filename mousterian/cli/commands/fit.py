@@ -121,8 +121,7 @@ def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
         out.print(left_out, highlight=False)
     for made, path in saved:
         out.rule(made.name, align="left")
-        cells = made.data.groupby(["n_base", "n_real_plus", "n_syn_plus"]).ngroups
-        out.print(f"{len(made.data)} trials in {cells} cells; surface {_weights(made)}", highlight=False)
+        out.print(f"{len(made.data)} trials in {made.cells} cells; surface {_weights(made)}", highlight=False)
         formula = nearest_formula(made)
         if formula:
             out.print(formula.text, style="bold", highlight=False, markup=False)
