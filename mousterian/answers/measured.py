@@ -28,7 +28,7 @@ def base_sizes(fit: Fit, *, most: int = MOST_BASES) -> list[float]:
         InputError: no base size is above zero.
     """
     data = fit.data[fit.data["n_base"] > 0]
-    added = data[data["n_syn_plus"] > 0]
+    added = with_synthetic(data)
     bases = np.unique((added if len(added) else data)["n_base"].to_numpy(dtype=float))
     if not bases.size:
         raise InputError("no trial has base images, so nothing can be compared with adding real ones")
@@ -108,9 +108,14 @@ def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.Dat
     return pd.DataFrame(rows, columns=["n_base", "n_real_plus", "n_syn_plus", "low", "high", "trust"])
 
 
+def with_synthetic(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that add synthetic images to a base, whether or not they add real ones."""
+    return data[(data["n_syn_plus"] > 0) & (data["n_base"] > 0)]
+
+
 def has_synthetic(data: pd.DataFrame) -> bool:
     """Return whether any trial adds synthetic images to a base."""
-    return bool(((data["n_syn_plus"] > 0) & (data["n_base"] > 0)).any())
+    return not with_synthetic(data).empty
 
 
 def synthetic_tried(data: pd.DataFrame) -> dict[float, tuple[float, float]]:

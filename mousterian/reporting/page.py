@@ -130,7 +130,7 @@ def _compared(arms: Sequence[Mapping[str, Any]], fits: Sequence[Fit]) -> dict[st
     table = comparison([(arm["name"], arm["equivalences"]) for arm, _ in answered])
     try:
         figure = shown(_comparison.draw([(arm["name"], fit) for arm, fit in answered]), "side-by-side")
-    except InputError:
+    except InputError:  # fewer than two arms have synthetic images: the table is all there is to show
         figure = None
     return {"table": table, "figure": figure}
 

@@ -27,7 +27,7 @@ def stored_facts(fit: Fit, store: str) -> list[tuple[str, str]]:
         return []
     try:
         rows = arm_rows(fit, store).drop_duplicates("trial")
-    except InputError:
+    except InputError:  # the figures of the store's trials say why they are missing
         return []
     devices = ", ".join(sorted(set(rows["device"].dropna())))
     facts = [(DEVICE_TIME, f"{duration(float(rows['seconds'].sum()))} on {devices}")]

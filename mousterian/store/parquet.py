@@ -1,4 +1,4 @@
-"""Parquet files, and those of trials: one row for each trial and evaluation, in the columns of `schema.py`."""
+"""Parquet files; those of trials have a row for each trial and evaluation, in the columns of `schema.py`."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class QualityTable:
         return self.folder / f"{measurement}.parquet"
 
     def rows(self, measurement: str) -> list[dict[str, Any]]:
-        """Return the rows of a measurement; none if it is missing or its file is corrupt."""
+        """Return the rows of a measurement; none if it is missing or corrupt, so that it is made again."""
         try:
             rows: list[dict[str, Any]] = _read(self._file(measurement)).to_pylist()
             return rows

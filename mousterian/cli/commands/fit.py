@@ -163,10 +163,10 @@ def _weights(made: Fit) -> str:
 def _typical(made: Fit) -> list[str]:
     """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows."""
     from mousterian.answers.equivalence import equivalence as equivalence_of
+    from mousterian.answers.measured import with_synthetic
     from mousterian.answers.wording import sentence
 
-    rows = made.data[(made.data["n_syn_plus"] > 0) & (made.data["n_base"] > 0)]
-    bases = [float(base) for base in sorted(rows["n_base"].unique())]
+    bases = [float(base) for base in sorted(with_synthetic(made.data)["n_base"].unique())]
     return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in bases]
 
 
