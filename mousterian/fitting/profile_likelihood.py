@@ -8,7 +8,6 @@ from scipy.special import stdtrit
 from mousterian.fitting.interval import LEVEL
 from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.problem import Fitted, Problem
-from mousterian.fitting.surface import Array
 
 # Steps on each side of the best, in unknowns (so factors of e, or log odds).
 _TRIED = np.array([0.05, 0.15, 0.4, 1.0, 2.0, 4.0, 7.0])
@@ -45,8 +44,7 @@ def unidentified_parameters(fit: Fitted, problem: Problem) -> tuple[str, ...]:
     rise = found.loss + problem.pure_error - fit.loss
     freedom = max(int(problem.keep.sum()) - fit.information.effective_parameters, 1)
     allowed = float(stdtrit(freedom, (1 + LEVEL) / 2)) ** 2 * fit.loss / freedom
-    rises: Array = (rise > allowed).reshape(count, 2, -1).any(axis=2)
-    below, above = rises.T
+    below, above = np.asarray((rise > allowed).reshape(count, 2, -1).any(axis=2)).T
     # A factor that may be 0, or a share that may be 1, ends at its bound and is still identified.
     low, high = np.isfinite(surface.bounds).T
     identified = (below & above) | (above & low) | (below & high)
