@@ -167,7 +167,7 @@ def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
             )
         except ValueError:
             raise InputError(
-                f"column {column!r} holds numbers, and {value!r} is none", where="--where"
+                f"column {column!r} holds numbers, and {value!r} is not a number", where="--where"
             ) from None
         if kept.empty:
             values = frame[column].dropna()

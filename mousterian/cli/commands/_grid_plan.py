@@ -35,10 +35,10 @@ class GridArguments:
     seeds: int | None
     only: tuple[str, ...]
     executor: str
+    executor_options: tuple[str, ...]
     data_dir: Path | None
     retry_failed: bool
-    executor_options: tuple[str, ...] = ()
-    keep_going: bool = False
+    keep_going: bool
 
     def settings(self) -> Settings:
         """Return the settings of its trials."""
