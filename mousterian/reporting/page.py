@@ -52,39 +52,23 @@ class About:
     sheets: Sequence[Sheet] = ()
 
 
-def write_report(fits: Sequence[Fit], path: Path | str, about: About = About()) -> Path:
-    """Write one self-contained HTML report of one or several fits, and return its path.
+def write_page(shown: Mapping[str, Any], path: Path) -> None:
+    """Write the output of `contents` as one self-contained HTML page, atomically.
 
     The same fits, the same `about` and the same store give the same bytes.
-
-    Args:
-        fits: the arms, in the order in which they are shown.
-        path: the file to write; its folder is made.
-        about: what else it shows.
-
-    Raises:
-        InputError: there is no fit, or the file cannot be written.
-    """
-    return write_page(contents(fits, about), path)
-
-
-def write_page(shown: Mapping[str, Any], path: Path | str) -> Path:
-    """Write the output of `contents` as HTML, atomically, and return the path.
 
     Raises:
         InputError: the file cannot be written.
     """
-    write_atomically(Path(path), _html(shown).encode())
-    return Path(path)
-
-
-def render(fits: Sequence[Fit], about: About = About()) -> str:
-    """Return the report as HTML; arguments and errors are those of `write_report`."""
-    return _html(contents(fits, about))
+    write_atomically(path, render(shown).encode())
 
 
 def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
-    """Return the template's context; arguments are those of `write_report`.
+    """Return the template's context.
+
+    Args:
+        fits: the arms, in the order in which they are shown.
+        about: what else the page shows.
 
     Raises:
         InputError: there is no fit.
@@ -108,7 +92,8 @@ def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
     }
 
 
-def _html(shown: Mapping[str, Any]) -> str:
+def render(shown: Mapping[str, Any]) -> str:
+    """Return the output of `contents` as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mousterian.reporting"),
         autoescape=True,
