@@ -134,7 +134,7 @@ def test_names_in_a_foreign_table_lead_to_no_other_folder(tmp_path: Path) -> Non
     rows["accuracy"] = 0.5 + 0.05 * np.log(rows.sum(axis=1) / 100)
     names = ["../../outside", "/absolute", "..", ".hidden/x", "a\\b\0c"]
     tables = [arms.Arm(name, {}, rows) for name in names]
-    saved = fit._fit_arms(tables, tmp_path / "in" / "fits", surface="additive", bootstrap=20, seed=0)
+    saved = fit._fit_and_save(tables, tmp_path / "in" / "fits", surface="additive", bootstrap=20, seed=0)
     assert {path.parent for _, path in saved} == {tmp_path / "in" / "fits"}
     assert [json.loads(path.read_text())["name"] for _, path in saved] == names
     assert set(tmp_path.rglob("*.json")) == {path for _, path in saved}

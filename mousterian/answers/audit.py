@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mousterian.answers.equivalence import equivalence
+from mousterian.answers.measured import with_synthetic
 from mousterian.fitting.published.equations import equation
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def audit_equation(fit: Fit, against: str) -> pd.DataFrame:
         factor_high, and trust.
     """
     formula = equation(against)
-    data = fit.data[~fit.data["outlier"] & (fit.data["n_syn_plus"] > 0) & (fit.data["n_base"] > 0)]
+    data = with_synthetic(fit.data[~fit.data["outlier"]])
     found = []
     for base, syn in data[["n_base", "n_syn_plus"]].drop_duplicates().itertuples(index=False):
         answer = equivalence(fit, n_base=base, n_syn_plus=syn)

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mousterian.answers.measured import with_synthetic
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.least_squares import Model, minimise
 from mousterian.fitting.model_average import ModelAverage
@@ -83,7 +84,7 @@ def nearest_formula(fit: Fit) -> Formula | None:
 
 def _of_rows(fit: Fit) -> Formula | None:
     rows = fit.data[~fit.data["outlier"]]
-    with_syn = rows[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0)]
+    with_syn = with_synthetic(rows)
     if with_syn.empty:
         return None
     largest_real = float((rows["n_base"] + rows["n_real_plus"]).max())

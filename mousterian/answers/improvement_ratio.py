@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from mousterian.answers.measured import with_synthetic
 from mousterian.fitting.interval import LEVEL, Interval, rounded
 from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.result import Fit
@@ -25,7 +26,7 @@ def improvement_ratio(fit: Fit) -> pd.DataFrame:
     from differences paired by seed. Source "surface": at every measured r.
     """
     found = list(from_trials(fit.data, _noise(fit.data)))
-    rows = fit.data[~fit.data["outlier"] & (fit.data["n_syn_plus"] > 0) & (fit.data["n_base"] > 0)]
+    rows = with_synthetic(fit.data[~fit.data["outlier"]])
     if not rows.empty:
         ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
         bases = np.unique(rows["n_base"].to_numpy(dtype=float))

@@ -12,7 +12,7 @@ from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mousterian.fitting.result import Fit
 
@@ -28,12 +28,11 @@ def base_sizes(fit: Fit, *, most: int = MOST_BASES) -> list[float]:
         InputError: no base size is above zero.
     """
     data = fit.data[fit.data["n_base"] > 0]
-    added = data[data["n_syn_plus"] > 0]
+    added = with_synthetic(data)
     bases = np.unique((added if len(added) else data)["n_base"].to_numpy(dtype=float))
     if not bases.size:
         raise InputError("no trial has base images, so nothing can be compared with adding real ones")
-    kept = np.unique(np.linspace(0, len(bases) - 1, min(most, len(bases))).round().astype(int))
-    return [float(base) for base in bases[kept]]
+    return evenly(bases.tolist(), most)
 
 
 def typical_question(fit: Fit) -> tuple[float, float]:
@@ -82,6 +81,19 @@ def base_alone(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
     return found.assign(added=0.0)
 
 
+def kinds_added(rows: pd.DataFrame) -> list[str]:
+    """Return what each row adds to its base: "nothing", "real", "synthetic" or "both"."""
+    real, synthetic = rows["n_real_plus"] > 0, rows["n_syn_plus"] > 0
+    kinds = np.select([real & synthetic, real, synthetic], ["both", "real", "synthetic"], "nothing")
+    return [str(kind) for kind in kinds]
+
+
+def evenly(values: Sequence[float], most: int) -> list[float]:
+    """Return at most `most` of the values in order, evenly spaced, the first and the last among them."""
+    kept = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
+    return [values[index] for index in kept]
+
+
 def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.DataFrame:
     """Return the equivalence at each n_real_plus: columns n_base, n_real_plus, n_syn_plus, low, high, trust.
 
@@ -96,9 +108,14 @@ def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.Dat
     return pd.DataFrame(rows, columns=["n_base", "n_real_plus", "n_syn_plus", "low", "high", "trust"])
 
 
+def with_synthetic(data: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials that add synthetic images to a base, whether or not they add real ones."""
+    return data[(data["n_syn_plus"] > 0) & (data["n_base"] > 0)]
+
+
 def has_synthetic(data: pd.DataFrame) -> bool:
     """Return whether any trial adds synthetic images to a base."""
-    return bool(((data["n_syn_plus"] > 0) & (data["n_base"] > 0)).any())
+    return not with_synthetic(data).empty
 
 
 def synthetic_tried(data: pd.DataFrame) -> dict[float, tuple[float, float]]:

@@ -174,7 +174,7 @@ def _cheapest(
         "n_syn_plus": Interval.of_draws(np.asarray(syn), draws[chosen]),
         "cost": Interval.of_draws(np.asarray(cost), costs[chosen]),
         "accuracy": fit.predict(base, real, syn),
-        "probability": _probability(fit.averaged, Points.of([base], real, syn), target),
+        "probability": float((fit.averaged.drawn(Points.of([base], real, syn)) >= target).mean()),
         "trust": fit.measured.trust(base, real, syn),
     }
 
@@ -214,7 +214,3 @@ def _needed(
     few = averaged.thinned(_DRAWS)
     wanted = np.full((few.count, len(n_real)), target)
     return estimate, bracket(lambda count: few.drawn(path(count)), wanted, most)
-
-
-def _probability(averaged: ModelAverage, point: Points, target: float) -> float:
-    return float((averaged.drawn(point) >= target).mean())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mousterian.answers.measured import with_synthetic
 from mousterian.errors import InputError
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
@@ -40,9 +41,7 @@ def suggest(fit: Fit, *, trials: int) -> pd.DataFrame:
     if trials < 1:
         raise InputError(f"{trials} trials asked for; at least 1")
     rows = fit.data[~fit.data["outlier"]]
-    bases = np.unique(
-        rows.loc[(rows["n_syn_plus"] > 0) & (rows["n_base"] > 0), "n_base"].to_numpy(dtype=float)
-    )
+    bases = np.unique(with_synthetic(rows)["n_base"].to_numpy(dtype=float))
     if not len(bases):
         raise InputError(
             "no synthetic data with a base set in this fit, so there is no equivalence to narrow"

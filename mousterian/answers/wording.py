@@ -17,7 +17,7 @@ from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Points
 from mousterian.plugins import registry
 
-NO_SYNTHETIC = "no trial adds synthetic images to a base, so nothing can be said of what they are worth"
+NO_SYNTHETIC = "no trial adds synthetic images to a base, so what they are worth cannot be estimated"
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 TRUST = {
     "inside": "The answer lies inside the measured range.",
@@ -30,8 +30,6 @@ _TRAINED_ON = {
     "elsewhere": "trained elsewhere",
 }
 _GUIDED_BY = {"base": "the base images", "upstream": "upstream images"}
-
-
 _NOTHING = "can be said yet: no trial adds synthetic images to a base."
 
 

@@ -140,7 +140,7 @@ class GridProgress:
             self._console.print(f"{ended}/{self._total} trials, {self._note()}", highlight=False)
 
 
-class ProgressReporter:
+class PoolProgress:
     """Shows the progress of a pool: in one changing line on a terminal, elsewhere in occasional lines."""
 
     def __init__(self, label: str, out: Console, status: Status) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ from mousterian.fitting.table import load, renamed
 from mousterian.plugins.differences import distinguishing_options
 from mousterian.plugins.key_value import key_and_value
 from mousterian.store.rows import Store
-from mousterian.store.schema import DIVERGED, FAILED
+from mousterian.store.schema import DIVERGED, DONE, FAILED
 
 # What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
 _CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
@@ -31,7 +32,7 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     the options in which these differ.
     """
     if "status" in frame:
-        frame = frame[frame["status"] == "done"]
+        frame = frame[frame["status"] == DONE]
     context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
     source = [c for c in (*_SOURCE, "generator_options") if c in frame]
     keyed = frame.assign(**{c: frame[c].astype(str) for c in (*context, *source)})
@@ -65,11 +66,16 @@ def _named(
         other = [c for c in differing if c not in ignored and not c.endswith("_options") and labels[c] != "0"]
         described.append(own)
         stems.append("-".join(own[c] for c in (*always, *other) if c in own) or "all")
-    named: dict[str, tuple[dict[str, str], pd.DataFrame]] = {}
-    for own, name, (_, rows) in zip(described, distinct_names(stems, described), found, strict=True):
-        number = sum(1 for other in named if other == name or other.startswith(f"{name}-#"))
-        named[name if not number else f"{name}-#{number + 1}"] = (own, rows)
-    return named
+    names = _numbered(distinct_names(stems, described))
+    return {name: (own, rows) for name, own, (_, rows) in zip(names, described, found, strict=True)}
+
+
+def _numbered(names: Iterable[str]) -> Iterator[str]:
+    """Yield the names, equal ones numbered from the second on: a, a-#2, a-#3."""
+    seen: Counter[str] = Counter()
+    for name in names:
+        seen[name] += 1
+        yield name if seen[name] == 1 else f"{name}-#{seen[name]}"
 
 
 def distinct_names(
@@ -89,9 +95,6 @@ def distinct_names(
         for index, text in zip(alike, distinguishing_options(options, whole=whole), strict=True):
             found[index] = "-".join(filter(None, (name, text)))
     return found
-
-
-PUBLISHED = "published:"
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,8 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
     found: list[Arm] = []
     left_out = dict.fromkeys((FAILED, DIVERGED), 0)
     for source in sources or [str(store)]:
-        if source.startswith(PUBLISHED):
-            paper = published.load(source.removeprefix(PUBLISHED))
+        if source.startswith(published.PREFIX):
+            paper = published.load(source.removeprefix(published.PREFIX))
             rows = select(paper.rows, where)
             found.append(Arm(paper.name.replace("/", "-"), paper.labels, rows, source))
             continue
@@ -137,7 +140,10 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
             "no finished trial here: all have failed or diverged", where=str(store), hint="see their `error`"
         )
     counted = " and ".join(f"{count} {status}" for status, count in left_out.items() if count)
-    return found, counted and f"{counted} trials are left out"
+    # Tables of one name in different folders are different arms.
+    names = _numbered(arm.name for arm in found)
+    named = [replace(arm, name=name) for arm, name in zip(found, names, strict=True)]
+    return named, counted and f"{counted} trials are left out"
 
 
 def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -161,7 +167,7 @@ def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
             )
         except ValueError:
             raise InputError(
-                f"column {column!r} holds numbers, and {value!r} is none", where="--where"
+                f"column {column!r} holds numbers, and {value!r} is not a number", where="--where"
             ) from None
         if kept.empty:
             values = frame[column].dropna()

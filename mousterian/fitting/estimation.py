@@ -21,12 +21,10 @@ from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Fitted, Problem
-from mousterian.fitting.profile_likelihood import profile
+from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table, check, load
-
-_PUBLISHED = "published:"
 
 # Surfaces of less weight than this are left out of the average.
 _LEAST_WEIGHT = 0.01
@@ -142,13 +140,9 @@ def _surface_fit(fit: Fitted, problem: Problem, draws: Array | None) -> SurfaceF
             for i, name in enumerate(fit.surface.parameters)
         },
         latex=fit.surface.latex,
-        unidentified=() if fit.weight < _LEAST_WEIGHT else _unidentified(fit, problem),
+        unidentified=() if fit.weight < _LEAST_WEIGHT else unidentified_parameters(fit, problem),
         extrapolation_error=(float(fit.extrapolation_error[0]), float(fit.extrapolation_error[1])),
     )
-
-
-def _unidentified(fit: Fitted, problem: Problem) -> tuple[str, ...]:
-    return tuple(name for name, found in profile(fit, problem).items() if not found.identified)
 
 
 def _warnings(fits: Sequence[Fitted], unidentified: Sequence[str], table: Table) -> list[str]:
@@ -188,8 +182,8 @@ def fit(
             f"bootstrap is {bootstrap} and seed {seed}; at least 20 draws, and a seed of 0 or more"
         )
     given = ""
-    if isinstance(table, str) and table.startswith(_PUBLISHED):
-        found = published.load(table.removeprefix(_PUBLISHED))
+    if isinstance(table, str) and table.startswith(published.PREFIX):
+        found = published.load(table.removeprefix(published.PREFIX))
         table, given, labels = found.rows, found.name, labels or found.labels
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem

@@ -1,8 +1,6 @@
-"""Profile likelihood of each parameter: its interval, and whether it is identifiable."""
+"""Which parameters the rows identify, by the profile likelihood of each."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
@@ -10,29 +8,17 @@ from scipy.special import stdtrit
 from mousterian.fitting.interval import LEVEL
 from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.problem import Fitted, Problem
-from mousterian.fitting.surface import Array, Surface
 
 # Steps on each side of the best, in unknowns (so factors of e, or log odds).
 _TRIED = np.array([0.05, 0.15, 0.4, 1.0, 2.0, 4.0, 7.0])
 
 
-@dataclass(frozen=True)
-class Profile:
-    """Profile of one parameter.
+def unidentified_parameters(fit: Fitted, problem: Problem) -> tuple[str, ...]:
+    """Return the parameters of a fit of the problem that its rows do not identify, refits in one batch.
 
-    Attributes:
-        low, high: ends of its interval; the bound, or ±inf, where the loss never rises enough.
-        identified: whether the loss rises on both sides, or on one while the other ends at a bound (0 for a
-            factor, which is then not distinguishable from zero).
+    The loss of an identified parameter rises on both sides of the best value, or on one while the other ends
+    at a bound (0 for a factor, which is then indistinguishable from zero).
     """
-
-    low: float
-    high: float
-    identified: bool
-
-
-def profile(fit: Fitted, problem: Problem) -> dict[str, Profile]:
-    """Return the profile of each parameter of a fit of the problem, all refits in one batch."""
     surface, unknowns = fit.surface, fit.unknowns
     count = len(unknowns)
     sides = np.concatenate([-_TRIED[::-1], _TRIED])
@@ -58,20 +44,8 @@ def profile(fit: Fitted, problem: Problem) -> dict[str, Profile]:
     rise = found.loss + problem.pure_error - fit.loss
     freedom = max(int(problem.keep.sum()) - fit.information.effective_parameters, 1)
     allowed = float(stdtrit(freedom, (1 + LEVEL) / 2)) ** 2 * fit.loss / freedom
-    return {
-        name: _ends(surface, start[fixed == i, i], unknowns[i], rise[fixed == i] > allowed, i)
-        for i, name in enumerate(surface.parameters)
-    }
-
-
-def _ends(surface: Surface, tried: Array, best: float, over: Array, index: int) -> Profile:
-    """Return one parameter's profile from the unknowns tried, in order, and where the loss is too large."""
-    low, high = (float(end) for end in surface.bounds[index])
-    below, above = over & (tried < best), over & (tried > best)
-    at_low, at_high = below.any(), above.any()
+    below, above = np.asarray((rise > allowed).reshape(count, 2, -1).any(axis=2)).T
     # A factor that may be 0, or a share that may be 1, ends at its bound and is still identified.
-    identified = (at_low and at_high) or (at_high and np.isfinite(low)) or (at_low and np.isfinite(high))
-    unknown = np.zeros((2, len(surface.parameters)))
-    unknown[:, index] = (tried[below].max(initial=-np.inf), tried[above].min(initial=np.inf))
-    ends = surface.bounded(unknown)[:, index]
-    return Profile(float(ends[0]) if at_low else low, float(ends[1]) if at_high else high, bool(identified))
+    low, high = np.isfinite(surface.bounds).T
+    identified = (below & above) | (above & low) | (below & high)
+    return tuple(name for name, known in zip(surface.parameters, identified, strict=True) if not known)

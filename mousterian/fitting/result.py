@@ -47,6 +47,11 @@ class Fit:
         """Name of the heaviest surface."""
         return self.surfaces[0].name
 
+    @property
+    def cells(self) -> int:
+        """Number of distinct mixtures measured."""
+        return len(self.data[list(COUNTS)].drop_duplicates())
+
     @cached_property
     def measured(self) -> MeasuredRange:
         """The range of the data, outliers left out."""

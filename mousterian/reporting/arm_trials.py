@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from mousterian.fitting.result import Fit
 
 
-CELL = ["n_base", "n_real_plus", "n_syn_plus"]
-
-
 def arm_rows(fit: Fit, store: str) -> pd.DataFrame:
     """Return the finished trials of a fit's arm, one row each, as the store has them.
 

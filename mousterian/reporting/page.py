@@ -18,7 +18,7 @@ from markupsafe import Markup
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
 from mousterian.reporting.figures import _comparison
-from mousterian.reporting.page_arms import Sources, arm, shown
+from mousterian.reporting.page_arms import arm, shown
 from mousterian.reporting.page_data import as_data, formulas
 from mousterian.reporting.provenance import provenance_of
 from mousterian.reporting.tables import comparison
@@ -52,47 +52,32 @@ class About:
     sheets: Sequence[Sheet] = ()
 
 
-def write_report(fits: Sequence[Fit], path: Path | str, about: About = About()) -> Path:
-    """Write one self-contained HTML report of one or several fits, and return its path.
+def write_page(shown: Mapping[str, Any], path: Path) -> None:
+    """Write the output of `contents` as one self-contained HTML page, atomically.
 
     The same fits, the same `about` and the same store give the same bytes.
-
-    Args:
-        fits: the arms, in the order in which they are shown.
-        path: the file to write; its folder is made.
-        about: what else it shows.
-
-    Raises:
-        InputError: there is no fit, or the file cannot be written.
-    """
-    return write_page(contents(fits, about), path)
-
-
-def write_page(shown: Mapping[str, Any], path: Path | str) -> Path:
-    """Write the output of `contents` as HTML, atomically, and return the path.
 
     Raises:
         InputError: the file cannot be written.
     """
-    write_atomically(Path(path), _html(shown).encode())
-    return Path(path)
-
-
-def render(fits: Sequence[Fit], about: About = About()) -> str:
-    """Return the report as HTML; arguments and errors are those of `write_report`."""
-    return _html(contents(fits, about))
+    write_atomically(path, render(shown).encode())
 
 
 def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
-    """Return the template's context; arguments are those of `write_report`.
+    """Return the template's context.
+
+    Args:
+        fits: the arms, in the order in which they are shown.
+        about: what else the page shows.
 
     Raises:
         InputError: there is no fit.
     """
     if not fits:
         raise InputError("a report needs at least one fit", hint="`mousterian fit` makes one")
-    sources = Sources(about.store, about.against)
-    arms = [arm(fit, index, sources) for index, fit in enumerate(fits, start=1)]
+    arms = [
+        arm(fit, index, store=about.store, against=about.against) for index, fit in enumerate(fits, start=1)
+    ]
     asked = {arm["anchor"]: fit for arm, fit in zip(arms, fits, strict=True) if arm["asks"]}
     return {
         # Escaped: it cannot close its own element.
@@ -107,7 +92,8 @@ def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
     }
 
 
-def _html(shown: Mapping[str, Any]) -> str:
+def render(shown: Mapping[str, Any]) -> str:
+    """Return the output of `contents` as HTML."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mousterian.reporting"),
         autoescape=True,
@@ -129,7 +115,7 @@ def _compared(arms: Sequence[Mapping[str, Any]], fits: Sequence[Fit]) -> dict[st
     table = comparison([(arm["name"], arm["equivalences"]) for arm, _ in answered])
     try:
         figure = shown(_comparison.draw([(arm["name"], fit) for arm, fit in answered]), "side-by-side")
-    except InputError:
+    except InputError:  # fewer than two arms have synthetic images: the table is all there is to show
         figure = None
     return {"table": table, "figure": figure}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -50,21 +49,11 @@ _FACTS = {
 }
 
 
-@dataclass(frozen=True)
-class Sources:
-    """Further sources of a report's figures, passed as the figures' options of the same names.
+def arm(fit: Fit, index: int, *, store: str, against: str) -> dict[str, Any]:
+    """Return the template's context for one fit, arm number `index` of the report.
 
-    Attributes:
-        store: folder of the store with the arms' trials; "" for none.
-        against: the published equation to audit; "" for the one derived from the same table, if any.
+    `store` and `against` are those of the report, and options of figures that have options of these names.
     """
-
-    store: str = ""
-    against: str = ""
-
-
-def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
-    """Return the template's context for one fit, arm number `index` of the report."""
     anchor = f"arm-{index}"
     first = answer(fit, *typical_question(fit))
     # Without synthetic images there is no answer, whatever the surfaces predict.
@@ -83,13 +72,13 @@ def arm(fit: Fit, index: int, sources: Sources) -> dict[str, Any]:
         "generator": generator(fit.labels),
         "answer": first,
         "limit": _limit(fit, first) if synthetic else "",
-        "measured": _measured(fit, sources),
+        "measured": _measured(fit, store),
         "trust": first.equivalence.trust,
         "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if answered else "",
         "told": answered,
-        "facts": [*_facts(fit), *stored_facts(fit, sources.store)],
+        "facts": [*_facts(fit), *stored_facts(fit, store)],
         "formula": _formula(formula) if formula else None,
-        **_figures(fit, anchor, sources),
+        **_figures(fit, anchor, {"store": store, "against": against}),
         "equivalences": answers,
         "equivalence_table": equivalence_table(answers) if answered else None,
         "ratio_table": ratio_table(improvement_ratio(fit)),
@@ -124,15 +113,14 @@ def _limit(fit: Fit, found: Answer) -> str:
     return "" if said in found.tail else said
 
 
-def _measured(fit: Fit, sources: Sources) -> str:
+def _measured(fit: Fit, store: str) -> str:
     """Return a one-line summary of the measurements."""
     data = fit.data
     parts = [fit.labels[name] for name in ("dataset", "model") if fit.labels.get(name)]
-    cells = len(data[["n_base", "n_real_plus", "n_syn_plus"]].drop_duplicates())
-    parts.append(f"{number(len(data))} trials in {number(cells)} cells")
+    parts.append(f"{number(len(data))} trials in {number(fit.cells)} cells")
     seeds = data[["training_seed", "subset_seed"]].drop_duplicates().dropna(how="all")
     parts += [f"{len(seeds)} seeds"] if len(seeds) > 1 else []
-    parts += [text for words, text in stored_facts(fit, sources.store) if words == DEVICE_TIME]
+    parts += [text for words, text in stored_facts(fit, store) if words == DEVICE_TIME]
     return "; ".join(parts)
 
 
@@ -151,8 +139,7 @@ def _facts(fit: Fit) -> list[tuple[str, str]]:
     facts = [(words, fit.labels[name]) for name, words in _FACTS.items() if fit.labels.get(name)]
     if generator(fit.labels):
         facts.append(("Synthetic images", generator(fit.labels)))
-    cells = len(data[["n_base", "n_real_plus", "n_syn_plus"]].drop_duplicates())
-    facts.append(("Trials", f"{number(len(data))} in {number(cells)} cells"))
+    facts.append(("Trials", f"{number(len(data))} in {number(fit.cells)} cells"))
     for column, words in (("training_seed", "Training seeds"), ("subset_seed", "Subset seeds")):
         if data[column].notna().any():
             facts.append((words, number(data[column].nunique())))
@@ -195,13 +182,12 @@ def _straight(formula: Formula) -> str:
     return f"n_syn_plus ≃ {slope:.3g} · {printed['g']:.3g}^(n_base/{printed['tau']:.6g}) · n_real_plus"
 
 
-def _figures(fit: Fit, anchor: str, sources: Sources) -> dict[str, Any]:
+def _figures(fit: Fit, anchor: str, sources: Mapping[str, str]) -> dict[str, Any]:
     """Draw all figures; of those that cannot be drawn for this fit, return the reasons."""
     drawn: list[dict[str, Any]] = []
     missing: list[tuple[str, str]] = []
-    given = {name: value for name, value in asdict(sources).items() if value}
     for name, plugin in in_order(registry.working("figures")):
-        options = {option: value for option, value in given.items() if option in plugin.options}
+        options = {option: value for option, value in sources.items() if value and option in plugin.options}
         try:
             figure = plugin.load()(fit, **options)
         except InputError as error:

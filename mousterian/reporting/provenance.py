@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mousterian.answers.numbers import duration, number
 from mousterian.errors import InputError
 from mousterian.reporting.arm_trials import arm_rows, every_row
+from mousterian.store.schema import DONE
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit
@@ -25,7 +27,7 @@ def stored_facts(fit: Fit, store: str) -> list[tuple[str, str]]:
         return []
     try:
         rows = arm_rows(fit, store).drop_duplicates("trial")
-    except InputError:
+    except InputError:  # the figures of the store's trials say why they are missing
         return []
     devices = ", ".join(sorted(set(rows["device"].dropna())))
     facts = [(DEVICE_TIME, f"{duration(float(rows['seconds'].sum()))} on {devices}")]
@@ -43,14 +45,15 @@ def provenance_of(store: str) -> dict[str, str]:
     if not store:
         return {}
     rows = every_row(store).drop_duplicates("trial")
+    statuses = Counter(rows["status"])
     found = {
         "Grids": _listed(rows["grid"]),
         "Code of the trials": _listed(rows["revision"]),
         "Versions of the trials": _listed(_versions(text) for text in rows["versions"].dropna().unique()),
         "Finished": f"{rows['finished_at'].min()} to {rows['finished_at'].max()}",
-        "Trials": ", ".join(f"{number(count)} {status}" for status, count in _statuses(rows["status"])),
+        "Trials": ", ".join(f"{number(count)} {status}" for status, count in sorted(statuses.items())),
     }
-    lost = rows[rows["status"] != "done"]
+    lost = rows[rows["status"] != DONE]
     for row in lost.head(_ERRORS).itertuples():
         found[f"{str(row.status).capitalize()}: trial {str(row.trial)[:8]}"] = str(row.error)
     if len(lost) > _ERRORS:
@@ -67,10 +70,3 @@ def _versions(text: str) -> str:
         return ", ".join(f"{name} {version}" for name, version in json.loads(text).items())
     except (ValueError, AttributeError):
         return text
-
-
-def _statuses(statuses: Iterable[str]) -> list[tuple[str, int]]:
-    counted: dict[str, int] = {}
-    for status in statuses:
-        counted[status] = counted.get(status, 0) + 1
-    return sorted(counted.items())

@@ -1,29 +1,29 @@
-"""Style of all figures: colours, fonts, layout, and the scale of added images."""
+"""Style of all figures: colours, fonts, panels and legends."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib.style
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, NullLocator
-from numpy.typing import NDArray
 
-from mousterian.answers.numbers import number, times
-
-Array = NDArray[Any]
 INK, MUTED, RULE, PAPER = "#1b2330", "#5b6675", "#d5dae0", "#ffffff"
 # seaborn's "colorblind" palette, reordered for contrast and without its two palest colours.
 SERIES = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#d55e00", "#56b4e9", "#ca9161", "#949494")
 REAL, SYNTHETIC = SERIES[0], SERIES[1]
+# Colour and marker of a mixture by what it adds to its base.
+MIXTURES = {
+    "nothing": (INK, "D"),
+    "real": (REAL, "o"),
+    "synthetic": (SYNTHETIC, "s"),
+    "both": (SERIES[3], "v"),
+}
 # Colours by role, which a page can override for dark mode.
 ROLES = {
     "ink": INK,
@@ -85,8 +85,8 @@ _RC = {
     "legend.fontsize": 8.5,
     "legend.handlelength": 2.2,
 }
-# In points: width of a tick label's character, least gap between labels, width of an axis label's character.
-_CHARACTER, _GAP, _LETTER = 4.9, 7.0, 4.7
+# Width of an axis label's character, in points.
+_LETTER = 4.7
 
 
 @contextmanager
@@ -209,78 +209,3 @@ def title(axis: Axes, text: str, *, inches: float) -> None:
     """Set a panel's title, in a smaller font if it is wider than the panel."""
     longest = max(map(len, text.split("\n")))
     axis.set_title(text, fontsize=min(_TITLE, 72 * inches / (_BOLD * longest)))
-
-
-def accuracy_axis(axis: Axis) -> None:
-    """Label an axis of accuracies in per cent."""
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g}"))
-
-
-def stretch(measured: Iterable[float]) -> tuple[Callable[[Array], Array], Callable[[Array], Array]]:
-    """Return a suitable scale for the measured values, and its inverse.
-
-    Linear if the values span less than a factor of ten, else linear near zero and logarithmic beyond.
-    """
-    positive = np.array([value for value in measured if value > 0])
-    if not positive.size or positive.max() / positive.min() < 10:
-        return np.asarray, np.asarray
-    width = float(positive.min())
-    return lambda value: np.arcsinh(np.asarray(value) / width), lambda spot: width * np.sinh(spot)
-
-
-def steps(measured: Sequence[float], count: int, *, beyond: float = 1.0) -> Array:
-    """Return `count` values from 0 to `beyond` times the largest measured, evenly spaced on its scale."""
-    forward, inverse = stretch(measured)
-    return np.asarray(inverse(np.linspace(0.0, beyond * float(forward(np.max(measured))), count)))
-
-
-def count_axis(axis: Axis, measured: Sequence[float], *, inches: float, unit: float = 0.0) -> None:
-    """Scale an axis of added images by `stretch`, with ticks where measurements are.
-
-    Args:
-        axis: of a panel: `panel.xaxis` or `panel.yaxis`.
-        measured: what was measured, in images; or ratios, then `unit` is 0.
-        inches: approximate length of the axis, to space the labels.
-        unit: if above 0, a second line under each label gives the value over `unit`, as a ratio.
-    """
-    forward, inverse = stretch(measured)
-    panel = axis.axes
-    across = axis is panel.xaxis
-    (panel.set_xscale if across else panel.set_yscale)("function", functions=(forward, inverse))
-    values = np.unique([0.0, *measured])
-    labels = [f"{number(value)}\n{times(value / unit)}" if unit else f"{value:.3g}" for value in values]
-    spots = forward(values)
-    points = 72 * inches * spots / max(float(spots[-1]), 1e-9)
-    kept = thinned(points.tolist(), [_width(label) if across else 6.0 for label in labels])
-    axis.set_major_locator(FixedLocator(values[kept].tolist()))
-    axis.set_major_formatter(FixedFormatter([labels[index] for index in kept]))
-    axis.set_minor_locator(NullLocator())
-
-
-def _width(label: str) -> float:
-    """Return the approximate width of a tick label, in points."""
-    return _CHARACTER * max(map(len, label.split("\n")))
-
-
-def log_ticks(axis: Axis, values: Array, *, inches: float, unit: float = 0.0) -> None:
-    """Put ticks at (some of) the values on a logarithmic axis; `inches` and `unit` as for `count_axis`."""
-    values = np.unique(values)
-    labels = [f"{number(value)}\n{times(value / unit)}" if unit else times(value) for value in values]
-    spots = np.log(values / values[0])
-    points = 72 * inches * spots / max(float(spots[-1]), 1e-9)
-    kept = thinned(points.tolist(), [_width(label) for label in labels])
-    axis.set_major_locator(FixedLocator(values[kept].tolist()))
-    axis.set_major_formatter(FixedFormatter([labels[index] for index in kept]))
-    axis.set_minor_locator(NullLocator())
-
-
-def thinned(points: Sequence[float], widths: Sequence[float]) -> list[int]:
-    """Return which labels at `points` to keep so that none overlap, preferring the last, then the first."""
-    kept: list[int] = []
-    for index in [len(points) - 1, 0, *range(1, len(points) - 1)]:
-        clear = (
-            abs(points[index] - points[other]) >= (widths[index] + widths[other]) / 2 + _GAP for other in kept
-        )
-        if index not in kept and all(clear):
-            kept.append(index)
-    return sorted(kept)

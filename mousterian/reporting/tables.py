@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mousterian.answers.measured import base_sizes, real_added
+from mousterian.answers.measured import base_sizes, evenly, real_added
 from mousterian.answers.numbers import (
     counts,
     number,
@@ -60,8 +60,7 @@ def points_of(fit: Fit) -> list[tuple[float, float]]:
     for base in base_sizes(fit):
         added = np.unique(real_added(fit.data, base)["added"].to_numpy(dtype=float))
         added = added if added.size else np.array([base])
-        chosen = np.unique(np.linspace(0, len(added) - 1, min(_MOST_ADDED, len(added))).round().astype(int))
-        points += [(base, float(real)) for real in added[chosen]]
+        points += [(base, real) for real in evenly(added.tolist(), _MOST_ADDED)]
     return points
 
 

@@ -1,10 +1,10 @@
-"""Parquet files of trials: one row for each trial and evaluation, in the columns of `schema.py`."""
+"""Parquet files; those of trials have a row for each trial and evaluation, in the columns of `schema.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,18 +48,24 @@ def frame_content(frame: pd.DataFrame) -> bytes:
 
 def _table_content(table: pa.Table) -> bytes:
     import pyarrow as pa
+
+    if len(table) >= 100:
+        return written(table)
+    bare = pa.schema([(field.name, field.type) for field in table.schema])
+    return written(table.cast(bare), table.schema.metadata, **_BARE)
+
+
+def written(table: pa.Table, metadata: Mapping[bytes, bytes] | None = None, **options: Any) -> bytes:
+    """Return a table as the bytes of a parquet file, with further metadata and pyarrow's options."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    if len(table) < 100:
-        bare = pa.schema([(field.name, field.type) for field in table.schema])
-        with pq.ParquetWriter(sink, bare, **_BARE) as writer:
-            writer.write_table(table.cast(bare))
-            writer.add_key_value_metadata(table.schema.metadata)
-    else:
-        pq.write_table(table, sink)
-    written: bytes = sink.getvalue().to_pybytes()
-    return written
+    with pq.ParquetWriter(sink, table.schema, **options) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata(metadata or {})
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def read(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -69,7 +75,7 @@ def read(path: Path, columns: list[str] | None = None) -> pa.Table:
         FileNotFoundError: there is none (it may have been compacted since it was listed).
         InputError: it cannot be read, or was written by a newer mousterian.
     """
-    with _named(path):
+    with _readable(path):
         table = _as_written(path, columns)
         return table if columns else _of_this_version(table)
 
@@ -94,7 +100,7 @@ def _joined(paths: Sequence[Path]) -> pa.Table:
 
     tables = []
     for path in paths:
-        with _named(path):
+        with _readable(path):
             tables.append(_as_written(path, None))
     if all(table.schema.equals(tables[0].schema, check_metadata=True) for table in tables):
         with suppress(pa.ArrowException, ValueError):  # one is corrupt; it is named below
@@ -102,9 +108,14 @@ def _joined(paths: Sequence[Path]) -> pa.Table:
     return pa.concat_tables([read(path) for path in paths])
 
 
+def _readable(path: Path) -> AbstractContextManager[None]:
+    again = "`mousterian store verify` lists such files; delete it and run the grid again"
+    return readable(path, "trial file", again)
+
+
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name the file in errors while reading it."""
+def readable(path: Path, kind: str, hint: str) -> Iterator[None]:
+    """Name a file and its kind in errors while reading it; one that is gone stays a FileNotFoundError."""
     import pyarrow as pa
 
     try:
@@ -112,11 +123,7 @@ def _named(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"not a readable trial file ({error})",
-            where=str(path),
-            hint="`mousterian store verify` lists such files; delete it and run the grid again",
-        ) from error
+        raise InputError(f"not a readable {kind} ({error})", where=str(path), hint=hint) from error
 
 
 def _as_written(path: Path, columns: list[str] | None) -> pa.Table:
@@ -150,15 +157,15 @@ def _completed(table: pa.Table) -> pa.Table:
     return table.select(arrow_schema().names)
 
 
-def refuse_newer(version: int, path: Path) -> None:
+def refuse_newer(version: int, path: Path, newest: int = schema.SCHEMA_VERSION, name: str = "schema") -> None:
     """Refuse files of a newer mousterian.
 
     Raises:
-        InputError: `version` is above this one's.
+        InputError: `version` is above the newest that this one reads.
     """
-    if version > schema.SCHEMA_VERSION:
+    if version > newest:
         raise InputError(
-            f"written by a newer mousterian (schema {version}, this one reads up to {schema.SCHEMA_VERSION})",
+            f"written by a newer mousterian ({name} {version}, this one reads up to {newest})",
             where=str(path),
             hint="update mousterian",
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
+from mousterian.store import parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,13 +85,13 @@ class QualityTable:
         import pyarrow as pa
 
         table = pa.Table.from_pylist([dict(row) for row in rows], schema=arrow_schema())
-        write_atomically(self._file(rows[0]["measurement"]), _content(table))
+        write_atomically(self._file(rows[0]["measurement"]), parquet.written(table))
 
     def write_points(self, measurement: str, columns: Mapping[str, Any]) -> None:
         """Save the points of a measurement's scatter plot: `x`, `y`, `synthetic`, `label`, each (N,)."""
         import pyarrow as pa
 
-        write_atomically(self.points_file(measurement), _content(pa.table(dict(columns))))
+        write_atomically(self.points_file(measurement), parquet.written(pa.table(dict(columns))))
 
     def points_file(self, measurement: str) -> Path:
         """Return the file of a measurement's points, whether or not it exists."""
@@ -100,7 +101,7 @@ class QualityTable:
         return self.folder / f"{measurement}.parquet"
 
     def rows(self, measurement: str) -> list[dict[str, Any]]:
-        """Return the rows of a measurement; none if it is missing or its file is corrupt."""
+        """Return the rows of a measurement; none if it is missing or corrupt, so that it is made again."""
         try:
             rows: list[dict[str, Any]] = _read(self._file(measurement)).to_pylist()
             return rows
@@ -168,38 +169,15 @@ def wide(frame: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis(columns=None).reset_index()
 
 
-def _content(table: pa.Table) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    written: bytes = sink.getvalue().to_pybytes()
-    return written
-
-
 def _read(path: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        with pq.ParquetFile(path) as file:
-            version = int((file.schema_arrow.metadata or {}).get(b"mousterian_quality_version", b"0"))
-            if version > QUALITY_VERSION:
-                raise InputError(
-                    f"written by a newer mousterian (quality {version}, this one reads {QUALITY_VERSION})",
-                    where=str(path),
-                    hint="update mousterian",
-                )
-            table = file.read()
-            if "filters" not in table.column_names:  # written before pools were measured through filters
-                table = table.add_column(4, "filters", pa.array([""] * len(table)))
-            return table.cast(arrow_schema())
-    except FileNotFoundError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(
-            f"not a readable file of measurements ({error})",
-            where=str(path),
-            hint="delete it and run `mousterian quality` again",
-        ) from error
+    again = "delete it and run `mousterian quality` again"
+    with parquet.readable(path, "file of measurements", again), pq.ParquetFile(path) as file:
+        version = int((file.schema_arrow.metadata or {}).get(b"mousterian_quality_version", b"0"))
+        parquet.refuse_newer(version, path, QUALITY_VERSION, "quality")
+        table = file.read()
+        if "filters" not in table.column_names:  # written before pools were measured through filters
+            table = table.add_column(4, "filters", pa.array([""] * len(table)))
+        return table.cast(arrow_schema())

@@ -138,6 +138,20 @@ def test_invalid_counts_are_refused(run, fitted: Path, count: str) -> None:
         assert (code, "must be a finite number" in err) == (2, True)
 
 
+def test_tables_of_one_name_are_fitted_beside_one_that_cannot_be(run, tmp_path: Path) -> None:
+    table(0.25).head(2).to_csv(tmp_path / "short.csv", index=False)
+    for folder, worth in (("one", 0.25), ("two", 0.5)):
+        (tmp_path / folder).mkdir()
+        table(worth).to_csv(tmp_path / folder / "mine.csv", index=False)
+    tables = ("short.csv", "one/mine.csv", "two/mine.csv")
+    code, _, err = run("fit", *tables, "--out", "fits", "--surface", "effective_data", "--bootstrap", 50)
+    assert (code, "short is not fitted: too few rows" in err) == (0, True)
+    first, second = (Fit.load(tmp_path / "fits" / name) for name in ("mine.json", "mine-#2.json"))
+    asked = {"n_base": 800, "n_real_plus": 800}
+    worths = [made.equivalence(**asked).n_syn_plus.estimate for made in (first, second)]
+    assert worths == [pytest.approx(3200, rel=0.2), pytest.approx(1600, rel=0.2)]
+
+
 def test_strict_fails_where_the_table_does_not_identify_a_parameter(run, tmp_path: Path) -> None:
     frame = table(0.25)
     frame[frame["n_base"] == 800].to_csv(tmp_path / "one-base.csv", index=False)

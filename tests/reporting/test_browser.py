@@ -10,7 +10,7 @@ from chromium import CALCULATOR, needs_chromium, opened, ready, started
 from conftest import ROOT
 
 from mousterian.api import Fit
-from mousterian.reporting.page import write_report
+from mousterian.reporting.page import contents, write_page
 
 pytestmark = needs_chromium
 PAGES = sorted((ROOT / "reports").glob("*.html"))
@@ -50,15 +50,15 @@ def test_nothing_is_fetched_and_nothing_fails(browser: Any, path: Path) -> None:
 
 def test_printed_pages_show_the_surfaces_and_finished_answers(browser: Any, tmp_path: Path) -> None:
     made = Fit.load(ROOT / "fits" / "quickstart-external.json")
-    path = write_report((made,), tmp_path / "page.html")
-    with opened(browser, path, java_script_enabled=False) as (page, _):
+    write_page(contents((made,)), tmp_path / "page.html")
+    with opened(browser, tmp_path / "page.html", java_script_enabled=False) as (page, _):
         surfaces = page.locator(".surfaces table").first
         assert surfaces.is_hidden()
         page.emulate_media(media="print")
         assert surfaces.is_visible()
         assert page.locator("figure details").first.is_hidden()
         assert page.locator("#ask").is_hidden()
-    with opened(browser, path) as (page, _):
+    with opened(browser, tmp_path / "page.html") as (page, _):
         ready(page)
         page.emulate_media(media="print")
         assert page.locator(".told").first.is_visible()

@@ -19,7 +19,7 @@ from mousterian.answers.plan import cheapest_mix
 from mousterian.answers.wording import sentence
 from mousterian.api import Fit
 from mousterian.cli.commands import plan, rate
-from mousterian.reporting.page import write_report
+from mousterian.reporting.page import contents, write_page
 
 pytestmark = needs_chromium
 FITS = ("mousterian-table-4-sd2", "mousterian-table-4-sd3")
@@ -111,7 +111,8 @@ def test_where_synthetic_images_do_harm_page_and_command_line_say_the_same(
 ) -> None:
     made = Fit.load(ROOT / "fits" / "study-fashion" / "fashion_mnist-edm-base-joint.json")
     said = {}
-    with opened(browser, write_report((made,), tmp_path / "page.html")) as (page, problems):
+    write_page(contents((made,)), tmp_path / "page.html")
+    with opened(browser, tmp_path / "page.html") as (page, problems):
         ready(page)
         for base, real in ((500, 500), (1000, 500), (700, 700)):
             question = questions(1)[0] | {"n_base": base, "n_real_plus": real}

@@ -18,6 +18,7 @@ from mousterian.answers.plan import cheapest_mix
 from mousterian.api import Fit, fit
 from mousterian.errors import InputError
 from mousterian.plugins import registry
+from mousterian.reporting.axes import thinned
 from mousterian.reporting.drawing import Figure, drawings, spots, to_svg
 from mousterian.reporting.figures import (
     accuracy_curves,
@@ -29,7 +30,7 @@ from mousterian.reporting.figures import (
     residuals,
     surface_weights,
 )
-from mousterian.reporting.style import ROLES, SERIES, thinned
+from mousterian.reporting.style import ROLES, SERIES
 
 # Figures of a store's trials are in test_store_figures.py.
 OF_A_STORE = {"per_class_gains", "pool_quality", "feature_subspace", "device_time"}

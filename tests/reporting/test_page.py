@@ -21,7 +21,7 @@ from mousterian.api import Fit, fit
 from mousterian.errors import InputError
 from mousterian.fitting import surface
 from mousterian.reporting import javascript
-from mousterian.reporting.page import About, render, write_report
+from mousterian.reporting.page import About, contents, render, write_page
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
 # Elements that send requests or run code.
@@ -87,12 +87,12 @@ class Page(HTMLParser):
 
 @cache
 def html() -> str:
-    return render((fitted(1.0, "external"), fitted(0.01, HOSTILE, "base")), About(title=HOSTILE))
+    return render(contents((fitted(1.0, "external"), fitted(0.01, HOSTILE, "base")), About(title=HOSTILE)))
 
 
 @cache
 def alone() -> str:
-    return render((fitted(1.0, "external"),), ABOUT)
+    return render(contents((fitted(1.0, "external"),), ABOUT))
 
 
 @cache
@@ -190,7 +190,8 @@ def test_unreachable_answers_have_the_saturation_accuracy() -> None:
 
 def test_embedded_data_are_the_fits_and_cannot_close_their_element() -> None:
     hostile = fitted(0.01, "</script>" + HOSTILE, "base")
-    [data] = re.findall(r'<script type="application/json" id="fits">(.*?)</script>', render((hostile,)), re.S)
+    text = render(contents((hostile,)))
+    [data] = re.findall(r'<script type="application/json" id="fits">(.*?)</script>', text, re.S)
     [arm] = json.loads(data)
     assert arm["generator"].startswith("</script>")
     [member] = arm["members"]
@@ -202,7 +203,7 @@ def test_a_formula_without_javascript_leaves_the_page_without_calculator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(javascript._NUMPY, "logaddexp")
-    found = Page(render((fitted(1.0, "external"),)))
+    found = Page(render(contents((fitted(1.0, "external"),))))
     assert "Ask it" not in found.text
     assert wording.answer(fitted(1.0, "external"), 50, 50).text in found.text
 
@@ -223,7 +224,8 @@ def test_arms_stand_side_by_side_and_say_whether_internal() -> None:
 def test_a_fit_fresh_or_saved_gives_the_same_bytes(tmp_path: Path) -> None:
     fitted(1.0, "external").save(tmp_path / "fit.json")
     saved = Fit.load(tmp_path / "fit.json")
-    path = write_report((saved,), tmp_path / "new" / "report.html", ABOUT)
+    path = tmp_path / "new" / "report.html"
+    write_page(contents((saved,), ABOUT), path)
     assert path.read_bytes() == alone().encode()
     assert path.stat().st_size < 2_000_000
     assert "grids/x.toml" in Page(path.read_text()).text
@@ -232,7 +234,7 @@ def test_a_fit_fresh_or_saved_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_without_synthetic_images_the_report_says_so_and_answers_nothing() -> None:
     rows = fitted(1.0, "external").data
     real = fit(rows[rows["n_syn_plus"] == 0], surface="loglinear", bootstrap=20, name="real only")
-    text = Page(render((real,))).text
+    text = Page(render(contents((real,)))).text
     assert "nothing can be said yet: no trial adds synthetic images to a base." in text
     assert "Contour map: no trial adds synthetic images to a base." in text
     assert "at best" not in text
@@ -246,15 +248,15 @@ def test_a_formula_that_would_print_as_zero_is_shown_as_its_limit() -> None:
     ]
     table = pd.DataFrame(rows, columns=["n_base", "n_real_plus", "n_syn_plus", "accuracy"])
     made = fit(table, surface="effective_data", bootstrap=20)
-    found = Page(render((made,)))
+    found = Page(render(contents((made,))))
     # One real image is worth two synthetic ones, however many there are.
     assert "n_syn_plus ≃ 2 · 1^(n_base/800) · n_real_plus" in found.text
     assert not found.named("math")
 
 
-def test_no_fit_is_refused(tmp_path: Path) -> None:
+def test_no_fit_is_refused() -> None:
     with pytest.raises(InputError, match="at least one fit"):
-        write_report((), tmp_path / "report.html")
+        contents(())
 
 
 def _a_file(folder: Path) -> Path:
@@ -269,5 +271,6 @@ def _a_folder(folder: Path) -> Path:
 
 @pytest.mark.parametrize("target", [_a_file, _a_folder])
 def test_a_place_that_cannot_be_written_is_refused(target: Callable[[Path], Path], tmp_path: Path) -> None:
+    shown = contents((fitted(1.0, "external"),))
     with pytest.raises(InputError, match="cannot"):
-        write_report((fitted(1.0, "external"),), target(tmp_path))
+        write_page(shown, target(tmp_path))

@@ -17,7 +17,7 @@ from mousterian.errors import InputError
 from mousterian.fitting.arms import arms
 from mousterian.plugins import registry
 from mousterian.reporting.figures import device_time, per_class_gains, pool_quality
-from mousterian.reporting.page import About, render
+from mousterian.reporting.page import About, contents, render
 from mousterian.store.quality import QualityTable
 from mousterian.store.rows import Store
 from mousterian.store.schema import COLUMNS
@@ -145,7 +145,7 @@ def test_another_stores_arm_is_refused() -> None:
 
 
 def test_a_report_shows_device_time_failures_and_provenance() -> None:
-    text = render((fitted(),), About(store=store()))
+    text = render(contents((fitted(),), About(store=store())))
     assert "1 min 38 s on cpu" in text
     assert "20 done, 1 failed" in text
     assert "&lt;script&gt;out of memory" in text

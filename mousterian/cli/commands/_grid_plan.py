@@ -35,10 +35,10 @@ class GridArguments:
     seeds: int | None
     only: tuple[str, ...]
     executor: str
+    executor_options: tuple[str, ...]
     data_dir: Path | None
     retry_failed: bool
-    executor_options: tuple[str, ...] = ()
-    keep_going: bool = False
+    keep_going: bool
 
     def settings(self) -> Settings:
         """Return the settings of its trials."""
@@ -48,9 +48,8 @@ class GridArguments:
         """Return the plan and the trials to run; sizes are checked only if there are any."""
         if self.workers < 0:
             raise InputError(f"--workers must be 0 or more, not {self.workers}")
-        choose(
-            self.executor, self.executor_options, self.workers
-        )  # an error here comes before anything is read or run
+        # First of all, so that nothing is read or run if the executor is wrong.
+        choose(self.executor, self.executor_options, self.workers)
         trials, source = grid.read(self.file, self.seeds, self.data_dir)
         chosen = grid.select(trials, self.only)
         if not chosen:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import json as json_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import console, print_json, table
 from mousterian.errors import InputError
-
-if TYPE_CHECKING:
-    from mousterian.fitting.result import Fit
 
 
 def audit(fit: Path, *, against: str, json: bool = False) -> int:
@@ -27,17 +23,12 @@ def audit(fit: Path, *, against: str, json: bool = False) -> int:
         Print as JSON.
     """
     from mousterian.answers import fit_file
-
-    return _show(fit_file.read(fit), against, json)
-
-
-def _show(made: Fit, against: str, as_json: bool) -> int:
-    """Print a published equation and the measurements, point by point."""
     from mousterian.answers.audit import audit_equation, comparable, typical_factor
 
+    made = fit_file.read(fit)
     found = audit_equation(made, against)
-    if as_json:
-        return print_json(json.loads(found.to_json(orient="records")))
+    if json:
+        return print_json(json_module.loads(found.to_json(orient="records")))
     if found.empty:
         raise InputError("no mixture of this fit can be compared with an equation", where=made.name)
     console().print(

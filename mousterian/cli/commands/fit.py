@@ -6,12 +6,13 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mousterian.cli.commands import EXIT_DONE, EXIT_UNIDENTIFIED, FITS, STORE
 from mousterian.cli.console import console, print_json
-from mousterian.errors import InputError, InputErrors, error_source
+from mousterian.errors import InputError
 
 if TYPE_CHECKING:
     from mousterian.fitting.arms import Arm
@@ -64,7 +65,7 @@ def fit(
     from mousterian.fitting.arms import read_arms
 
     arms, left_out = read_arms(tables, store, where)
-    saved = _fit_arms(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
+    saved = _fit_and_save(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
     if json:
         print_json([fit_file.to_json(made) for made, _ in saved])
     elif latex:
@@ -79,24 +80,19 @@ def fit(
     return EXIT_UNIDENTIFIED if unidentified else EXIT_DONE
 
 
-def _fit_arms(
-    arms: Sequence[Arm], out: Path, *, surface: str, bootstrap: int, seed: int
-) -> list[tuple[Fit, Path]]:
-    """Fit every arm and save each fit.
+def _fit_and_save(arms: Sequence[Arm], out: Path, **settings: Any) -> list[tuple[Fit, Path]]:
+    """Fit every arm and save each fit, as soon as it is made.
 
     Args:
-        arms: arms to fit.
+        arms: arms to fit, of distinct names.
         out: a folder, or a .json file for a single arm.
-        surface: a surface's name, or auto.
-        bootstrap: number of bootstrap draws for the intervals.
-        seed: seed of the draws.
+        settings: surface, bootstrap and seed.
 
     Raises:
-        InputError: no arm can be fitted, or several arms are to go into one file. If only some arms can be
-            fitted, the others are reported on the error output.
+        InputError: no arm can be fitted, or several arms are to go into one file.
     """
     from mousterian.answers import fit_file
-    from mousterian.fitting import estimation
+    from mousterian.cli.commands._arm_fits import fit_arms
 
     single = out.suffix == ".json"
     if single and len(arms) > 1:
@@ -106,32 +102,11 @@ def _fit_arms(
             hint="name a folder, or choose an arm with --where COLUMN=VALUE",
         )
     saved: list[tuple[Fit, Path]] = []
-    refused: list[InputError] = []
-    for arm in arms:
-        name = out.stem if single else arm.name
-        # Two tables of the same name in different folders: neither fit may replace the other.
-        again = sum(each.name == arm.name for each in arms[: len(saved)])
-        name += f"-#{again + 1}" if again else ""
-        try:
-            with error_source(arm.source):
-                made = estimation.fit(
-                    arm.rows, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=arm.labels
-                )
-        except InputError as error:  # e.g. an arm of a running grid: the others are fitted all the same
-            if len(arms) == 1:
-                raise
-            refused.append(
-                InputError(f"{name} is not fitted: {error.what}", where=error.where, hint=error.hint)
-            )
-            continue
+    for made in fit_arms([replace(arm, name=out.stem) for arm in arms] if single else arms, **settings):
         # A store's columns may contain anything: no name from them may lead out of the folder.
-        path = out if single else out / f"{_UNSAFE.sub('_', name)}.json"
+        path = out if single else out / f"{_UNSAFE.sub('_', made.name)}.json"
         fit_file.write(made, path)
         saved.append((made, path))
-    if refused and not saved:
-        raise InputErrors(refused)
-    for each in refused:
-        console(stderr=True).print(f"mousterian: {each}", highlight=False)
     return saved
 
 
@@ -146,8 +121,7 @@ def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
         out.print(left_out, highlight=False)
     for made, path in saved:
         out.rule(made.name, align="left")
-        cells = made.data.groupby(["n_base", "n_real_plus", "n_syn_plus"]).ngroups
-        out.print(f"{len(made.data)} trials in {cells} cells; surface {_weights(made)}", highlight=False)
+        out.print(f"{len(made.data)} trials in {made.cells} cells; surface {_weights(made)}", highlight=False)
         formula = nearest_formula(made)
         if formula:
             out.print(formula.text, style="bold", highlight=False, markup=False)
@@ -189,10 +163,10 @@ def _weights(made: Fit) -> str:
 def _typical(made: Fit) -> list[str]:
     """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows."""
     from mousterian.answers.equivalence import equivalence as equivalence_of
+    from mousterian.answers.measured import with_synthetic
     from mousterian.answers.wording import sentence
 
-    rows = made.data[(made.data["n_syn_plus"] > 0) & (made.data["n_base"] > 0)]
-    bases = [float(base) for base in sorted(rows["n_base"].unique())]
+    bases = [float(base) for base in sorted(with_synthetic(made.data)["n_base"].unique())]
     return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in bases]
 
 

@@ -86,20 +86,32 @@ def generate(
         return _existing_pools.show(
             store, data_dir, listed=list, verified=verify, drawn=sheet, samples=samples, as_json=json
         )
-    from mousterian.executors.jobs import PoolJob, jobs_of
     from mousterian.trials.settings import Settings
 
     settings = Settings(store, data_dir, device, "generate")
-    if pool:
-        if file is not None or only:
-            raise InputError("--pool takes no grid file and no --only", hint="name pools, or a grid file")
-        if count < 1:
-            raise InputError(f"--pool makes nothing with --count {count}", hint="give --count IMAGES")
-        return _make_all([(name, partial(_of_store, name, count, settings)) for name in pool], store, json)
-    jobs = jobs_of(_trials(file, count, only, data_dir), settings)
-    pools = [job for job in jobs if isinstance(job, PoolJob)]
-    requests = [(job.label, partial(_of_grid, job, max(job.count, count), settings)) for job in pools]
+    if pool and (file is not None or only):
+        raise InputError("--pool takes no grid file and no --only", hint="name pools, or a grid file")
+    requests = _named_pools(pool, count, settings) if pool else _pools_of(file, count, only, settings)
     return _make_all(requests, store, json)
+
+
+# A pool's name in messages, and what finds out how to make it (and may fail).
+_Request = tuple[str, Callable[[], "_PoolRequest"]]
+
+
+def _named_pools(names: Sequence[str], count: int, settings: Settings) -> list[_Request]:
+    if count < 1:
+        raise InputError(f"--pool makes nothing with --count {count}", hint="give --count IMAGES")
+    return [(name, partial(_of_store, name, count, settings)) for name in names]
+
+
+def _pools_of(file: Path | None, count: int, only: Sequence[str], settings: Settings) -> list[_Request]:
+    """Return the pools of a grid file, with `count` images where the grid needs fewer."""
+    from mousterian.executors.jobs import PoolJob, jobs_of
+
+    jobs = jobs_of(_trials(file, count, only, settings.data_dir), settings)
+    pools = [job for job in jobs if isinstance(job, PoolJob)]
+    return [(job.label, partial(_of_grid, job, max(job.count, count), settings)) for job in pools]
 
 
 def _trials(file: Path | None, count: int, only: Sequence[str], data_dir: Path | None) -> list[Trial]:
@@ -198,7 +210,7 @@ def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data
             )
 
 
-def _make_all(requests: Sequence[tuple[str, Callable[[], _PoolRequest]]], store: Path, as_json: bool) -> int:
+def _make_all(requests: Sequence[_Request], store: Path, as_json: bool) -> int:
     """Make pools; one that cannot be made does not prevent the others."""
     out = console(stderr=as_json)
     made: list[dict[str, Any]] = []
@@ -216,7 +228,7 @@ def _make_all(requests: Sequence[tuple[str, Callable[[], _PoolRequest]]], store:
 
 def _make(request: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
     from mousterian.answers.numbers import duration
-    from mousterian.cli.progress import ProgressReporter
+    from mousterian.cli.progress import PoolProgress
     from mousterian.store.rows import Store
     from mousterian.synthesis.samples import draw
 
@@ -227,7 +239,7 @@ def _make(request: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
         out.print(f"{path}: damaged; set aside, and made again", highlight=False)
     before = pool.count()
     with Store(store).in_use(), out.status("") as status:
-        filtered = request.fill(ProgressReporter(request.label, out, status))
+        filtered = request.fill(PoolProgress(request.label, out, status))
     shares = filtered.retention() if filtered else []
     seconds = time.perf_counter() - started
     images = pool.count()

@@ -70,17 +70,17 @@ def grid(
     from mousterian.cli.commands._grid_plan import GridArguments, show_plan
 
     arguments = GridArguments(
-        file,
-        store,
-        device,
-        workers,
-        seeds,
-        tuple(only),
-        executor,
-        data_dir,
-        retry_failed,
-        tuple(executor_option),
-        keep_going,
+        file=file,
+        store=store,
+        device=device,
+        workers=workers,
+        seeds=seeds,
+        only=tuple(only),
+        executor=executor,
+        executor_options=tuple(executor_option),
+        data_dir=data_dir,
+        retry_failed=retry_failed,
+        keep_going=keep_going,
     )
     return show_plan(arguments, json) if dry_run else _run(arguments, json)
 

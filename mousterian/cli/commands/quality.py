@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mousterian.plugins.spec import Plugin
+    from mousterian.quality.inputs import MeasureInputs
     from mousterian.quality.measurement import Measure
-
 
 _POOLS_PER_TABLE = 4
 
@@ -72,8 +73,8 @@ def quality(
         Print as JSON.
     """
     from mousterian.data.loading import dataset_named
-    from mousterian.quality import measurement
     from mousterian.quality.inputs import measure_inputs
+    from mousterian.quality.measurement import measured
     from mousterian.synthesis.stored_pools import pool_folders
     from mousterian.training.device import device_named
     from mousterian.training.feature_spaces import Spaces
@@ -87,27 +88,50 @@ def quality(
         dataset_named(real)
     if features:
         spaces.extractor(features)
+    load = partial(measure_inputs, real=real, count=images, data_dir=data_dir, filters=filter)
+    measure_pool = partial(measured, spaces=spaces, store=store, seed=seed, again=again)
+    rows, failures = _measured(pool_folders(pools, store), measures, load, measure_pool, named=bool(pools))
+    _show(rows, failures, json)
+    return EXIT_BAD_INPUT if failures and (measure or not rows) else EXIT_DONE
+
+
+def _measured(
+    folders: Sequence[Path],
+    measures: Sequence[Measure],
+    load: Callable[[Path], MeasureInputs],
+    measured: Callable[[MeasureInputs, Measure], list[dict[str, Any]]],
+    *,
+    named: bool,
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """Return the rows of each measure of each pool, and what could not be measured and why.
+
+    Args:
+        folders: pools.
+        measures: measures of each.
+        load: loads a pool with the real images that it is compared with.
+        measured: returns the rows of one measure.
+        named: whether the user named the pools; one of these that cannot be loaded is an error, but among
+            all pools of the store some may be incomplete.
+    """
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
     with console(stderr=True).status("") as status:  # silent where there is no terminal
-        for place in pool_folders(pools, store):
+        for folder in folders:
             try:
-                each = measure_inputs(place, real, images, data_dir, filter)
+                inputs = load(folder)
             except InputError as error:
-                # A named pool is an error; among all pools of the store, some may be incomplete.
-                if pools:
+                if named:
                     raise
-                failures.append({"pool": place.name[:8], "measure": "everything", "error": str(error)})
+                failures.append({"pool": folder.name[:8], "measure": "everything", "error": str(error)})
                 continue
-            for one in measures:
-                status.update(f"{one.plugin.name} of {each.label}")
-                measured = one.for_space(each.space)
+            for measure in measures:
+                name = measure.plugin.name
+                status.update(f"{name} of {inputs.label}")
                 try:
-                    rows += measurement.measured(each, measured, spaces, store=store, seed=seed, again=again)
+                    rows += measured(inputs, measure.for_space(inputs.space))
                 except InputError as error:
-                    failures.append({"pool": each.label, "measure": one.plugin.name, "error": str(error)})
-    _show(rows, failures, json)
-    return EXIT_BAD_INPUT if failures and (measure or not rows) else EXIT_DONE
+                    failures.append({"pool": inputs.label, "measure": name, "error": str(error)})
+    return rows, failures
 
 
 def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], as_json: bool) -> None:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import print_json
 from mousterian.errors import InputError
-
-if TYPE_CHECKING:
-    from mousterian.fitting.result import Fit
 
 _BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
 
@@ -35,22 +31,17 @@ def rate(
         Print as JSON.
     """
     from mousterian.answers import fit_file
-
-    return _show(fit_file.read(fit), n_base, n_real_plus, n_syn_plus, json)
-
-
-def _show(made: Fit, n_base: float, n_real_plus: float, n_syn_plus: float, as_json: bool) -> int:
-    """Print how many synthetic images one more real image is worth at a mixture."""
     from mousterian.answers.equivalence import marginal_rate
     from mousterian.answers.measured import has_synthetic
     from mousterian.answers.numbers import number, rates
     from mousterian.answers.wording import NO_SYNTHETIC, RANGE
 
+    made = fit_file.read(fit)
     if not has_synthetic(made.data):
         raise InputError(NO_SYNTHETIC, where=made.name)
     mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
     rate, trust = marginal_rate(made, **mixture), made.measured.trust(**mixture)
-    if as_json:
+    if json:
         return print_json({**mixture, "marginal_rate": rate.to_json(), "trust": trust})
     at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic"
     worth = f"worth {rates(rate)} synthetic ones" if math.isfinite(rate.estimate) else _BEYOND_SYNTHETIC

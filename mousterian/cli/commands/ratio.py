@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import console, print_json, table
 from mousterian.errors import InputError
-
-if TYPE_CHECKING:
-    from mousterian.fitting.result import Fit
 
 
 def ratio(fit: Path, *, json: bool = False) -> int:
@@ -24,16 +20,11 @@ def ratio(fit: Path, *, json: bool = False) -> int:
         Print as JSON.
     """
     from mousterian.answers import fit_file
-
-    return _show(fit_file.read(fit), json)
-
-
-def _show(made: Fit, as_json: bool) -> int:
-    """Print the improvement ratio at each measured ratio, from the trials and from the surface."""
     from mousterian.answers.improvement_ratio import improvement_ratio
 
+    made = fit_file.read(fit)
     rows = improvement_ratio(made).to_dict("records")
-    if as_json:
+    if json:
         return print_json(rows)
     if not rows:
         raise InputError("no trial adds synthetic images, so there is no improvement ratio", where=made.name)

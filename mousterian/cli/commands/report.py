@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mousterian.cli.commands import EXIT_DONE, FITS, REPORTS
-from mousterian.cli.console import console, print_json
-from mousterian.errors import InputError, InputErrors
+from mousterian.cli.console import print_json
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit
@@ -68,25 +67,14 @@ def report(
 def _fits(fits: Sequence[Path], store: Path | None) -> tuple[Sequence[Path], list[Fit]]:
     """Return the saved fits and their files; or fits of a store's arms, made now, and no files."""
     from mousterian.answers.fit_file import fit_paths, read_fits
-    from mousterian.fitting import estimation
+    from mousterian.cli.commands._arm_fits import fit_arms
     from mousterian.fitting.arms import read_arms
 
     if not store or fits:
         paths = tuple(fit_paths(fits, FITS))
         return paths, read_fits(paths)
     arms, _ = read_arms((), store, ())
-    made: list[Fit] = []
-    refused: list[InputError] = []
-    for arm in arms:
-        try:
-            made.append(estimation.fit(arm.rows, name=arm.name, labels=arm.labels))
-        except InputError as error:  # e.g. an arm of a running grid: the others are shown all the same
-            refused.append(InputError(f"{arm.name} is not fitted: {error.what}", hint=error.hint))
-    if not made:
-        raise InputErrors(refused)
-    for each in refused:
-        console(stderr=True).print(f"mousterian: {each}", highlight=False)
-    return (), made
+    return (), list(fit_arms(arms))
 
 
 def _described(shown: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mousterian.cli.commands import EXIT_BAD_INPUT, EXIT_DONE, STORE
 from mousterian.cli.console import console, plural, print_json, table
+from mousterian.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,7 +129,6 @@ def export(*grids: Path, out: Path, store: Path = STORE, json: bool = False) -> 
     json
         Print as JSON.
     """
-    from mousterian.errors import InputError
     from mousterian.store.export import export_trials
     from mousterian.trials import grid
 

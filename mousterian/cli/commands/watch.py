@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,17 +64,15 @@ def watch(
     out = console()
     trials = trials_of(file, data_dir) if file else None
     is_live = out.is_terminal and not json and not once
-    try:
-        with Live(console=out, auto_refresh=False) if is_live else nullcontext() as live:
-            for snapshot in snapshots(Store(store), trials, seconds, once):
-                if json:
-                    print(json_module.dumps(_described(snapshot), ensure_ascii=False), flush=True)
-                elif live:
-                    live.update(_page(snapshot), refresh=True)
-                else:
-                    out.print(_page(snapshot), highlight=False)
-    except KeyboardInterrupt:
-        pass
+    screen = Live(console=out, auto_refresh=False) if is_live else nullcontext()
+    with suppress(KeyboardInterrupt), screen as live:  # Ctrl-C is the usual way to end it
+        for snapshot in snapshots(Store(store), trials, seconds, once):
+            if json:
+                print(json_module.dumps(_described(snapshot), ensure_ascii=False), flush=True)
+            elif live:
+                live.update(_page(snapshot), refresh=True)
+            else:
+                out.print(_page(snapshot), highlight=False)
     return EXIT_DONE
 
 
@@ -173,21 +171,19 @@ def _plot(made: Fit, n_base: float) -> str:
     import numpy as np
     import pandas as pd
 
-    from mousterian.answers.measured import real_added, synthetic_added
+    from mousterian.answers.measured import base_alone, real_added, synthetic_added
     from mousterian.answers.numbers import number, percent
-    from mousterian.fitting.table import COUNTS
 
     data = made.data[~made.data["outlier"]]
-    marks = {"o": _means(real_added(data, n_base)), "s": _means(synthetic_added(data, n_base))}
-    alone = data[(data["n_base"] == n_base) & (data[list(COUNTS[1:])].sum(axis=1) == 0)]["accuracy"]
-    start = pd.Series({0.0: alone.mean()}) if len(alone) else pd.Series(dtype=float)
-    every = pd.concat([start, *marks.values()])
+    real = _means(pd.concat([base_alone(data, n_base), real_added(data, n_base)]))
+    synthetic = _means(synthetic_added(data, n_base))
+    every = pd.concat([real, synthetic])
     low, high = float(every.min()), float(every.max())
     places = np.unique(every.index.to_numpy(dtype=float))
     grid = [[" "] * _COLUMNS for _ in range(_ROWS)]
-    for mark, means in {"o": pd.concat([start, marks["o"]]), "s": marks["s"]}.items():
-        for added, accuracy in means.items():
-            column = int(np.searchsorted(places, float(added)) * (_COLUMNS - 1) / max(len(places) - 1, 1))
+    for mark, means in (("o", real), ("s", synthetic)):
+        for added, accuracy in zip(means.index.to_numpy(dtype=float), means, strict=True):
+            column = int(np.searchsorted(places, added) * (_COLUMNS - 1) / max(len(places) - 1, 1))
             row = round((high - accuracy) / max(high - low, 1e-9) * (_ROWS - 1))
             grid[row][column] = mark if grid[row][column] in {" ", mark} else "*"
     edge = {0: percent(high), _ROWS - 1: percent(low)}

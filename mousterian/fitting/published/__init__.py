@@ -12,6 +12,8 @@ import pandas as pd
 
 from mousterian.errors import unknown_name
 
+# Before the name of a published table where a file is expected.
+PREFIX = "published:"
 _FOLDER = Path(__file__).parent
 
 

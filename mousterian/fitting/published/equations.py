@@ -1,4 +1,4 @@
-"""The published equivalence equations, and how far they are from a table."""
+"""The published equivalence equations, Eq. 1 and 2."""
 
 from __future__ import annotations
 

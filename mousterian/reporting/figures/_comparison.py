@@ -12,13 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from mousterian.answers import measured
-from mousterian.answers.measured import base_sizes, equivalents, has_synthetic
+from mousterian.answers.measured import MOST_BASES, base_sizes, equivalents, evenly, has_synthetic
 from mousterian.answers.numbers import counts, number
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
+from mousterian.fitting.surface import Array
+from mousterian.reporting.axes import log_ticks
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import SERIES, Array, legend, log_ticks, panels, style
+from mousterian.reporting.style import SERIES, legend, panels, style
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit
@@ -78,10 +79,7 @@ def _bases(each: Sequence[Sequence[float]]) -> list[float]:
     """Return the base sizes shared by several arms, or all if none is shared; at most six."""
     every = sorted(set(chain.from_iterable(each)))
     shared = [base for base in every if sum(base in bases for bases in each) > 1] or every
-    kept = np.unique(
-        np.linspace(0, len(shared) - 1, min(measured.MOST_BASES, len(shared))).round().astype(int)
-    )
-    return [shared[index] for index in kept]
+    return evenly(shared, MOST_BASES)
 
 
 def _data(name: str, fit: Fit, base: float) -> pd.DataFrame:

@@ -12,20 +12,9 @@ from matplotlib.patches import Patch
 
 from mousterian.answers.measured import base_alone, base_sizes, real_added, synthetic_added
 from mousterian.answers.numbers import number, percent
+from mousterian.reporting.axes import accuracy_axis, count_axis, steps
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import (
-    INK,
-    MUTED,
-    PAPER,
-    REAL,
-    SYNTHETIC,
-    accuracy_axis,
-    count_axis,
-    legend,
-    panels,
-    steps,
-    style,
-)
+from mousterian.reporting.style import INK, MUTED, PAPER, REAL, SYNTHETIC, legend, panels, style
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit

@@ -15,22 +15,10 @@ from matplotlib.ticker import MaxNLocator
 
 from mousterian.answers.measured import equivalents, real_added, require_synthetic, typical_question
 from mousterian.answers.numbers import number, percent, times
+from mousterian.fitting.surface import Array
+from mousterian.reporting.axes import count_axis, steps
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import (
-    INK,
-    MUTED,
-    PAPER,
-    SERIES,
-    WIDTH,
-    Array,
-    count_axis,
-    legend,
-    sheet,
-    steps,
-    style,
-    width,
-    wrapped,
-)
+from mousterian.reporting.style import INK, MUTED, PAPER, SERIES, WIDTH, legend, sheet, style, width, wrapped
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
+from mousterian.answers.measured import kinds_added
 from mousterian.answers.numbers import number
 from mousterian.errors import InputError
-from mousterian.reporting.arm_trials import CELL, arm_rows
+from mousterian.fitting.table import COUNTS
+from mousterian.reporting.arm_trials import arm_rows
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import INK, PAPER, REAL, SERIES, SYNTHETIC, legend, sheet, style
+from mousterian.reporting.style import MIXTURES, PAPER, legend, sheet, style
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit
 
 
 PLACE = 9  # in a report
-_LOOKS = {"nothing": (INK, "D"), "real": (REAL, "o"), "synthetic": (SYNTHETIC, "s"), "both": (SERIES[3], "v")}
 
 
 def draw(fit: Fit, *, store: str = "") -> Figure:
@@ -36,12 +37,13 @@ def draw(fit: Fit, *, store: str = "") -> Figure:
     rows = rows[rows["seconds"] > 0]
     if rows.empty:
         raise InputError("the trials have no recorded device time")
-    cells = rows.groupby(CELL, as_index=False).agg(seconds=("seconds", "mean"), trials=("seconds", "size"))
-    data = cells.assign(images=cells[CELL].sum(axis=1), added=_added(cells))
+    counts = list(COUNTS)
+    cells = rows.groupby(counts, as_index=False).agg(seconds=("seconds", "mean"), trials=("seconds", "size"))
+    data = cells.assign(images=cells[counts].sum(axis=1), added=kinds_added(cells))
     with style():
         canvas = sheet(2.9)
         axes = canvas.subplots()
-        for added, (colour, marker) in _LOOKS.items():
+        for added, (colour, marker) in MIXTURES.items():
             part = data[data["added"] == added]
             if len(part):
                 label = "base alone" if added == "nothing" else f"{added} added"
@@ -55,18 +57,6 @@ def draw(fit: Fit, *, store: str = "") -> Figure:
         places = spots(canvas, ((axes, *_mark(row)) for row in data.to_dict("records")))
     total = float(rows["seconds"].sum())
     return Figure(svg, "Device time", _caption(total, len(rows)), _alt(data), data, places)
-
-
-def _added(cells: pd.DataFrame) -> list[str]:
-    kinds = {
-        (False, False): "nothing",
-        (True, False): "real",
-        (False, True): "synthetic",
-        (True, True): "both",
-    }
-    return [
-        kinds[real > 0, syn > 0] for real, syn in zip(cells["n_real_plus"], cells["n_syn_plus"], strict=True)
-    ]
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:

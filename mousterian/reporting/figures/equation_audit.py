@@ -17,8 +17,10 @@ from mousterian.answers.numbers import number, rates
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.published.equations import EQUATIONS, equation
+from mousterian.fitting.surface import Array
+from mousterian.reporting.axes import log_ticks
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import INK, PAPER, SERIES, Array, legend, log_ticks, sheet, style, wrapped
+from mousterian.reporting.style import INK, PAPER, SERIES, legend, sheet, style, wrapped
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit

@@ -15,9 +15,11 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from mousterian.answers.measured import base_sizes, equivalents, real_added, require_synthetic
 from mousterian.answers.numbers import counts, number
 from mousterian.fitting.interval import Interval
+from mousterian.fitting.surface import Array
+from mousterian.reporting.axes import log_ticks
 from mousterian.reporting.drawing import Figure, spots, to_svg
 from mousterian.reporting.figures import _comparison
-from mousterian.reporting.style import INK, SERIES, Array, legend, log_ticks, panels, style
+from mousterian.reporting.style import INK, SERIES, legend, panels, style
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit

@@ -16,8 +16,9 @@ from mousterian.answers.measured import base_sizes, require_synthetic
 from mousterian.answers.numbers import number, ratios, signed, times
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
+from mousterian.reporting.axes import log_ticks
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import INK, MUTED, PAPER, SERIES, legend, log_ticks, panels, style
+from mousterian.reporting.style import INK, MUTED, PAPER, SERIES, legend, panels, style
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit

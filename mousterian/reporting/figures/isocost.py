@@ -15,8 +15,9 @@ from mousterian.answers.measured import require_synthetic, typical_question
 from mousterian.answers.numbers import counts, number, percent
 from mousterian.answers.plan import Plan, cheapest_mix
 from mousterian.errors import InputError
+from mousterian.reporting.axes import count_axis
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import INK, MUTED, PAPER, SERIES, count_axis, legend, pair, style
+from mousterian.reporting.style import INK, MUTED, PAPER, SERIES, legend, pair, style
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit

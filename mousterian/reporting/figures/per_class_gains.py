@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from mousterian.answers.measured import typical_question
 from mousterian.answers.numbers import number, signed
 from mousterian.errors import InputError
-from mousterian.reporting.arm_trials import CELL, arm_rows
+from mousterian.reporting.arm_trials import arm_rows
 from mousterian.reporting.drawing import Figure, spots, to_svg
 from mousterian.reporting.style import INK, PAPER, REAL, RULE, SYNTHETIC, legend, sheet, style
 
@@ -77,7 +77,7 @@ def _most(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 def _gains(base: pd.DataFrame, added: pd.DataFrame, kind: str) -> pd.DataFrame:
     before, after = (np.nanmean(np.stack(part["per_class"].to_list()), axis=0) for part in (base, added))
-    images = float(added[CELL[1] if kind == "real" else CELL[2]].iloc[0])
+    images = float(added["n_real_plus" if kind == "real" else "n_syn_plus"].iloc[0])
     columns = {"label": range(len(before)), "added": kind, "images": images, "before": before, "after": after}
     return pd.DataFrame({**columns, "gain": after - before})
 

@@ -12,21 +12,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
+from mousterian.answers.measured import kinds_added
 from mousterian.answers.numbers import number, percent, signed
 from mousterian.errors import InputError
+from mousterian.reporting.axes import accuracy_axis
 from mousterian.reporting.drawing import Figure, spots, to_svg
-from mousterian.reporting.style import (
-    INK,
-    MUTED,
-    PAPER,
-    REAL,
-    SERIES,
-    SYNTHETIC,
-    accuracy_axis,
-    legend,
-    pair,
-    style,
-)
+from mousterian.reporting.style import INK, MIXTURES, MUTED, PAPER, SERIES, legend, pair, style
 
 if TYPE_CHECKING:
     from mousterian.fitting.result import Fit
@@ -35,7 +26,6 @@ if TYPE_CHECKING:
 PLACE = 8  # in a report
 _COLUMNS = ["n_base", "n_real_plus", "n_syn_plus", "added", "fitted", "residual", "expected", "outlier"]
 _DOTS: dict[str, Any] = {"linestyle": "", "markeredgecolor": PAPER, "markeredgewidth": 0.5}
-_LOOKS = {"nothing": (INK, "D"), "real": (REAL, "o"), "synthetic": (SYNTHETIC, "s"), "both": (SERIES[3], "v")}
 
 
 def draw(fit: Fit) -> Figure:
@@ -63,9 +53,7 @@ def draw(fit: Fit) -> Figure:
 
 def _data(fit: Fit) -> pd.DataFrame:
     rows = fit.data
-    real, syn = rows["n_real_plus"] > 0, rows["n_syn_plus"] > 0
-    added = np.select([real & syn, real, syn], ["both", "real", "synthetic"], "nothing")
-    data = rows.assign(added=added, expected=np.nan)
+    data = rows.assign(added=kinds_added(rows), expected=np.nan)
     kept = data.index[~data["outlier"]]
     order = data.loc[kept, "residual"].rank(method="first")
     spread = float(np.sqrt(np.mean(data.loc[kept, "residual"] ** 2))) if len(kept) else 0.0
@@ -75,7 +63,7 @@ def _data(fit: Fit) -> pd.DataFrame:
 
 def _draw_residuals(axes: Axes, data: pd.DataFrame) -> None:
     axes.axhline(0, color=INK, linewidth=0.9)
-    for added, (colour, marker) in _LOOKS.items():
+    for added, (colour, marker) in MIXTURES.items():
         part = data[(data["added"] == added) & ~data["outlier"]]
         axes.plot(
             part["fitted"], 100 * part["residual"], marker=marker, markersize=4.4, color=colour, **_DOTS
@@ -114,7 +102,7 @@ def _legend(data: pd.DataFrame) -> list[Line2D]:
     }
     handles = [
         Line2D([], [], linestyle="", marker=marker, markersize=4.6, color=colour, label=words[added])
-        for added, (colour, marker) in _LOOKS.items()
+        for added, (colour, marker) in MIXTURES.items()
         if ((data["added"] == added) & ~data["outlier"]).any()
     ]
     if data["outlier"].any():
