@@ -21,12 +21,14 @@ class ImageSet:
         labels: (N,) int64, indices into `class_names`.
         class_names: one name for each class, in label order.
         synthetic: (N,) bool, True where a generator made the image.
+        notes: what was left out of its source, or converted, as sentences. Subsets have none.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     class_names: tuple[str, ...]
     synthetic: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 # Raised when columns change; columns missing from older files are read as null.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # Diverged is a result: training ran and its loss became non-finite. Fits exclude it, like failures.
 DONE, DIVERGED, FAILED = "done", "diverged", "failed"
 STATUSES = (DONE, DIVERGED, FAILED)  # of two files of one trial, the first of these counts
@@ -67,6 +67,18 @@ COLUMNS = tuple(
         ("training_seed", "int64", "identity", "seed of initialisation and data order"),
         ("evaluation", "string", "identity", "evaluation plug-in of this row"),
         ("evaluation_options", "string", "identity", "its options, JSON"),
+        (
+            "code_revisions",
+            "string",
+            "identity",
+            'revisions above 1 of the code that made it, e.g. "dataset 2, generator 2"; "1" if there are none',
+        ),
+        (
+            "content_stamps",
+            "string",
+            "identity",
+            'stamps of the files that plug-ins name, e.g. "dataset 0f3a…"; empty if there are none',
+        ),
         ("evaluation_set", "string", "result", "evaluated images"),
         ("top1", "float64", "result", "top-1 accuracy on the test images (0 to 1)"),
         ("top5", "float64", "result", "top-5 accuracy (0 to 1)"),
@@ -97,6 +109,13 @@ COLUMNS = tuple(
             "git revision of mousterian's source, '+' if changed; empty if unknown",
         ),
         ("finished_at", "string", "provenance", "end of the trial, UTC, ISO 8601"),
+        ("leaks", "string", "provenance", "leak checks of the dataset and of the pool, JSON; empty: none"),
+        (
+            "data_notes",
+            "string",
+            "provenance",
+            "what was left out of the dataset and the pool, or converted: sentences, one a line",
+        ),
         ("status", "string", "status", "done, diverged or failed"),
         ("error", "string", "status", "error message of a diverged or failed trial"),
     )
