@@ -31,15 +31,16 @@ def fit(name: str) -> Fit:
     return Fit.load(ROOT / "fits" / f"{name}.json")
 
 
-def printed(show: Any, *arguments: Any) -> list[str]:
+def printed(show: Any, *arguments: Any, **options: Any) -> list[str]:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        show(*arguments)
+        show(*arguments, **options)
     return [line.strip() for line in out.getvalue().splitlines()]
 
 
-def expected(made: Fit, question: dict[str, float]) -> list[str]:
-    """Return what the command line prints for a question, line by line."""
+def expected(name: str, question: dict[str, float]) -> list[str]:
+    """Return what the command line prints for a question about a fit, line by line."""
+    made, file = fit(name), ROOT / "fits" / f"{name}.json"
     base, real, syn = (question[name] for name in ("n_base", "n_real_plus", "n_syn_plus"))
     both = wording.RANGE[made.measured.trust(base, real, syn)]
     reached = numbers.percents(made.predict(base, real, syn), 2)
@@ -48,7 +49,7 @@ def expected(made: Fit, question: dict[str, float]) -> list[str]:
     return [
         sentence(made, made.equivalence(n_base=base, n_real_plus=real)),
         sentence(made, made.equivalence(n_base=base, n_syn_plus=syn)),
-        *printed(rate._show, made, base, real, syn, False),
+        *printed(rate.rate, file, n_base=base, n_real_plus=real, n_syn_plus=syn),
         f"All of them together reach {reached} test accuracy. [{both}]",
         *printed(plan._show, cheapest, False),
     ]
@@ -102,23 +103,23 @@ def test_the_page_answers_as_the_command_line_does(browser: Any) -> None:
         for question in questions(4):
             ask(page, question)
             for index, name in enumerate(FITS, start=1):
-                assert shown(page, f"arm-{index}") == expected(fit(name), question), question
+                assert shown(page, f"arm-{index}") == expected(name, question), question
         assert not problems
 
 
 def test_where_synthetic_images_do_harm_page_and_command_line_say_the_same(
     browser: Any, tmp_path: Path
 ) -> None:
-    made = Fit.load(ROOT / "fits" / "study-fashion" / "fashion_mnist-edm-base-joint.json")
+    name = "study-fashion/fashion_mnist-edm-base-joint"
     said = {}
-    write_page(contents((made,)), tmp_path / "page.html")
+    write_page(contents((fit(name),)), tmp_path / "page.html")
     with opened(browser, tmp_path / "page.html") as (page, problems):
         ready(page)
         for base, real in ((500, 500), (1000, 500), (700, 700)):
             question = questions(1)[0] | {"n_base": base, "n_real_plus": real}
             ask(page, question)
             said[base] = shown(page, "arm-1")[0]
-            assert said[base] == expected(made, question)[0]
+            assert said[base] == expected(name, question)[0]
         assert not problems
     assert "Beyond about 750, synthetic images alone do harm: accuracy falls from 79.6" in said[500]
     assert "Synthetic images alone do harm: accuracy falls from 82.8" in said[1000]
@@ -162,7 +163,7 @@ def test_sliders_and_keys_work_too(browser: Any) -> None:
         page.wait_for_selector('#answers[data-state="working"]')
         ready(page)
         question = {name: float(page.input_value(f"#{name}")) for name in questions(1)[0]}
-        assert shown(page, "arm-1") == expected(fit(FITS[0]), question)
+        assert shown(page, "arm-1") == expected(FITS[0], question)
         assert shown(page, "arm-1")[0] != before
         assert f"--n-real-plus {question['n_real_plus']:g}" in page.text_content("#commands")
         page.fill("#n_base", "-5")
