@@ -47,6 +47,7 @@ def to_json(fit: Fit) -> dict[str, Any]:
         "ratio": ratio_json(improvement_ratio(fit)),
         "components": {name: rounded(value) for name, value in fit.components.items()},
         "warnings": list(fit.warnings),
+        "leaks": list(fit.leaks),
         "data": {name: [_plain(value) for value in fit.data[name].tolist()] for name in fit.data},
         "search_limits": {"n_syn_plus": fit.averaged.most_synthetic, "n_real_plus": fit.averaged.most_real},
         "draws": {
@@ -147,6 +148,7 @@ def from_json(found: Mapping[str, Any]) -> Fit:
         surfaces=tuple(_surface_fit(each) for each in found["surfaces"]),
         components={name: _number(value) for name, value in found["components"].items()},
         warnings=tuple(found["warnings"]),
+        leaks=tuple(found.get("leaks", ())),
         settings=found["settings"],
         averaged=ModelAverage(members, limits["n_syn_plus"], limits["n_real_plus"], extrapolation),
     )

@@ -25,6 +25,7 @@ from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table, check, load
+from mousterian.store import leaks
 
 # Surfaces of less weight than this are left out of the average.
 _LEAST_WEIGHT = 0.01
@@ -187,10 +188,12 @@ def fit(
         table, given, labels = found.rows, found.name, labels or found.labels
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem
-    checked = check(load(table))
+    frame = load(table)
+    checked = check(frame)
     return Fit(
         name=name or given,
         labels=dict(labels or {}),
         settings={"surface": surface, "bootstrap": bootstrap, "seed": seed},
+        leaks=leaks.sentences(frame),
         **assemble(checked, surface, bootstrap, seed),
     )

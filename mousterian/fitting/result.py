@@ -31,6 +31,7 @@ class Fit:
         warnings: caveats for whoever reads an answer, as sentences.
         settings: bootstrap, seed and surface as given.
         averaged: the surfaces with their parameters and draws.
+        leaks: what leak checks found of the rows' data sets and pools, as sentences; every answer has them.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Fit:
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     averaged: ModelAverage
+    leaks: tuple[str, ...] = ()
 
     @property
     def surface(self) -> str:

@@ -86,7 +86,7 @@ def arm(fit: Fit, index: int, *, store: str, against: str) -> dict[str, Any]:
         "surfaces": [(surface, parameter_table(surface)) for surface in fit.surfaces],
         "noise_table": noise_table(fit.components),
         "outlier_table": outlier_table(fit.outliers),
-        "warnings": fit.warnings,
+        "warnings": (*fit.leaks, *fit.warnings),
         "labels": [pair for pair in sorted({**fit.settings, **fit.labels}.items()) if pair[1] != ""],
     }
 

@@ -17,7 +17,7 @@ from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 from mousterian.seeds import canonical
 from mousterian.synthesis.pools import BASE
-from mousterian.trials import grid_file
+from mousterian.trials import grid_file, leaks
 from mousterian.trials.grid_file import Source
 from mousterian.trials.identity import Trial
 from mousterian.trials.images import generator_indices, unseen_labels
@@ -138,8 +138,12 @@ def check_sizes(trials: Sequence[Trial], source: Source, data_dir: Path | None) 
             each mixture that a strategy refuses.
     """
     errors = grid_file.ErrorCollector(source)
-    for dataset in {(trial.dataset.name, trial.dataset.json): trial.dataset for trial in trials}.values():
-        errors.attempt(("dataset",), partial(check_splits, dataset, data_dir))
+    sets = {(trial.dataset.name, trial.dataset.json): trial for trial in trials}.values()
+    for trial in sets:
+        errors.attempt(("dataset",), partial(check_splits, trial.dataset, data_dir))
+    errors.raise_all()
+    for trial in sets:
+        errors.attempt(("dataset",), partial(leaks.check_set, trial, data_dir))
     for trial in {(t.dataset.text, t.generator and t.generator.text): t for t in trials}.values():
         errors.attempt(("dataset",), partial(check_classes, trial, data_dir))
     errors.raise_all()

@@ -146,6 +146,7 @@ def _trials(
                 evaluations=tuple(axes["evaluations"]),
                 subset_seed=subset_seed,
                 training_seed=training_seeds[0],
+                allow_test_copies=grid.allow_test_copies,
             )
             yield from (first.with_seed(each) for each in training_seeds)
 

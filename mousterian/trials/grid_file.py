@@ -65,6 +65,9 @@ class GridFile(BaseModel):
         [0], description="seeds that select the images of S_base and of the additions"
     )
     generator_seeds: list[Count] = Field([0], description="seeds of the generator's training and sampling")
+    allow_test_copies: bool = Field(
+        False, description="run although the training set or a pool holds test images; every answer says so"
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -92,6 +92,7 @@ class Trial:
     evaluations: tuple[Choice, ...]
     subset_seed: int
     training_seed: int
+    allow_test_copies: bool = False  # whether it runs at all; it is no part of the identity
 
     def pool(self) -> PoolIdentity | None:
         """Return the identity of the pool that the synthetic images come from."""

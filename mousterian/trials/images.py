@@ -15,6 +15,7 @@ from mousterian.synthesis.filtering import Filtered, FilterInputs
 from mousterian.synthesis.kinds import Progress, no_progress
 from mousterian.synthesis.pools import UPSTREAM, Pool
 from mousterian.training.device import device_named
+from mousterian.trials import leaks
 
 if TYPE_CHECKING:
     from mousterian.trials.identity import Trial
@@ -69,6 +70,7 @@ def make_pool(
 
     Raises:
         LockTakenError: another process is making the pool, and `wait` is off.
+        InputError: it cannot be made; or it holds test images, and the trial's grid does not allow it.
     """
     pool = pool_of(trial, settings)
     if pool is None:
@@ -88,10 +90,12 @@ def make_pool(
 
     if not trial.filter_specs:
         make(count)
+        leaks.check_pool(trial, pool, count, None, settings.data_dir)
         return None
     filtered = Filtered(pool, trial.filter_specs)
     inputs = FilterInputs(lambda: train.take(real_indices(trial, train)[0]), test, device, settings.data_dir)
     filtered.ensure(count, make, inputs, progress)
+    leaks.check_pool(trial, pool, count, filtered, settings.data_dir)
     return filtered
 
 

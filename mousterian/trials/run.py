@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from mousterian.store.rows import Store
+from mousterian.trials import leaks
 from mousterian.trials.identity import Trial
-from mousterian.trials.images import images_of, make_pool
+from mousterian.trials.images import images_of, make_pool, pool_of
 from mousterian.trials.rows import rows_of
 from mousterian.trials.settings import Settings
 
@@ -35,7 +36,9 @@ def run_trial(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     else:
         outcome = train_on(devices, trial, settings, checkpoint)
     seconds = time.perf_counter() - started
-    return rows_of(trial, settings.grid, outcome, torch.device(devices[0]), seconds, devices=len(devices))
+    rows = rows_of(trial, settings.grid, outcome, torch.device(devices[0]), seconds, devices=len(devices))
+    found = leaks.column(trial, pool_of(trial, settings), settings)
+    return [{**row, "leaks": found} for row in rows]
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:

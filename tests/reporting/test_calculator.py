@@ -51,7 +51,7 @@ def expected(name: str, question: dict[str, float]) -> list[str]:
         sentence(made, made.equivalence(n_base=base, n_syn_plus=syn)),
         *printed(rate.rate, file, n_base=base, n_real_plus=real, n_syn_plus=syn),
         f"All of them together reach {reached} test accuracy. [{both}]",
-        *printed(plan._show, cheapest, False),
+        *printed(plan._show, cheapest),
     ]
 
 

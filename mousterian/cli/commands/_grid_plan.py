@@ -15,7 +15,7 @@ from mousterian.executors.run import choose
 from mousterian.plugins.differences import differences
 from mousterian.store.rows import Store
 from mousterian.store.schema import DIVERGED, DONE, FAILED, STATUSES
-from mousterian.trials import checks, grid
+from mousterian.trials import checks, grid, leaks
 from mousterian.trials.grid import Plan
 from mousterian.trials.identity import Trial
 from mousterian.trials.settings import Settings
@@ -69,14 +69,19 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
     cells = _cells(plan)
     estimated = _estimate(arguments, plan, to_run) if to_run else None
     counts = plan.counts()
+    pools, trials = arguments.store / "pools", list(plan.trials.values())
+    found = leaks.known(trials, pools, arguments.data_dir)
     if as_json:
-        return print_json({"trials": counts, "cells": cells, "estimate": estimated})
+        return print_json({"trials": counts, "cells": cells, "estimate": estimated, "leaks": found})
     out = console()
     out.print(table(arguments.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
     if len(cells) > CELLS_SHOWN:
         out.print(f"and {plural(len(cells) - CELLS_SHOWN, 'more cell')}; --json lists all", highlight=False)
     diverged = f", {counts[DIVERGED]} diverged" if counts[DIVERGED] else ""
     out.print(f"{plural(counts['new'], 'new trial')}, {counts[DONE]} done{diverged}, {counts[FAILED]} failed")
+    for each in found:
+        for sentence in each["sentences"] or ["its leak check is made with it"]:
+            out.print(f"{each['of']}: {sentence}", highlight=False)
     if estimated:
         out.print(
             f"about {duration(estimated['seconds'])} with {plural(estimated['workers'], 'worker')}"

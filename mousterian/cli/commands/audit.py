@@ -24,10 +24,12 @@ def audit(fit: Path, *, against: str, json: bool = False) -> int:
     """
     from mousterian.answers import fit_file
     from mousterian.answers.audit import audit_equation, comparable, typical_factor
+    from mousterian.cli.commands._leaks import show_leaks
 
     made = fit_file.read(fit)
     found = audit_equation(made, against)
     if json:
+        show_leaks(made, as_json=True)
         return print_json(json_module.loads(found.to_json(orient="records")))
     if found.empty:
         raise InputError("no mixture of this fit can be compared with an equation", where=made.name)
@@ -42,4 +44,5 @@ def audit(fit: Path, *, against: str, json: bool = False) -> int:
     if len(rows) < len(found):
         worthless = f"{len(found) - len(rows)} of {len(found)} mixtures"
         console().print(f"in {worthless} the synthetic images are worth no real one", highlight=False)
+    show_leaks(made)
     return EXIT_DONE

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mousterian.cli.commands import EXIT_DONE
+from mousterian.cli.commands import EXIT_DONE, EXIT_FAILED
 from mousterian.cli.console import console, print_json
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def data(name: str, *, option: Sequence[str] = (), data_dir: Path | None = None, json: bool = False) -> int:
     """Fetch a dataset, verify it, and print where it is.
+
+    Exits with 1 where a grid would refuse it: too many of its test images are in its training set.
 
     Parameters
     ----------
@@ -33,14 +35,17 @@ def data(name: str, *, option: Sequence[str] = (), data_dir: Path | None = None,
     plugin = registry.find("datasets", name)
     options = plugin.resolve(parsed_options(plugin, tuple(option), flag="--option"))
     found = _describe(name, options, data_dir)
+    leaks = found["leaks"]
+    code = EXIT_FAILED if leaks["reason"] else EXIT_DONE
     if json:
-        return print_json(found)
-    leaks = found.pop("leaks")
+        print_json(found)
+        return code
+    del found["leaks"]
     for key, value in found.items():
         console().print(f"{key:>12}  {value}", highlight=False, markup=False)
     for sentence in leaks["sentences"]:
         console().print(f"{'test images':>12}  {sentence}", highlight=False, markup=False)
-    return EXIT_DONE
+    return code
 
 
 def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> dict[str, Any]:
@@ -62,17 +67,20 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
         InputError: the dataset or option does not exist, or the dataset cannot be obtained.
     """
     from mousterian.data.cache import SPLITS, Origin, checksums, data_directory
-    from mousterian.data.leakage.checks import check_set
+    from mousterian.data.leakage.stored import set_leaks
+    from mousterian.data.loading import load_images
     from mousterian.plugins import registry
+    from mousterian.plugins.choice import Choice
 
     plugin = registry.find("datasets", name)
     values = {**plugin.resolve(options), **plugin.preset}
     folder = data_directory(data_dir)
-    load = plugin.load()
-    sets = {split: load(split, folder, **values) for split in SPLITS}
+    chosen = Choice(name, plugin.resolve(options), plugin.stamp(folder, values))
+    sets = {split: load_images(chosen, split, folder) for split in SPLITS}
     found = {split: checksums(images) for split, images in sets.items()}
     known, locate = plugin.part("CHECKSUMS"), plugin.part("origin")
     origin = locate(folder, **values) if locate else Origin(f"the plug-in {plugin.module}", Path())
+    leaks = set_leaks(chosen, folder)
     return {
         "name": name,
         "data_dir": str(folder),
@@ -89,7 +97,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
             }
             for split, images in sets.items()
         },
-        "leaks": check_set(sets["train"], sets["test"]).to_json(),
+        "leaks": {**leaks.summary, "sentences": list(leaks.sentences)},
     }
 
 

@@ -34,10 +34,12 @@ def equivalence(
     from mousterian.answers import fit_file
     from mousterian.answers.equivalence import equivalence as equivalence_of
     from mousterian.answers.wording import sentence
+    from mousterian.cli.commands._leaks import show_leaks
 
     loaded = fit_file.read(fit)
     found = equivalence_of(loaded, n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
     if json:
-        return print_json(found.to_json())
+        return print_json({**found.to_json(), "leaks": list(loaded.leaks)})
     print(sentence(loaded, found))
+    show_leaks(loaded)
     return EXIT_DONE

@@ -141,6 +141,8 @@ def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
             out.print(
                 f"  outlier at {place} ({z:.1f} residuals off): {reason}", highlight=False, markup=False
             )
+        for leak in made.leaks:
+            out.print(f"  leak: {leak}", highlight=False, markup=False)
         for warning in made.warnings:
             out.print(f"  warning: {warning}", highlight=False, markup=False)
         out.print(f"  saved as {path}", highlight=False, markup=False)

@@ -10,6 +10,7 @@ from mousterian.cli.console import print_json
 
 if TYPE_CHECKING:
     from mousterian.answers.plan import Plan
+    from mousterian.cli.commands._leaks import show_leaks
 
 
 def plan(
@@ -47,8 +48,9 @@ def plan(
     from mousterian.answers import fit_file
     from mousterian.answers.plan import cheapest_mix
 
+    loaded = fit_file.read(fit)
     made = cheapest_mix(
-        fit_file.read(fit),
+        loaded,
         n_base=n_base,
         target_accuracy=target_accuracy,
         real_cost=real_cost,
@@ -56,23 +58,25 @@ def plan(
         max_real=max_real,
         max_syn=max_syn,
     )
-    return _show(made, json)
+    if json:
+        return print_json({**made.to_json(), "leaks": list(loaded.leaks)})
+    _show(made)
+    show_leaks(loaded)
+    return EXIT_DONE
 
 
-def _show(made: Plan, as_json: bool) -> int:
+def _show(made: Plan) -> None:
     """Print the cheapest mixture that reaches a target, and the cost of each kind of image alone."""
     from mousterian.answers.numbers import counts, number, percent, percents
     from mousterian.answers.wording import RANGE
 
-    if as_json:
-        return print_json(made.to_json())
     goal = percent(made.target_accuracy, 2)
     if made.n_real_plus is None or made.n_syn_plus is None or made.cost is None:
         best = f"the best is {percents(made.accuracy, 2)}"
         chance = f"some mixture reaches it in {percent(made.probability, 0)} of the draws"
         short = made.accuracy.estimate < made.target_accuracy
         print(f"{goal} is not reachable within the limits; {best if short else chance}")
-        return EXIT_DONE
+        return
     alone = (("real", made.cost_of_real_alone), ("synthetic", made.cost_of_synthetic_alone))
     lines = [
         f"for {goal}, add {counts(made.n_real_plus)} real and {counts(made.n_syn_plus)} synthetic images:"
@@ -84,4 +88,3 @@ def _show(made: Plan, as_json: bool) -> int:
         f"  this mixture reaches it in {percent(made.probability, 0)} of the draws",
     ]
     print("\n".join(lines))
-    return EXIT_DONE

@@ -27,11 +27,13 @@ def predict(
         Print as JSON.
     """
     from mousterian.answers import fit_file, numbers, wording
+    from mousterian.cli.commands._leaks import show_leaks
 
     loaded = fit_file.read(fit)
     found = loaded.predict(n_base, n_real_plus, n_syn_plus)
     trust = loaded.measured.trust(n_base, n_real_plus, n_syn_plus)
     if json:
-        return print_json({**found.to_json(), "trust": trust})
+        return print_json({**found.to_json(), "trust": trust, "leaks": list(loaded.leaks)})
     print(f"{numbers.percents(found, 2)} [{wording.RANGE[trust]}]")
+    show_leaks(loaded)
     return EXIT_DONE

@@ -21,12 +21,15 @@ def ratio(fit: Path, *, json: bool = False) -> int:
     """
     from mousterian.answers import fit_file
     from mousterian.answers.improvement_ratio import improvement_ratio
+    from mousterian.cli.commands._leaks import show_leaks
 
     made = fit_file.read(fit)
     rows = improvement_ratio(made).to_dict("records")
     if json:
+        show_leaks(made, as_json=True)
         return print_json(rows)
     if not rows:
         raise InputError("no trial adds synthetic images, so there is no improvement ratio", where=made.name)
     console().print(table(f"improvement ratio of {made.name}", rows, keep=("n_base", "r", "ratio")))
+    show_leaks(made)
     return EXIT_DONE

@@ -23,10 +23,12 @@ def suggest(fit: Path, *, trials: int, out: Path = Path("results/suggested.toml"
         Print the cells as JSON and write nothing.
     """
     from mousterian.answers import fit_file, suggestion
+    from mousterian.cli.commands._leaks import show_leaks
     from mousterian.files import write_atomically
 
     loaded = fit_file.read(fit)
     cells = suggestion.suggest(loaded, trials=trials)
+    show_leaks(loaded, as_json=json)
     if json:
         return print_json(cells.to_dict("records"))
     text = suggestion.grid_text(loaded, cells)

@@ -1,10 +1,10 @@
 """Leak checks: test images in a training set or in a pool, by image and by pool.
 
-`check_set` counts copies of test images in a training set. `check_pool` counts copies of test images in a
-pool, and asks two things of the pool as a whole: does it hold more copies of test images, and does it lie
-nearer to them, than to as many real images of the same classes that its generator has not seen? Both answers
-have an exact p-value. What is not found: a generator that has seen the test images and learnt no more from
-each of them than from any other image of its class.
+`check_set` counts copies of test images in a training set. `check_pool` counts copies of test images, and of
+training images, in a pool, and asks two things of the pool as a whole: does it hold more copies of test
+images, and does it lie nearer to them, than to as many real images of the same classes that its generator has
+not seen? Both answers have an exact p-value. What is not found: a generator that has seen the test images and
+learnt no more from each of them than from any other image of its class.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from torch import Tensor
 from mousterian.data.image_set import ImageSet
 from mousterian.data.leakage import exchange_test, near_copies
 from mousterian.data.leakage.coarse_images import ROWS, Halves, Nearest, coarse, most_similar, parts
+from mousterian.data.leakage.copies import Copies, TrainingCopies
 from mousterian.data.leakage.near_copies import Pairs
-from mousterian.data.leakage.results import FEWEST_PAIRS, Comparison, Copies, Nearness, PoolLeaks, SetLeaks
+from mousterian.data.leakage.results import FEWEST_PAIRS, Comparison, Nearness, PoolLeaks, SetLeaks
 from mousterian.data.leakage.threads import in_threads
 from mousterian.errors import InputError, first_of
 
@@ -52,15 +53,18 @@ def check_pool(
     test: ImageSet,
     unseen: ImageSet | None,
     *,
+    seen: ImageSet | None = None,
     features: Mapping[str, Features] | None = None,
 ) -> PoolLeaks:
-    """Look for test images in a pool.
+    """Look for test images, and for training images, in a pool.
 
     Args:
         pool: the images in question; their labels are not used.
         test: the test images.
         unseen: real images of the same kind that the pool's generator has not seen, none of them a test
-            image; None where there are none. At most as many of a class are used as there are test images.
+            image; None where there are none. Identical copies of all of them are counted; for all else at
+            most as many of a class are used as there are test images.
+        seen: the images that its generator was trained on; None if it was trained elsewhere.
         features: further spaces to measure nearness in, by name; rows as in the image sets.
 
     Raises:
@@ -76,15 +80,27 @@ def check_pool(
     found = near_copies.find(pool.images, reals)
     in_test = Pairs(*(part[part[:, 1] < len(test)] for part in found))
     counts = _counted(in_test, len(pool), len(test))
+    near = np.unique(found.near[found.near[:, 1] >= len(test), 0])
+    training = _training_copies(pool, test.take([]) if seen is None else seen, unseen, near, len(pairs))
     if len(pairs) < FEWEST_PAIRS or not len(pool):
-        return PoolLeaks(counts, len(pairs))
+        return PoolLeaks(counts, len(pairs), training=training)
     paired = np.concatenate([test.images[pairs[:, 0]], unseen.images[pairs[:, 1]]])
     nearest = {"pixels": _in_pixels(pool.images, paired)}
     for name, vectors in features.items():
         rows = np.concatenate([vectors.test[pairs[:, 0]], vectors.unseen[pairs[:, 1]]])
         nearest[name] = _in_features(vectors.pool, rows)
     nearness = tuple(_nearness(space, of_space, len(pairs)) for space, of_space in nearest.items())
-    return PoolLeaks(counts, len(pairs), _compared(found, pairs[:, 0], len(test)), nearness)
+    return PoolLeaks(counts, len(pairs), _compared(found, pairs[:, 0], len(test)), nearness, training)
+
+
+def _training_copies(
+    pool: ImageSet, seen: ImageSet, unseen: ImageSet, near: NDArray[np.int64], searched: int
+) -> TrainingCopies:
+    """Count the pool's copies of training images; those at `near` (N,) have near copies among `searched`."""
+    of_seen, of_unseen = (near_copies.identical(pool.images, part.images) for part in (seen, unseen))
+    others = np.setdiff1d(of_unseen, of_seen)
+    further = np.setdiff1d(near, np.union1d(of_seen, of_unseen))
+    return TrainingCopies(len(pool), len(of_seen), len(others), len(further), searched)
 
 
 def _check_alike(pool: ImageSet, test: ImageSet, unseen: ImageSet, features: Mapping[str, Features]) -> None:

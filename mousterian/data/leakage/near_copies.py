@@ -86,9 +86,19 @@ def find(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> Pairs:
     return Pairs(_identical(images, others), _near(images, others))
 
 
+def identical(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return the positions of those of `images` (N, H, W, C) that are also in `others` (M, H, W, C)."""
+    known = set(_digests(others))
+    return np.flatnonzero([each in known for each in _digests(images)])
+
+
+def _digests(images: NDArray[np.uint8]) -> list[bytes]:
+    return [sha256(each.tobytes()).digest() for each in images]
+
+
 def _identical(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Return the pairs with identical pixels, as in `Pairs.exact`."""
-    mine, theirs = ([sha256(each.tobytes()).digest() for each in part] for part in (images, others))
+    mine, theirs = _digests(images), _digests(others)
     first_mine, first_theirs = (
         {digest: index for index, digest in reversed(list(enumerate(part)))} for part in (mine, theirs)
     )

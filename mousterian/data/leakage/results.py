@@ -7,62 +7,35 @@ A set is refused with more than 1 % of its test images in train, pixel by pixel.
 - more than 25 % of it are copies, identical or near.
 
 The last two hold whatever unseen images show, as these may be in the pool too. Where there are too few unseen
-images to compare with, they stand alone, and the check is uncalibrated. Results are made in `checks`.
+images to compare with, they stand alone, and the check is uncalibrated. By the same two shares a pool is said
+to hold training images, which is no ground to refuse it. Results are made in `checks`.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
+
+from mousterian.data.leakage.copies import FEWEST, MOST_COPIES, MOST_EXACT, Copies, TrainingCopies, percent
 
 ALPHA = 0.001
-MOST_EXACT, MOST_COPIES, FEWEST = 0.01, 0.25, 5  # shares, and the fewest copies that a pool is refused for
 LEAST_SHARE = 0.525  # less nearness does not matter, even where a large pool makes it significant
 LEAST_PAIRED, FEWEST_PAIRS = 0.5, 20  # unseen images that are enough: per test image, and in all
 
 
-@dataclass(frozen=True)
-class Copies:
-    """Copies between images and others, counted on both sides.
-
-    Attributes:
-        images, others: how many there are.
-        exact: images with an identical copy among the others.
-        near: images with a near copy and no identical one.
-        others_exact, others_near: the same of the others.
-        examples: index pairs (image, other), identical ones first.
-    """
-
-    images: int
-    others: int
-    exact: int
-    near: int
-    others_exact: int
-    others_near: int
-    examples: tuple[tuple[int, int], ...] = ()
+class Leaks(Protocol):
+    """What every leak check says."""
 
     @property
-    def found(self) -> int:
-        """How many of the images have copies, identical or near."""
-        return self.exact + self.near
+    def reason(self) -> str:
+        """Why the set or pool is refused; empty if it is not."""
 
-    def sentence(self, image: str, other: str) -> str:
-        """Say what was found.
+    def sentences(self) -> Sequence[str]:
+        """Say what was found, and why it is refused if it is."""
 
-        Args:
-            image: what one of the images is called, such as "pool image".
-            other: what one of the others is called, such as "test image".
-        """
-        if not self.found:
-            return f"None of {self.images:,} {image}s has a copy among {self.others:,} {other}s."
-        first, second = self.examples[0]
-        verb = "has" if self.found == 1 else "have"
-        return (
-            f"{self.found:,} of {self.images:,} {image}s {verb} a copy among {self.others:,} {other}s:"
-            f" {self.exact:,} identical, {self.near:,} near"
-            f" (for example {image} {first} and {other} {second})."
-        )
+    def summary(self) -> Mapping[str, Any]:
+        """Return the counts, and what follows from them, as JSON-like values; a row keeps these."""
 
 
 @dataclass(frozen=True)
@@ -78,21 +51,34 @@ class SetLeaks:
     @property
     def refused(self) -> bool:
         """Whether too many test images are in train, pixel by pixel."""
-        return self.copies.exact > MOST_EXACT * self.copies.images
+        return bool(self.reason)
+
+    @property
+    def reason(self) -> str:
+        """Why the set is refused; empty if it is not."""
+        share = self.copies.exact / max(self.copies.images, 1)
+        if share <= MOST_EXACT:
+            return ""
+        return (
+            f"{percent(share)} of the test images are in the training set, pixel by pixel; at most"
+            f" {percent(MOST_EXACT)} may be"
+        )
 
     def sentences(self) -> list[str]:
         """Say what was found, and why the set is refused if it is."""
         found = [self.copies.sentence("test image", "training image")]
-        if self.refused:
-            found.append(
-                f"{_percent(self.copies.exact / self.copies.images)} of the test images are in the training"
-                f" set, pixel by pixel; at most {_percent(MOST_EXACT)} may be."
-            )
-        return found
+        return [*found, f"The set is refused: {self.reason}."] if self.reason else found
 
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON-like values, with what follows from them and its sentences."""
-        return dataclasses.asdict(self) | {"refused": self.refused, "sentences": self.sentences()}
+    def summary(self) -> dict[str, Any]:
+        """Return the counts, and whether the set is refused."""
+        copies = self.copies
+        return {
+            "test_images": copies.images,
+            "training_images": copies.others,
+            "identical": copies.exact,
+            "near": copies.near,
+            "reason": self.reason,
+        }
 
 
 @dataclass(frozen=True)
@@ -124,7 +110,7 @@ class Nearness:
     def sentence(self) -> str:
         """Say what was found."""
         found = (
-            f"In {self.space}, {_percent(self.share)} of {self.images:,} pool images lie nearer to a test"
+            f"In {self.space}, {percent(self.share)} of {self.images:,} pool images lie nearer to a test"
             f" image than to an unseen real image ({_chance(self.p_value)})"
         )
         if self.alarm:
@@ -158,12 +144,14 @@ class PoolLeaks:
         pairs: test images that were paired with an unseen image of their class.
         comparison: of these; None with too few pairs to compare.
         nearness: in pixels, and in each feature space that was given; none with too few pairs.
+        training: copies of training images; None if it was not looked for.
     """
 
     copies: Copies
     pairs: int = 0
     comparison: Comparison | None = None
     nearness: tuple[Nearness, ...] = ()
+    training: TrainingCopies | None = None
 
     @property
     def calibrated(self) -> bool:
@@ -189,11 +177,11 @@ class PoolLeaks:
         of_pool, of_test = copies.exact / max(copies.images, 1), copies.others_exact / max(copies.others, 1)
         if copies.exact >= FEWEST and max(of_pool, of_test) > MOST_EXACT:
             return (
-                f"{_percent(of_pool)} of it, and {_percent(of_test)} of the test images, are identical"
-                f" copies; at most {_percent(MOST_EXACT)} may be"
+                f"{percent(of_pool)} of it, and {percent(of_test)} of the test images, are identical"
+                f" copies; at most {percent(MOST_EXACT)} may be"
             )
         if copies.found >= FEWEST and copies.found > MOST_COPIES * copies.images:
-            return f"more than {_percent(MOST_COPIES)} of it are copies of test images"
+            return f"more than {percent(MOST_COPIES)} of it are copies of test images"
         return ""
 
     def sentences(self) -> list[str]:
@@ -211,18 +199,28 @@ class PoolLeaks:
                 f" compare with {self.copies.others:,} test images."
             )
         found += [each.sentence() for each in self.nearness]
+        found += self.training.sentences() if self.training else []
         if self.refused:
             found.append(f"The pool holds test images: {self.reason}.")
         return found
 
-
-def _percent(share: float) -> str:
-    """Return a share in per cent, with a decimal where it is small.
-
-    >>> _percent(0.5), _percent(0.034), _percent(0.01)
-    ('50 %', '3.4 %', '1 %')
-    """
-    return f"{100 * share:.2g} %" if share < 0.095 else f"{100 * share:.0f} %"
+    def summary(self) -> dict[str, Any]:
+        """Return the counts, and what follows from them."""
+        copies, training = self.copies, self.training or TrainingCopies(self.copies.images)
+        nearest = max(self.nearness, key=lambda each: each.share, default=None)
+        return {
+            "pool_images": copies.images,
+            "test_images": copies.others,
+            "identical": copies.exact,
+            "near": copies.near,
+            "test_images_copied": copies.others_exact + copies.others_near,
+            "calibrated": self.calibrated,
+            "nearer_to_test": nearest.share if nearest else None,
+            "nearer_than_chance": self.near,
+            "training_images_identical": training.seen + training.unseen,
+            "holds_training_images": training.alarm,
+            "reason": self.reason,
+        }
 
 
 def _chance(p_value: float) -> str:

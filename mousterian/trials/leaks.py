@@ -1,0 +1,84 @@
+"""What is known of test images in a trial's training set and pool, to refuse them and for its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mousterian.data.leakage import stored
+from mousterian.data.leakage.stored import LeakRecord, set_leaks
+from mousterian.data.loading import dataset_text
+from mousterian.seeds import canonical, digest
+from mousterian.synthesis.filtering import Filtered
+from mousterian.synthesis.pool_leaks import file_of, pool_leaks
+from mousterian.synthesis.pools import Pool
+
+if TYPE_CHECKING:
+    from mousterian.trials.identity import Trial
+    from mousterian.trials.settings import Settings
+
+
+def check_set(trial: Trial, data_dir: Path | None) -> LeakRecord:
+    """Return what is known of test images in the trial's training set.
+
+    Raises:
+        InputError: there are too many, and its grid does not allow it.
+    """
+    found = set_leaks(trial.dataset, data_dir)
+    found.refuse(dataset_text(trial.dataset.name, trial.dataset.options), allowed=trial.allow_test_copies)
+    return found
+
+
+def check_pool(
+    trial: Trial, pool: Pool, count: int, filtered: Filtered | None, data_dir: Path | None
+) -> LeakRecord:
+    """Return what is known of test images among the first `count` images of the trial's pool.
+
+    Raises:
+        InputError: it holds test images, and its grid does not allow it; or it cannot be read.
+    """
+    read = filtered.read if filtered else None
+    found = pool_leaks(pool, count, data_dir, filters=_filters(trial), read=read)
+    found.refuse(f"pool {pool.identity.label}, {pool.folder}", allowed=trial.allow_test_copies)
+    return found
+
+
+def column(trial: Trial, pool: Pool | None, settings: Settings) -> str:
+    """Return what leak checks found, for a row: JSON with `set`, `pool` (null without one) and `allowed`."""
+    of_pool = stored.read(file_of(pool, _filters(trial))) if pool else None
+    return canonical(
+        {
+            "set": dict(set_leaks(trial.dataset, settings.data_dir).summary),
+            "pool": dict(of_pool.summary) if of_pool else None,
+            "allowed": trial.allow_test_copies,
+        }
+    )
+
+
+def known(trials: Iterable[Trial], pools: Path, data_dir: Path | None) -> list[dict[str, Any]]:
+    """Return what is known of the sets and pools of some trials, for the plan of a grid.
+
+    Returns:
+        For each set and each pool: `of` (in words), `sentences` (none for a pool that is not yet made), and
+        `reason` (why it is refused, or empty).
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for trial in {(t.dataset.text, t.source_key): t for t in trials}.values():
+        text = dataset_text(trial.dataset.name, trial.dataset.options)
+        if text not in found:
+            found[text] = _shown(text, set_leaks(trial.dataset, data_dir))
+        identity = trial.pool()
+        if identity is not None and trial.source_key not in found:
+            record = stored.read(file_of(Pool(pools, identity, ()), _filters(trial)))
+            found[trial.source_key] = _shown(f"pool {identity.label} ({identity.key[:8]})", record)
+    return [dict(each) for each in found.values()]
+
+
+def _shown(what: str, record: LeakRecord | None) -> Mapping[str, Any]:
+    sentences = list(record.sentences) if record else []
+    return {"of": what, "sentences": sentences, "reason": record.reason if record else ""}
+
+
+def _filters(trial: Trial) -> str:
+    return digest([spec.key for spec in trial.filter_specs]) if trial.filter_specs else ""
