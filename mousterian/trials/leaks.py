@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mousterian.data.leakage import stored
-from mousterian.data.leakage.stored import LeakRecord, set_leaks
+from mousterian.data.leakage.stored import LeakRecord, set_file, set_leaks
 from mousterian.data.loading import dataset_text
 from mousterian.seeds import canonical, digest
 from mousterian.synthesis.filtering import Filtered
 from mousterian.synthesis.pool_leaks import file_of, pool_leaks
-from mousterian.synthesis.pools import Pool
+from mousterian.synthesis.pools import Pool, PoolIdentity
 
 if TYPE_CHECKING:
     from mousterian.trials.identity import Trial
@@ -46,33 +46,53 @@ def check_pool(
 
 def column(trial: Trial, pool: Pool | None, settings: Settings) -> str:
     """Return what leak checks found, for a row: JSON with `set`, `pool` (null without one) and `allowed`."""
-    of_pool = stored.read(file_of(pool, _filters(trial))) if pool else None
+    of_pool = stored.read(file_of_pool(trial, pool)) if pool else None
+    of_set = stored.read(set_file(trial.dataset, settings.data_dir))
     return canonical(
         {
-            "set": dict(set_leaks(trial.dataset, settings.data_dir).summary),
+            "set": dict((of_set or set_leaks(trial.dataset, settings.data_dir)).summary),
             "pool": dict(of_pool.summary) if of_pool else None,
             "allowed": trial.allow_test_copies,
         }
     )
 
 
-def known(trials: Iterable[Trial], pools: Path, data_dir: Path | None) -> list[dict[str, Any]]:
+def refuse_known(trials: Iterable[Trial], store: Path) -> None:
+    """Refuse trials whose pool is known to hold test images, before anything runs.
+
+    Raises:
+        InputError: of the first such pool whose grid does not allow it.
+    """
+    for trial, identity in _sources(trials):
+        if identity and (found := stored.read(file_of_pool(trial, Pool(store / "pools", identity, ())))):
+            found.refuse(f"pool {identity.label} ({identity.key[:8]})", allowed=trial.allow_test_copies)
+
+
+def known(trials: Iterable[Trial], store: Path, data_dir: Path | None) -> list[dict[str, Any]]:
     """Return what is known of the sets and pools of some trials, for the plan of a grid.
 
     Returns:
-        For each set and each pool: `of` (in words), `sentences` (none for a pool that is not yet made), and
+        For each set and each pool: `of` (in words), `sentences` (none where no check was made yet), and
         `reason` (why it is refused, or empty).
     """
     found: dict[str, Mapping[str, Any]] = {}
-    for trial in {(t.dataset.text, t.source_key): t for t in trials}.values():
+    for trial, identity in _sources(trials):
         text = dataset_text(trial.dataset.name, trial.dataset.options)
-        if text not in found:
-            found[text] = _shown(text, set_leaks(trial.dataset, data_dir))
-        identity = trial.pool()
-        if identity is not None and trial.source_key not in found:
-            record = stored.read(file_of(Pool(pools, identity, ()), _filters(trial)))
+        found[text] = _shown(text, stored.read(set_file(trial.dataset, data_dir)))
+        if identity:
+            record = stored.read(file_of_pool(trial, Pool(store / "pools", identity, ())))
             found[trial.source_key] = _shown(f"pool {identity.label} ({identity.key[:8]})", record)
     return [dict(each) for each in found.values()]
+
+
+def _sources(trials: Iterable[Trial]) -> list[tuple[Trial, PoolIdentity | None]]:
+    """Return a trial of each dataset and source of synthetic images, and its pool's identity."""
+    return [(trial, trial.pool()) for trial in {(t.dataset.text, t.source_key): t for t in trials}.values()]
+
+
+def file_of_pool(trial: Trial, pool: Pool) -> Path:
+    """Return the file of the leak check of the images that the trial takes from its pool."""
+    return file_of(pool, _filters(trial))
 
 
 def _shown(what: str, record: LeakRecord | None) -> Mapping[str, Any]:

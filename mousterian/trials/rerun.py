@@ -78,6 +78,8 @@ def trial_of(rows: pd.DataFrame, data_dir: Path | None = None) -> Trial:
     given["recipe"].setdefault("name", row["recipe"])
     given |= {"cell": [sizes], "imbalance": float(row["imbalance"])}
     given |= {"subset_seeds": int(row["subset_seed"]), "training_seeds": int(row["training_seed"])}
+    if pd.notna(row.get("leaks")) and row["leaks"]:
+        given["allow_test_copies"] = bool(json.loads(row["leaks"])["allowed"])
     given["evaluation"] = [
         {"name": each["evaluation"], **json.loads(each["evaluation_options"])}
         for each in rows.to_dict("records")

@@ -60,6 +60,7 @@ class GridArguments:
         to_run = plan.to_run(self.retry_failed)
         if to_run:
             checks.check_sizes(to_run, source, self.data_dir)
+            leaks.refuse_known(to_run, self.store)
         return plan, to_run
 
 
@@ -69,8 +70,7 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
     cells = _cells(plan)
     estimated = _estimate(arguments, plan, to_run) if to_run else None
     counts = plan.counts()
-    pools, trials = arguments.store / "pools", list(plan.trials.values())
-    found = leaks.known(trials, pools, arguments.data_dir)
+    found = leaks.known(plan.trials.values(), arguments.store, arguments.data_dir)
     if as_json:
         return print_json({"trials": counts, "cells": cells, "estimate": estimated, "leaks": found})
     out = console()
@@ -80,7 +80,7 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
     diverged = f", {counts[DIVERGED]} diverged" if counts[DIVERGED] else ""
     out.print(f"{plural(counts['new'], 'new trial')}, {counts[DONE]} done{diverged}, {counts[FAILED]} failed")
     for each in found:
-        for sentence in each["sentences"] or ["its leak check is made with it"]:
+        for sentence in each["sentences"] or ["leaks are checked when it is made"]:
             out.print(f"{each['of']}: {sentence}", highlight=False)
     if estimated:
         out.print(

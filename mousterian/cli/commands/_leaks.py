@@ -7,6 +7,6 @@ from mousterian.fitting.result import Fit
 
 
 def show_leaks(fit: Fit, *, as_json: bool = False) -> None:
-    """Print what leak checks found of a fit's data; on the error output beside JSON without a place for it."""
+    """Print what leak checks found of a fit's data; with JSON on the error output."""
     for sentence in fit.leaks:
         console(stderr=as_json).print(f"leak: {sentence}", highlight=False)

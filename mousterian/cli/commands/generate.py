@@ -143,9 +143,11 @@ class _PoolRequest:
     count: int
     filters: tuple[str, ...]
     fill: Callable[[Progress], Filtered | None]
+    leaks: Path
 
 
 def _of_grid(job: PoolJob, count: int, settings: Settings) -> _PoolRequest:
+    from mousterian.trials import leaks
     from mousterian.trials.images import make_pool, pool_of
 
     pool = pool_of(job.trial, settings)
@@ -155,11 +157,13 @@ def _of_grid(job: PoolJob, count: int, settings: Settings) -> _PoolRequest:
     def fill(progress: Progress) -> Filtered | None:
         return make_pool(job.trial, count, settings, progress)
 
-    return _PoolRequest(pool, job.label, count, tuple(spec.name for spec in job.trial.filter_specs), fill)
+    names = tuple(spec.name for spec in job.trial.filter_specs)
+    return _PoolRequest(pool, job.label, count, names, fill, leaks.file_of_pool(job.trial, pool))
 
 
 def _of_store(name: str, count: int, settings: Settings) -> _PoolRequest:
     from mousterian.data.loading import load_images
+    from mousterian.synthesis.pool_leaks import file_of, pool_leaks
     from mousterian.synthesis.pools import Pool, PoolIdentity
     from mousterian.synthesis.stored_pools import dataset_of, pool_folders, seen_indices
     from mousterian.training.device import device_named
@@ -180,8 +184,9 @@ def _of_store(name: str, count: int, settings: Settings) -> _PoolRequest:
             progress=progress,
             test=lambda: load_images(dataset, "test", data_dir),
         )
+        pool_leaks(pool, pool.count(), data_dir)
 
-    return _PoolRequest(pool, identity.label, count, (), fill)
+    return _PoolRequest(pool, identity.label, count, (), fill, file_of(pool))
 
 
 def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data_dir: Path | None) -> None:
@@ -229,6 +234,7 @@ def _make_all(requests: Sequence[_Request], store: Path, as_json: bool) -> int:
 def _make(request: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
     from mousterian.answers.numbers import duration
     from mousterian.cli.progress import PoolProgress
+    from mousterian.data.leakage.stored import read
     from mousterian.store.rows import Store
     from mousterian.synthesis.samples import draw
 
@@ -251,6 +257,9 @@ def _make(request: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
     )
     if shares:
         _show_shares(shares, out)
+    leaks = read(request.leaks)
+    for sentence in leaks.sentences if leaks else ():
+        out.print(f"  {sentence}", highlight=False)
     return {
         "pool": pool.identity.key,
         "label": request.label,
@@ -259,6 +268,7 @@ def _make(request: _PoolRequest, store: Path, out: Console) -> dict[str, Any]:
         "remade": [str(path) for path in damaged],
         "filters": list(request.filters),
         "classes": [vars(share) for share in shares],
+        "leaks": {**leaks.summary, "sentences": list(leaks.sentences)} if leaks else None,
         "seconds": round(seconds, 1),
     }
 

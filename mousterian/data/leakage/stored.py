@@ -87,6 +87,11 @@ def kept(file: Path, checked: str, check: Callable[[], Leaks]) -> LeakRecord:
     return record
 
 
+def set_file(dataset: Choice, data_dir: Path | None) -> Path:
+    """Return the file of a dataset's leak check."""
+    return data_directory(data_dir) / FOLDER / f"{digest(dataset.describe())}.json"
+
+
 def set_leaks(dataset: Choice, data_dir: Path | None) -> LeakRecord:
     """Return what is known of test images in the dataset's training set; they are compared if nothing is.
 
@@ -99,5 +104,4 @@ def set_leaks(dataset: Choice, data_dir: Path | None) -> LeakRecord:
     # A dataset without a stamp may change unnoticed, so its images are summed.
     sums = [] if dataset.stamp else [checksums(part) for part in (train, test)]
     checked = digest([VERSION, dataset.describe(), sums])
-    file = data_directory(data_dir) / FOLDER / f"{digest(dataset.describe())}.json"
-    return kept(file, checked, lambda: check_set(train, test))
+    return kept(set_file(dataset, data_dir), checked, lambda: check_set(train, test))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from mousterian.data.image_set import ImageSet
+from mousterian.data.leakage import near_copies
 from mousterian.errors import InputError
 from mousterian.quality.kinds import MeasureContext
 from mousterian.quality.measures._neighbours import nearest
@@ -40,7 +41,8 @@ def measure(
     Returns:
         nearer_to_seen: fraction of the pool closer to a seen than to an unseen image; 0.5 without copying.
         nearer_than_unseen: probability that a synthetic image is closer to a seen image than a test image is.
-        copies: fraction of copies in the pool; copies_of_test: in the test images, by the same rule.
+        copies: fraction of copies in the pool; copies_among_unseen: in the test images, by the same rule.
+        copies_of_test: fraction of the pool that are copies of test images, as the measure leaks finds them.
         seen_distance, unseen_distance: median distances to the nearest seen and unseen image.
         seen_images: number of seen images.
     """
@@ -55,11 +57,14 @@ def measure(
     to_seen, to_unseen = (nearest(synthetic, part, 1, context.device).distances[:, 0] for part in equal)
     to_known = nearest(synthetic, known, 2, context.device).distances
     from_test = nearest(unseen, known, 2, context.device).distances
+    checked = subsample(len(pool), most, "copies", context.seed)
+    found = near_copies.find(pool.images[checked], test.images)
     return {
         "nearer_to_seen": float((to_seen < to_unseen).mean() + (to_seen == to_unseen).mean() / 2),
         "nearer_than_unseen": probability_closer(to_known[:, 0], from_test[:, 0]),
         "copies": copies(to_known),
-        "copies_of_test": copies(from_test),
+        "copies_among_unseen": copies(from_test),
+        "copies_of_test": len(np.unique(np.concatenate(found)[:, 0])) / len(checked),
         "seen_distance": float(np.median(to_seen)),
         "unseen_distance": float(np.median(to_unseen)),
         "seen_images": float(len(seen)),
