@@ -66,7 +66,7 @@ def _of_pools(pools: Sequence[_Found]) -> list[str]:
             f" {100 * share:.0f} % of them are nearer to one than to an unseen real image."
         )
     if real := [each for each in pools if each["holds_training_images"]]:
-        said.append(f"{_pools(real, pools).capitalize()} contain copies of real training images.")
+        said.append(f"Copies of real training images are in {_pools(real, pools)}.")
     if blind := [each for each in pools if not each["calibrated"]]:
         said.append(
             f"The leak check of {_pools(blind, pools)} is uncalibrated: too few real images that the"

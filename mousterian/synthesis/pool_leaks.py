@@ -18,9 +18,9 @@ from mousterian.synthesis.stored_pools import dataset_of, seen_indices
 _PREFIX = "leaks"
 
 
-def file_of(pool: Pool, filters: str = "") -> Path:
-    """Return the file of a pool's leak check, or of that of its images that filters (their hash) keep."""
-    return pool.folder / ("-".join(filter(None, (_PREFIX, filters))) + ".json")
+def file_of(folder: Path, filters: str = "") -> Path:
+    """Return the file of a pool's leak check, or of that of the images that filters (their hash) keep."""
+    return folder / ("-".join(filter(None, (_PREFIX, filters))) + ".json")
 
 
 def pool_leaks(
@@ -48,7 +48,7 @@ def pool_leaks(
     """
     from mousterian.data.leakage.checks import check_pool
 
-    file, dataset = file_of(pool, filters), dataset_of(pool.identity)
+    file, dataset = file_of(pool.folder, filters), dataset_of(pool.identity)
     known = stored.read(file)
     images = max(count, int(known.summary["pool_images"])) if known else count
     checked = digest([stored.VERSION, pool.identity.key, filters, images])

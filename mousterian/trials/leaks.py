@@ -46,7 +46,7 @@ def check_pool(
 
 def column(trial: Trial, pool: Pool | None, settings: Settings) -> str:
     """Return what leak checks found, for a row: JSON with `set`, `pool` (null without one) and `allowed`."""
-    of_pool = stored.read(file_of_pool(trial, pool)) if pool else None
+    of_pool = stored.read(file_of_pool(trial, pool.folder)) if pool else None
     of_set = stored.read(set_file(trial.dataset, settings.data_dir))
     return canonical(
         {
@@ -64,7 +64,7 @@ def refuse_known(trials: Iterable[Trial], store: Path) -> None:
         InputError: of the first such pool whose grid does not allow it.
     """
     for trial, identity in _sources(trials):
-        if identity and (found := stored.read(file_of_pool(trial, Pool(store / "pools", identity, ())))):
+        if identity and (found := stored.read(file_of_pool(trial, store / "pools" / identity.key))):
             found.refuse(f"pool {identity.label} ({identity.key[:8]})", allowed=trial.allow_test_copies)
 
 
@@ -80,7 +80,7 @@ def known(trials: Iterable[Trial], store: Path, data_dir: Path | None) -> list[d
         text = dataset_text(trial.dataset.name, trial.dataset.options)
         found[text] = _shown(text, stored.read(set_file(trial.dataset, data_dir)))
         if identity:
-            record = stored.read(file_of_pool(trial, Pool(store / "pools", identity, ())))
+            record = stored.read(file_of_pool(trial, store / "pools" / identity.key))
             found[trial.source_key] = _shown(f"pool {identity.label} ({identity.key[:8]})", record)
     return [dict(each) for each in found.values()]
 
@@ -90,9 +90,9 @@ def _sources(trials: Iterable[Trial]) -> list[tuple[Trial, PoolIdentity | None]]
     return [(trial, trial.pool()) for trial in {(t.dataset.text, t.source_key): t for t in trials}.values()]
 
 
-def file_of_pool(trial: Trial, pool: Pool) -> Path:
-    """Return the file of the leak check of the images that the trial takes from its pool."""
-    return file_of(pool, _filters(trial))
+def file_of_pool(trial: Trial, folder: Path) -> Path:
+    """Return the file of the leak check of the images that the trial takes from its pool's folder."""
+    return file_of(folder, _filters(trial))
 
 
 def _shown(what: str, record: LeakRecord | None) -> Mapping[str, Any]:

@@ -158,7 +158,7 @@ def _of_grid(job: PoolJob, count: int, settings: Settings) -> _PoolRequest:
         return make_pool(job.trial, count, settings, progress)
 
     names = tuple(spec.name for spec in job.trial.filter_specs)
-    return _PoolRequest(pool, job.label, count, names, fill, leaks.file_of_pool(job.trial, pool))
+    return _PoolRequest(pool, job.label, count, names, fill, leaks.file_of_pool(job.trial, pool.folder))
 
 
 def _of_store(name: str, count: int, settings: Settings) -> _PoolRequest:
@@ -186,7 +186,7 @@ def _of_store(name: str, count: int, settings: Settings) -> _PoolRequest:
         )
         pool_leaks(pool, pool.count(), data_dir)
 
-    return _PoolRequest(pool, identity.label, count, (), fill, file_of(pool))
+    return _PoolRequest(pool, identity.label, count, (), fill, file_of(pool.folder))
 
 
 def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data_dir: Path | None) -> None:

@@ -10,7 +10,6 @@ from mousterian.cli.console import print_json
 
 if TYPE_CHECKING:
     from mousterian.answers.plan import Plan
-    from mousterian.cli.commands._leaks import show_leaks
 
 
 def plan(
@@ -47,6 +46,7 @@ def plan(
     """
     from mousterian.answers import fit_file
     from mousterian.answers.plan import cheapest_mix
+    from mousterian.cli.commands._leaks import show_leaks
 
     loaded = fit_file.read(fit)
     made = cheapest_mix(
