@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def data(name: str, *, option: Sequence[str] = (), data_dir: Path | None = None, json: bool = False) -> int:
     """Fetch a dataset, verify it, and print where it is.
 
-    Exits with 1 where a grid would refuse it: too many of its test images are in its training set.
+    Exits with 3 where a grid would refuse it: too many of its test images are in its training set.
 
     Parameters
     ----------
