@@ -71,7 +71,7 @@ COLUMNS = tuple(
             "code_revisions",
             "string",
             "identity",
-            'revisions above 1 of the code that made it, e.g. "dataset 2, generator 2"; "1" if there are none',
+            'revisions of the code above 1, e.g. "dataset 2, generator 2"; "1" if there are none',
         ),
         (
             "content_stamps",

@@ -87,11 +87,11 @@ def test_images_generated_elsewhere_are_measured_as_what_they_are(place: Path) -
 
 def test_a_dataset_is_not_read_under_the_stamp_of_other_files(place: Path) -> None:
     plugin, options = loading.dataset_named(json.dumps({"name": "image_folder", "path": str(place / "data")}))
-    old = Choice(plugin.name, options, plugin.stamp(place / "kept", options))
+    old = Choice.of(plugin, options, place / "kept")
     loading.load_images(old, "test", None)
     write(place / "data" / "val", 5)
     with pytest.raises(InputError, match="its files have changed since"):
         loading.load_images(old, "train", None)
-    new = Choice(plugin.name, options, plugin.stamp(place / "kept", options))
+    new = Choice.of(plugin, options, place / "kept")
     images = loading.load_images(new, "test", None).images
     assert (images != loading.load_images(old, "test", None).images).any()  # in memory, as it was
