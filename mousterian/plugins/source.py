@@ -76,6 +76,10 @@ def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]:
                 yield from ((each.asname or each.name, None) for each in names)
             case ast.Assign(targets=targets, value=value):
                 yield from ((each.id, value) for each in targets if isinstance(each, ast.Name))
+                several = (
+                    each for target in targets if isinstance(target, ast.Tuple) for each in target.elts
+                )
+                yield from ((each.id, None) for each in several if isinstance(each, ast.Name))
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 yield name, value
             case ast.If():

@@ -66,10 +66,15 @@ def test_trials_of_replaced_files_are_run_anew_and_a_dry_run_says_so(
     assert run(place, capsys, "--json")["run"] == 2
     assert "0 new trials, 2 done" in run(place, capsys, "--dry-run")
     write(place / "pool", 4)  # the base-alone trial needs none of it
-    assert "1 new trial, 1 done" in run(place, capsys, "--dry-run")
+    said = run(place, capsys, "--dry-run")
+    pool = "the files of generator precomputed have changed since"
+    assert "1 new trial, 1 done" in said and f"1 of 1 new trial replaces rows of the store: {pool}" in said
     assert run(place, capsys, "--json")["run"] == 1
     write(place / "data" / "val", 5)
-    assert "2 new trials, 0 done" in run(place, capsys, "--dry-run")
+    said = run(place, capsys, "--dry-run")
+    data = "the files of dataset image_folder have changed since"
+    assert "2 new trials, 0 done" in said and f"2 of 2 new trials replace rows of the store: {data}" in said
+    assert run(place, capsys, "--dry-run", "--json")["replaced"] == [{"trials": 2, "reason": data}]
     assert run(place, capsys, "--json")["run"] == 2
     write(place / "pool", 3)
     write(place / "data" / "val", 2)

@@ -69,14 +69,20 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
     cells = _cells(plan)
     estimated = _estimate(arguments, plan, to_run) if to_run else None
     counts = plan.counts()
+    replaces = _replaced(arguments, plan)
     if as_json:
-        return print_json({"trials": counts, "cells": cells, "estimate": estimated})
+        found = {"trials": counts, "replaced": replaces, "cells": cells, "estimate": estimated}
+        return print_json(found)
     out = console()
     out.print(table(arguments.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
     if len(cells) > CELLS_SHOWN:
         out.print(f"and {plural(len(cells) - CELLS_SHOWN, 'more cell')}; --json lists all", highlight=False)
     diverged = f", {counts[DIVERGED]} diverged" if counts[DIVERGED] else ""
     out.print(f"{plural(counts['new'], 'new trial')}, {counts[DONE]} done{diverged}, {counts[FAILED]} failed")
+    for each in replaces:
+        verb = "replaces" if each["trials"] == 1 else "replace"
+        text = f"{each['trials']:,} of {plural(counts['new'], 'new trial')} {verb} rows of the store"
+        out.print(f"{text}: {each['reason']}", highlight=False, soft_wrap=True)
     if estimated:
         out.print(
             f"about {duration(estimated['seconds'])} with {plural(estimated['workers'], 'worker')}"
@@ -86,6 +92,14 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
         if unknown := estimated["pools_not_estimated"]:
             out.print(f"without the time of {plural(unknown, 'pool')}, which cannot be estimated")
     return EXIT_DONE
+
+
+def _replaced(arguments: GridArguments, plan: Plan) -> list[dict[str, Any]]:
+    """Return how many new trials replace rows of the store, for each reason."""
+    from mousterian.trials.replaced import replaced
+
+    new = [trial for key, trial in plan.trials.items() if key not in plan.status]
+    return [each._asdict() for each in replaced(new, Store(arguments.store))]
 
 
 def _estimate(arguments: GridArguments, plan: Plan, to_run: list[Trial]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from mousterian.training.evaluations._other_datasets import (
 from mousterian.training.evaluations._predictions import accuracies, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
 
-stamp, nested_revisions = dataset_stamp, dataset_revisions
+stamp = dataset_stamp
+nested_revisions = dataset_revisions
 check = check_dataset
 
 

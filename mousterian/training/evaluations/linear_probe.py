@@ -15,7 +15,8 @@ from mousterian.training.evaluations._other_datasets import dataset_revisions, d
 from mousterian.training.evaluations._predictions import columns, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
 
-stamp, nested_revisions = dataset_stamp, dataset_revisions
+stamp = dataset_stamp
+nested_revisions = dataset_revisions
 _HELD_OUT = 5  # one in so many of each class
 
 

@@ -14,7 +14,8 @@ from mousterian.training.evaluations._other_datasets import RestrictedClassifier
 from mousterian.training.loop import Normalised
 from mousterian.training.scoring import evaluation_revisions, evaluation_stamp, named, score
 
-stamp, nested_revisions = evaluation_stamp, evaluation_revisions
+stamp = evaluation_stamp
+nested_revisions = evaluation_revisions
 
 
 def evaluate_trial(
