@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from mousterian.seeds import digest
 
-PARTS = ("dataset", "model", "strategy", "evaluation", "generator", "filter")
+PARTS = ("dataset", "model", "strategy", "evaluation", "loop", "generator", "filter")
 OF_SYNTHETIC = ("generator", "filter")  # parts that rows without synthetic images lack
 # The columns, each with its text where there is nothing to say; so, too, in rows of older stores.
 COLUMNS = {"code_revisions": "1", "content_stamps": ""}

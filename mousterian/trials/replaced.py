@@ -115,11 +115,13 @@ def _reasons(pair: Mapping[Any, Any]) -> Iterator[str]:
         if stamps.get(part) != stamps_before.get(part):
             yield f"the files of {_name(pair, part)} have changed since"
     if (revisions, stamps) == (before, stamps_before):
-        yield "the code of the training loop or of pools has changed since"
+        yield "the code has changed since"
 
 
 def _name(pair: Mapping[Any, Any], part: str) -> str:
     """Return a part of a trial with the name of its plug-in."""
+    if part == "loop":
+        return "the training loop"
     if part == "filter":
         filters = json.loads(pair["generator_options"])["filter"]
         return "filter " + ", ".join(each["name"] for each in filters)

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from mousterian.store import provenance, versions
 from mousterian.store.schema import DIVERGED, DONE, FAILED, SCHEMA_VERSION
+from mousterian.synthesis.filter_scores import FILTER_VERSION
+from mousterian.synthesis.pools import POOL_VERSION
 from mousterian.training.device import device_title
+from mousterian.trials.identity import TRIAL_VERSION
 
 if TYPE_CHECKING:
     import torch
@@ -60,11 +63,13 @@ def _versions(trial: Trial, evaluation: Choice | None) -> dict[str, str]:
         "evaluation": evaluation,
         "generator": trial.generator,
     }
-    revisions = {part: each.revision for part, each in parts.items() if each}
+    revisions = {part: each.revision for part, each in parts.items() if each} | {"loop": TRIAL_VERSION}
     stamps = {part: each.stamp for part, each in parts.items() if each}
+    if trial.generator:  # what makes pools of a generator's images is its code, too
+        revisions["generator"] += POOL_VERSION - 1
     # A chain of filters is one part: its revision rises with that of any of them.
     if filters := trial.generator.filters if trial.generator else ():
-        revisions["filter"] = 1 + sum(each.revision - 1 for each in filters)
+        revisions["filter"] = FILTER_VERSION + sum(each.revision - 1 for each in filters)
         stamps["filter"] = "+".join(each.stamp for each in filters).strip("+")
     return {
         "code_revisions": versions.code_revisions(revisions),

@@ -12,7 +12,7 @@ from conftest import TINY_GRID
 
 from mousterian.plugins.choice import Choice
 from mousterian.store.rows import Store
-from mousterian.trials import grid
+from mousterian.trials import grid, identity, rows
 from mousterian.trials.identity import Trial
 from mousterian.trials.replaced import Replaced, replaced
 from mousterian.trials.rows import identity_columns
@@ -55,6 +55,18 @@ def test_of_several_old_trials_the_last_finished_is_named_and_reasons_are_joined
     later = [each for each in with_generator(trials, revision=4, stamp="b") if each.generator]
     code, files = "the code of generator edm has changed (revision 3, now 4)", "the files of generator edm"
     assert replaced(later, store) == [Replaced(4, f"{code} and {files} have changed since")]
+
+
+def test_another_loop_replaces_every_row(
+    trials: list[Trial], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stored(tmp_path / "store", trials, "2026-01-01")
+    for module in (identity, rows):
+        monkeypatch.setattr(module, "TRIAL_VERSION", 2)
+    later = [replace(each) for each in trials]  # which have made no key yet
+    assert {rows.identity_columns(each)["code_revisions"] for each in later} == {"loop 2"}
+    expected = "the code of the training loop has changed (revision 1, now 2)"
+    assert replaced(later, store) == [Replaced(12, expected)]
 
 
 def test_other_evaluations_and_options_replace_nothing(trials: list[Trial], tmp_path: Path) -> None:

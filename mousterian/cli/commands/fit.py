@@ -43,7 +43,8 @@ def fit(
     store
         Folder of the store.
     where
-        COLUMN=VALUE: use only the rows with that value; may be repeated.
+        COLUMN=VALUE: use only the rows with that value; may be repeated. code_revisions=1 and the like name
+        rows of older code, which are left out where there are newer ones.
     surface
         A surface (`mousterian list surfaces`), or auto: all, weighted by how well they explain the data.
     bootstrap
