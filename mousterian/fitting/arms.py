@@ -47,7 +47,7 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
             members = pd.concat([real, part]).index
             first = (part if len(part) else real).iloc[0]
             found.append(({c: str(first[c]) for c in (*context, *source)}, frame.loc[members]))
-    return _named(found)
+    return {name: (own | versions.labels(rows), rows) for name, (own, rows) in _named(found).items()}
 
 
 def _finished(frame: pd.DataFrame) -> pd.DataFrame:

@@ -45,6 +45,13 @@ def of_version(frame: pd.DataFrame, column: str, text: str) -> pd.Series:
     return (said == text) | (real & (said == of_real_rows(column, text)))
 
 
+def labels(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the version of an arm's rows by column, where there is more to say than that it is the first."""
+    # Rows with synthetic images say what real ones say, and more.
+    texts = {column: max(_texts(rows, column).unique(), key=len) for column in COLUMNS if column in rows}
+    return {column: text for column, text in texts.items() if text != COLUMNS[column]}
+
+
 def sentences(frame: pd.DataFrame, context: Sequence[str], source: Sequence[str]) -> list[str]:
     """Return what to say of the rows that are not of the version fitted; arguments as for `standing`."""
     found = standing(frame, context, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,14 @@ def test_a_dataset_is_not_read_under_the_stamp_of_other_files(place: Path) -> No
     new = Choice.of(plugin, options, place / "kept")
     images = loading.load_images(new, "test", None).images
     assert (images != loading.load_images(old, "test", None).images).any()  # in memory, as it was
+
+
+def test_a_dataset_is_not_read_under_the_revision_of_other_code(place: Path) -> None:
+    plugin, options = loading.dataset_named(json.dumps({"name": "image_folder", "path": str(place / "data")}))
+    now = Choice.of(plugin, options, place / "kept")
+    assert (now.revision, now.describe()["revision"]) == (2, 2)
+    loading.load_images(Choice.described(now.describe()), "test", None)
+    with pytest.raises(
+        InputError, match=r"code of dataset 'image_folder' has changed since \(revision 1, now 2"
+    ):
+        loading.load_images(replace(now, revision=1), "test", None)

@@ -11,6 +11,7 @@ from simulated import table
 
 from mousterian.api import Fit
 from mousterian.fitting.arms import arms, read_arms
+from mousterian.reporting.arm_trials import arm_rows
 from mousterian.store.rows import Store
 
 OWN = {"dataset": "digits", "model": "small_cnn", "strategy": "joint", "evaluation": "accuracy"}
@@ -68,7 +69,21 @@ def test_rows_of_an_older_revision_are_left_out_and_their_cells_counted(tmp_path
     code, out, _ = run("fit", "--store", tmp_path / "store", "--out", "fits", "--bootstrap", 20)
     assert code == 0 and said in " ".join(out.split())
     (saved,) = (tmp_path / "fits").iterdir()
-    assert len(Fit.load(saved).data) == len(some)
+    made = Fit.load(saved)
+    assert len(made.data) == len(some) and made.labels["code_revisions"] == "dataset 2"
+    assert len(arm_rows(made, str(tmp_path / "store"))) == len(some)
+    run(
+        "fit",
+        "--store",
+        tmp_path / "store",
+        "--out",
+        "old.json",
+        "--where",
+        "code_revisions=1",
+        "--bootstrap",
+        20,
+    )
+    assert len(arm_rows(Fit.load(tmp_path / "old.json"), str(tmp_path / "store"))) == len(old)
 
 
 def test_older_rows_are_fitted_by_naming_them(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def fit(
 
     arms, left_out = read_arms(tables, store, where)
     saved = _fit_and_save(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
+    if left_out and (json or latex or python):
+        print(left_out, file=sys.stderr)
     if json:
         print_json([fit_file.to_json(made) for made, _ in saved])
     elif latex:
