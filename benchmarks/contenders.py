@@ -142,7 +142,7 @@ class Contender:
         settings = Settings(folder / "store", folder, self.setting.device, "benchmark")
         found = []
         for seed in seeds:
-            given = self._grid_trial(seed)
+            given = self._grid_trial(seed, folder)
             (row,) = run_trial(given, settings)
             rows.Store(settings.store).write([row])
             self.train_seconds += row["train_seconds"]
@@ -150,10 +150,10 @@ class Contender:
             found.append(row["top1"])
         return found
 
-    def _grid_trial(self, seed: int) -> identity.Trial:
+    def _grid_trial(self, seed: int, folder: Path) -> identity.Trial:
         plugin = registry.find("models", self.setting.model)
         return identity.Trial(
-            dataset=identity.DatasetChoice("npz", {"path": "data.npz"}),
+            dataset=identity.DatasetChoice.of(registry.find("datasets", "npz"), {"path": "data.npz"}, folder),
             imbalance=1.0,
             n_base=len(self.train),
             n_real_plus=0,

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# Raised when the same file is decoded to another array; part of the stamps of files decoded here. 2: EXIF
-# orientation, transparency on white, and 16-bit and float images as a viewer shows them.
-REVISION = 2
 GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")

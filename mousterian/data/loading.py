@@ -7,16 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
 from mousterian.plugins import registry
+from mousterian.plugins.choice import Choice
 from mousterian.plugins.spec import Plugin
 from mousterian.seeds import canonical
-
-if TYPE_CHECKING:
-    from mousterian.plugins.choice import Choice
 
 
 def dataset_named(text: str) -> tuple[Plugin, dict[str, Any]]:
@@ -54,17 +52,19 @@ def _table(text: str) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4)
-def _load(name: str, options: str, stamp: str, split: str, data_dir: Path | None) -> ImageSet:
+def _load(description: str, split: str, data_dir: Path | None) -> ImageSet:
     from mousterian.data.cache import data_directory
 
-    plugin, place, values = registry.find("datasets", name), data_directory(data_dir), json.loads(options)
-    if stamp and plugin.stamp(place, values) != stamp:
+    dataset, place = Choice.described(json.loads(description)), data_directory(data_dir)
+    plugin, where = registry.find("datasets", dataset.name), dataset_text(dataset.name, dataset.options)
+    plugin.check_revision(dataset.revision, dataset.options, where=where)
+    if dataset.stamp and plugin.stamp(place, dataset.options) != dataset.stamp:
         raise InputError(
-            "its files have changed since, or were stamped by an earlier version",
-            where=dataset_text(name, values),
+            "its files have changed since",
+            where=where,
             hint="run the grid again, which trains on what they hold now, or restore the files",
         )
-    images: ImageSet = plugin.load()(split, place, **values, **plugin.preset)
+    images: ImageSet = plugin.load()(split, place, **dataset.options, **plugin.preset)
     return images
 
 
@@ -72,6 +72,6 @@ def load_images(dataset: Choice, split: str, data_dir: Path | None) -> ImageSet:
     """Return the training or test images of a dataset; the last few are cached in memory.
 
     Raises:
-        InputError: they cannot be had, or its files are no longer those of its stamp.
+        InputError: they cannot be had, or its files or code are no longer those of its stamp and revision.
     """
-    return _load(dataset.name, canonical(dict(dataset.options)), dataset.stamp, split, data_dir)
+    return _load(canonical(dataset.describe()), split, data_dir)

@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from mousterian.errors import InputError, error_source, unknown_name
-from mousterian.fitting import published
+from mousterian.fitting import published, versions
 from mousterian.fitting.table import load, renamed
 from mousterian.plugins.differences import distinguishing_options
 from mousterian.plugins.key_value import key_and_value
 from mousterian.store.rows import Store
 from mousterian.store.schema import DIVERGED, DONE, FAILED
+from mousterian.store.versions import COLUMNS as VERSIONS
 
 # What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
 _CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
@@ -27,14 +28,12 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     """Split a store's rows into arms: name -> (labels, rows).
 
     Rows without synthetic images belong to every arm with the same data, classifier and training. Rows of
-    failed and of diverged trials are left out, and so are evaluations that give no accuracy. An arm's name
-    consists of its dataset, its generator and whatever else distinguishes the arms: other plug-ins, or else
-    the options in which these differ.
+    failed and of diverged trials are left out, and so are evaluations that give no accuracy, and rows of
+    older code or files (`versions.standing`). An arm's name consists of its dataset, its generator and what
+    else distinguishes the arms: other plug-ins, or else the options in which these differ.
     """
-    if "status" in frame:
-        frame = frame[frame["status"] == DONE]
-    context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
-    source = [c for c in (*_SOURCE, "generator_options") if c in frame]
+    frame, context, source = _finished(frame), *_columns(frame)
+    frame = frame[versions.standing(frame, context, source) == versions.KEPT]
     keyed = frame.assign(**{c: frame[c].astype(str) for c in (*context, *source)})
     alone = pd.to_numeric(keyed["n_syn_plus"], errors="coerce") == 0
     found: list[tuple[dict[str, str], pd.DataFrame]] = []
@@ -48,7 +47,17 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
             members = pd.concat([real, part]).index
             first = (part if len(part) else real).iloc[0]
             found.append(({c: str(first[c]) for c in (*context, *source)}, frame.loc[members]))
-    return _named(found)
+    return {name: (own | versions.labels(rows), rows) for name, (own, rows) in _named(found).items()}
+
+
+def _finished(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["status"] == DONE] if "status" in frame else frame
+
+
+def _columns(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Return the columns of the context and of the source that a table has."""
+    context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
+    return context, [c for c in (*_SOURCE, "generator_options") if c in frame]
 
 
 def _named(
@@ -108,7 +117,7 @@ class Arm:
 
 
 def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], str]:
-    """Return the arms of tables, and a sentence on the rows left out, if any.
+    """Return the arms of tables, and sentences on the rows left out, one a line.
 
     Args:
         sources: files, folders of stores, or `published:NAME`; without any, the store.
@@ -119,6 +128,7 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
         InputError: a source cannot be read, or a condition leaves no row.
     """
     found: list[Arm] = []
+    said: list[str] = []
     left_out = dict.fromkeys((FAILED, DIVERGED), 0)
     for source in sources or [str(store)]:
         if source.startswith(published.PREFIX):
@@ -132,6 +142,7 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
         trials = frame.drop_duplicates("trial") if "trial" in frame else frame
         for status in left_out if "status" in frame else ():
             left_out[status] += int((trials["status"] == status).sum())
+        said += versions.sentences(_finished(frame), *_columns(frame))
         split = arms(frame).items()
         plain = len(split) == 1 and "dataset" not in frame
         found += [Arm(path.stem if plain else name, labels, rows, source) for name, (labels, rows) in split]
@@ -143,7 +154,7 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
     # Tables of one name in different folders are different arms.
     names = _numbered(arm.name for arm in found)
     named = [replace(arm, name=name) for arm, name in zip(found, names, strict=True)]
-    return named, counted and f"{counted} trials are left out"
+    return named, "\n".join([f"{counted} trials are left out"] * bool(counted) + said)
 
 
 def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
@@ -155,11 +166,17 @@ def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
 
 
 def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
-    """Return the rows whose columns have the values of `COLUMN=VALUE` conditions."""
+    """Return the rows whose columns have the values of `COLUMN=VALUE` conditions.
+
+    Rows without synthetic images have no generator: a version is theirs if what it says of the rest is.
+    """
     for condition in conditions:
         column, value = key_and_value(condition, flag="--where", form="COLUMN=VALUE")
         if column not in frame:
             raise unknown_name("column", column, map(str, frame), where="--where")
+        if column in VERSIONS and (named := versions.of_version(frame, column, value)).any():
+            frame = frame[named]
+            continue
         numeric = pd.api.types.is_numeric_dtype(frame[column])
         try:
             kept = (

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from mousterian.plugins.options import Positive
+
 T = TypeVar("T")
 
 
@@ -41,6 +43,43 @@ class WithStamp(Protocol):
 
         Args:
             data_dir: folder of the datasets.
+            options: those of the plug-in's options that the function names.
+        """
+        ...
+
+
+class WithAddedOptions(Protocol):
+    """A plug-in that has got options since rows were made with it."""
+
+    @property
+    def ADDED_OPTIONS(self) -> tuple[str, ...]:
+        """Names of these options, each with a default that gives what the plug-in gave without it.
+
+        With its default such an option is left out of identities, rows and calls, so that trials and pools
+        made before it keep their names. Another default later is another result for the same identity: raise
+        `REVISION` with it.
+        """
+
+
+class WithRevision(Protocol):
+    """A plug-in that has changed what it gives for the same options."""
+
+    @property
+    def REVISION(self) -> Positive:
+        """The revision of its code: 1 without this constant, and one more with every such change.
+
+        It is part of the identity of trials, pools and measurements from 2 on, so that those of the plug-in,
+        and no others, run anew; `fit` takes rows of one revision, never a mixture.
+        """
+
+
+class WithNestedPlugins(Protocol):
+    """A plug-in some of whose options name other plug-ins, whose code is then part of what it does."""
+
+    def nested_revisions(self, *args: Any, **options: Any) -> Iterable[int]:
+        """Return the revisions of these; the plug-in's own rises with them.
+
+        Args:
             options: those of the plug-in's options that the function names.
         """
         ...

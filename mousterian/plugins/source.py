@@ -8,10 +8,12 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
-from mousterian.errors import InputError, nearest
+from mousterian.errors import InputError, nearest, nearest_or_all
 from mousterian.plugins.contract import kind_named
 from mousterian.plugins.options import Option
 from mousterian.plugins.spec import Plugin
+
+_IDENTITY = ("REVISION", "ADDED_OPTIONS")
 
 
 def read(kind: str, name: str, module: str, path: Path, function: str = "") -> Plugin:
@@ -43,8 +45,10 @@ def read(kind: str, name: str, module: str, path: Path, function: str = "") -> P
             raise ValueError(f"it lacks {', '.join(lacking)}")
         defined = {*functions, *(each for each, value in bound.items() if value is not None)}
         _check_spelling(defined, others - bound.keys())
-        _check_options([functions[each] for each in sorted(others & functions.keys())], options)
         constants = _constants(bound, known.constants)
+        added = constants.get("ADDED_OPTIONS", ())
+        _check_added(added, options)
+        _check_options([functions[each] for each in sorted(others & functions.keys())], options, added)
     except ValueError as error:
         raise InputError(f"plug-in {name!r}: {error}", where=str(path)) from None
     text = ast.get_docstring(entry) or ast.get_docstring(tree) or ""
@@ -72,6 +76,10 @@ def _bound(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]:
                 yield from ((each.asname or each.name, None) for each in names)
             case ast.Assign(targets=targets, value=value):
                 yield from ((each.id, value) for each in targets if isinstance(each, ast.Name))
+                several = (
+                    each for target in targets if isinstance(target, ast.Tuple) for each in target.elts
+                )
+                yield from ((each.id, None) for each in several if isinstance(each, ast.Name))
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 yield name, value
             case ast.If():
@@ -90,24 +98,42 @@ def _check_spelling(defined: AbstractSet[str], missing: AbstractSet[str]) -> Non
             raise ValueError(f"it has {name!r}; did you mean {match!r}? If not, name it _{name}")
 
 
-def _check_options(functions: Iterable[ast.FunctionDef], options: Mapping[str, Option]) -> None:
-    """Raise ValueError for a function with a keyword-only argument that is no option of the plug-in."""
+def _check_added(added: Iterable[str], options: Mapping[str, Option]) -> None:
+    """Raise ValueError for a name in ADDED_OPTIONS that is no option of the plug-in, or has no default."""
+    for name in added:
+        if name not in options:
+            known = nearest_or_all(name, options, all_are="its options are")
+            raise ValueError(f"ADDED_OPTIONS names {name!r}, which is no option of it; {known}")
+        if options[name].required:
+            raise ValueError(f"ADDED_OPTIONS names {name!r}, which has no default: rows without it have none")
+
+
+def _check_options(
+    functions: Iterable[ast.FunctionDef], options: Mapping[str, Option], added: Iterable[str]
+) -> None:
+    """Raise ValueError for a function with a keyword-only argument that it cannot be given."""
     for function in functions:
-        for argument in function.args.kwonlyargs:
+        for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
             if argument.arg not in options:
                 raise ValueError(f"{function.name} takes {argument.arg!r}, which is no option of it")
+            if argument.arg in added and default is None:
+                raise ValueError(f"{function.name} takes {argument.arg!r} of ADDED_OPTIONS without a default")
 
 
 def _constants(bound: Mapping[str, ast.expr | None], types: Mapping[str, str]) -> dict[str, Any]:
-    """Return the kind's constants that are plain values, or raise ValueError for one of the wrong type."""
+    """Return the kind's constants that are plain values.
+
+    Raises:
+        ValueError: one is of the wrong type, or part of identities and not a plain value.
+    """
     found = {}
     for name in bound.keys() & types.keys():
         expression = bound[name]
-        if expression is None:
-            continue
         try:
-            value = ast.literal_eval(expression)
+            value = ast.literal_eval(expression or ast.Name(name))
         except (ValueError, TypeError):
+            if name in _IDENTITY:  # ignored, it would change what trials are
+                raise ValueError(f"{name} must be a plain value, written in this file") from None
             continue
         try:
             found[name] = Option(name, types[name], None, required=True).check(value)

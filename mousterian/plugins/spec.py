@@ -63,8 +63,28 @@ class Plugin:
 
     def stamp(self, data_dir: Path, options: Mapping[str, Any]) -> str:
         """Return the stamp of the files that the options name; empty if it has no function `stamp`."""
-        found: str = self._call("stamp", data_dir, options) or ""
+        found: str = self._call("stamp", options, data_dir) or ""
         return found
+
+    def revision(self, options: Mapping[str, Any]) -> int:
+        """Return the revision of its code, raised by those of the plug-ins that the options name."""
+        revision: int = self.constants.get("REVISION", 1)
+        for each in self._call("nested_revisions", options) or ():
+            revision += each - 1
+        return revision
+
+    def check_revision(self, then: int, options: Mapping[str, Any], *, where: str = "") -> None:
+        """Refuse to continue what another revision of the code has begun.
+
+        Raises:
+            InputError: the revision of today's code is not `then`.
+        """
+        if (now := self.revision(options)) != then:
+            raise InputError(
+                f"the code of {self.label} has changed since (revision {then}, now {now})",
+                where=where,
+                hint="run the grid file, which makes all that this touches anew; what was made before stays",
+            )
 
     def check(self, subject: object, options: Mapping[str, Any]) -> None:
         """Call its function `check`, if it has one.
@@ -72,16 +92,16 @@ class Plugin:
         Raises:
             InputError: it refuses the subject or an option.
         """
-        self._call("check", subject, options)
+        self._call("check", options, subject)
 
-    def _call(self, name: str, subject: object, options: Mapping[str, Any]) -> Any:
+    def _call(self, name: str, options: Mapping[str, Any], *subject: object) -> Any:
         """Call another function of the module with those of the options that it names, if there is one."""
         function = self.part(name)
         if function is None:
             return None
         named = inspect.signature(function).parameters
         values = {**options, **self.preset}
-        return function(subject, **{option: value for option, value in values.items() if option in named})
+        return function(*subject, **{option: value for option, value in values.items() if option in named})
 
     def takes_list(self, option: str) -> bool:
         """Whether an option's value is a list by its type."""
@@ -90,6 +110,8 @@ class Plugin:
 
     def resolve(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return every option's value: those given, checked, and the defaults of the rest.
+
+        Options of `ADDED_OPTIONS` that have their default are left out.
 
         Raises:
             InputError: an unknown option, a wrong type, or a required option missing.
@@ -110,6 +132,9 @@ class Plugin:
                 raise InputError(f"{self.label} needs the option {option.name!r}")
             else:
                 values[option.name] = option.default
+        for name in self.constants.get("ADDED_OPTIONS", ()):
+            if name in values and values[name] == self.options[name].default:
+                del values[name]
         return values
 
     def _unknown_option(self, name: str) -> str:

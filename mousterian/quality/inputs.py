@@ -13,6 +13,7 @@ from mousterian.data.cache import data_directory
 from mousterian.data.image_set import ImageSet
 from mousterian.data.loading import dataset_named, dataset_text, load_images
 from mousterian.errors import InputError
+from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 from mousterian.synthesis.filter_scores import FilterSpec, filter_spec
 from mousterian.synthesis.filtering import Filtered
@@ -118,7 +119,7 @@ def _kept(pool: Pool, specs: Sequence[FilterSpec], count: int) -> NDArray[np.int
 def _dataset(real: str, identity: PoolIdentity | None, place: Path, data_dir: Path | None) -> Choice:
     if real:
         plugin, options = dataset_named(real)
-        return Choice(plugin.name, options, plugin.stamp(data_directory(data_dir), options))
+        return Choice.of(plugin, options, data_directory(data_dir))
     if identity is None:
         raise InputError(
             "these images have no dataset",
@@ -139,10 +140,10 @@ def _external_images(
     path: Path, dataset: Choice, train: ImageSet, count: int, data_dir: Path | None
 ) -> tuple[PoolIdentity, ImageSet]:
     """Read images generated elsewhere with the generator `precomputed`, under its identity."""
-    options = {"path": str(path), "synthetic_folder": ""}
-    stamp = precomputed.stamp(data_directory(data_dir), path=str(path))
-    origin = ("precomputed", options, stamp, 0, ELSEWHERE)
-    identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0)
+    plugin = registry.find("generators", "precomputed")
+    made = Choice.of(plugin, plugin.resolve({"path": str(path)}), data_directory(data_dir))
+    origin = (made.name, made.options, made.stamp, 0, ELSEWHERE)
+    identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0, made.revision)
     context = GeneratorContext(train.class_names, train.shape, 0, "cpu", path)
     sampler = precomputed.load(context, path=str(path))
     available = min(sampler.limit, count or sampler.limit)

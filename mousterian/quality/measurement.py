@@ -16,7 +16,7 @@ from mousterian.quality.kinds import MeasureContext, Points
 from mousterian.seeds import canonical, digest
 from mousterian.store import provenance
 from mousterian.store.quality import QUALITY_VERSION, QualityTable
-from mousterian.training.feature_spaces import Spaces, space_stamp
+from mousterian.training.feature_spaces import Spaces, space_revision, space_stamp
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,15 @@ def _identity_columns(
         "seed": seed,
     }
     filters = canonical([json.loads(spec.text) for spec in inputs.filters]) if inputs.filters else ""
-    # Only hashed if there are any, so that older measurements of whole pools keep their hashes.
-    hashed = {"filters": filters} if filters else {}
-    measurement = digest({**columns, **hashed, "dataset_stamp": inputs.dataset.stamp})
+    revisions = {
+        "measure": measure.plugin.revision(measure.options),
+        "features": space_revision(features) if features else 1,
+        "dataset": inputs.dataset.revision,
+    }
+    # Only hashed if there are any, so that older measurements keep their hashes.
+    hashed = {"filters": filters, "revisions": {k: each for k, each in revisions.items() if each > 1}}
+    present = {name: value for name, value in hashed.items() if value}
+    measurement = digest({**columns, **present, "dataset_stamp": inputs.dataset.stamp})
     return {"measurement": measurement, **columns, "filters": filters}
 
 

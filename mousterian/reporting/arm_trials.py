@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from mousterian.errors import InputError
 from mousterian.fitting.arms import arms
+from mousterian.fitting.versions import of_version
 from mousterian.store.rows import Store
+from mousterian.store.versions import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,14 +19,17 @@ if TYPE_CHECKING:
 
 
 def arm_rows(fit: Fit, store: str) -> pd.DataFrame:
-    """Return the finished trials of a fit's arm, one row each, as the store has them.
+    """Return the finished trials of a fit's arm, of the version that was fitted, as the store has them.
 
     Raises:
         InputError: no store is given, it cannot be read, or it has no such arm.
     """
     if not store:
         raise InputError("needs the store's trials", hint="name the store: --store FOLDER")
-    for labels, rows in arms(every_row(store)).values():
+    every = every_row(store)
+    for column, nothing in COLUMNS.items():
+        every = every[of_version(every, column, fit.labels.get(column, nothing))]
+    for labels, rows in arms(every).values():
         if labels == dict(fit.labels):
             return rows
     raise InputError("the store has no trials of this fit's arm", where=store)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from mousterian.errors import InputError
 from mousterian.files import LockTakenError, file_lock, lock_position, write_atomically
-from mousterian.store import parquet, schema
+from mousterian.store import parquet, schema, versions
 from mousterian.store.parquet import rank
 from mousterian.store.schema import DIVERGED, DONE, STATUSES
 
@@ -109,14 +109,18 @@ class Store:
     def read(self) -> pd.DataFrame:
         """Return all rows as a data frame, one per trial and evaluation, in the order of trial hashes.
 
-        Of a trial that is stored twice, the rows of the best status count (done, diverged, failed).
+        Of a trial that is stored twice, the rows of the best status count (done, diverged, failed). Rows of
+        older stores have code_revisions "1" and content_stamps "".
 
         Raises:
             InputError: there is no store, it is empty, a file in it cannot be read, or it was written by a
                 newer mousterian.
         """
         self._check_version()
-        return parquet.in_order(self._unless_moved(self._tables))
+        frame = parquet.in_order(self._unless_moved(self._tables))
+        for column, nothing in versions.COLUMNS.items():
+            frame[column] = frame[column].fillna(nothing)
+        return frame
 
     def _tables(self) -> pa.Table:
         singles = list(self._files(self.trials))  # first, as in _status

@@ -36,23 +36,26 @@ class FilterSpec:
         options: all its options.
         stamp: digest of the files that they name.
         real: identifies the real images that it is given, JSON-like.
+        revision: of the filter's code.
     """
 
     name: str
     options: Mapping[str, Any]
     stamp: str
     real: Mapping[str, Any]
+    revision: int = 1
 
     @cached_property
     def text(self) -> str:
-        """Its identity as JSON text."""
-        parts = {
+        """Its identity as JSON text, with the revision from 2 on."""
+        parts: dict[str, Any] = {
             "name": self.name,
             "options": dict(self.options),
             "stamp": self.stamp,
             "real": dict(self.real),
         }
-        return canonical({"version": FILTER_VERSION, **parts})
+        revised = {"revision": self.revision} if self.revision > 1 else {}
+        return canonical({"version": FILTER_VERSION, **parts, **revised})
 
     @cached_property
     def key(self) -> str:
@@ -63,7 +66,7 @@ class FilterSpec:
     def parse(cls, text: str) -> FilterSpec:
         """Return the filter spec with this JSON text."""
         parts = json.loads(text)
-        return cls(parts["name"], parts["options"], parts["stamp"], parts["real"])
+        return cls(parts["name"], parts["options"], parts["stamp"], parts["real"], parts.get("revision", 1))
 
 
 def kept_by_filters(folder: Path) -> list[str]:

@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data.image_set import ImageSet
-from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
+from mousterian.plugins.kinds import (
+    WithAddedOptions,
+    WithMembers,
+    WithNestedPlugins,
+    WithRevision,
+    WithStamp,
+    plugin_kind,
+)
 from mousterian.seeds import seed_for
 from mousterian.training.memory import AdaptiveBatches
 
@@ -160,7 +167,18 @@ class GeneratorWithTrainingSize(Protocol):
         ...
 
 
-@plugin_kind("generators", optional=(WithStamp, WithMembers, PretrainedGenerator, GeneratorWithTrainingSize))
+@plugin_kind(
+    "generators",
+    optional=(
+        WithStamp,
+        WithMembers,
+        WithAddedOptions,
+        WithRevision,
+        WithNestedPlugins,
+        PretrainedGenerator,
+        GeneratorWithTrainingSize,
+    ),
+)
 class GeneratorPlugin(Protocol):
     """A generator that is trained or adapted here."""
 
@@ -180,7 +198,9 @@ class GeneratorPlugin(Protocol):
         ...
 
 
-@plugin_kind("generators", optional=(WithStamp, WithMembers))
+@plugin_kind(
+    "generators", optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins)
+)
 class TrainedGeneratorPlugin(Protocol):
     """A generator that was trained elsewhere, and is external."""
 
@@ -189,7 +209,7 @@ class TrainedGeneratorPlugin(Protocol):
         ...
 
 
-@plugin_kind("prompts", optional=(WithMembers,))
+@plugin_kind("prompts", optional=(WithMembers, WithAddedOptions, WithRevision))
 class PromptsPlugin(Protocol):
     """A writer of prompts for text-to-image generators."""
 
@@ -210,7 +230,7 @@ class PromptsPlugin(Protocol):
         ...
 
 
-@plugin_kind("filters", optional=(WithStamp, WithMembers))
+@plugin_kind("filters", optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins))
 class FilterPlugin(Protocol):
     """A choice among a pool's images."""
 

@@ -3,7 +3,8 @@
 A pool is a folder named by the hash of its identity: `pool.json` (the identity), the generator's weights, and
 shards of a fixed number of images (`shards.py`). Image i is of class i mod K, so every prefix is balanced and
 a smaller `n_syn_plus` is a prefix of a larger one. A shard depends on the identity and its number alone, so a
-pool extended twice equals one generated at once, and all grids can share it.
+pool extended twice equals one generated at once, and all grids can share it. The revisions of the generator's
+and the dataset's code are part of the identity: a pool is extended by code of its own revision only.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class PoolIdentity:
         imbalance: imbalance factor of S_base; 1 unless trained on base.
         n_base: size of S_base; 0 unless trained on base.
         n_upstream: size of the upstream set; 0 unless trained on upstream.
+        revision: of the generator's code.
     """
 
     generator: str
@@ -67,10 +69,13 @@ class PoolIdentity:
     imbalance: float
     n_base: int
     n_upstream: int
+    revision: int = 1
 
     def describe(self) -> dict[str, Any]:
-        """Return the identity as JSON-like values."""
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        """Return the identity as JSON-like values, the revision from 2 on."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        if self.revision == 1:
+            del values["revision"]
         return {
             "version": POOL_VERSION,
             **values,
@@ -87,7 +92,7 @@ class PoolIdentity:
         """
         try:
             values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-            return cls(**{each.name: values[each.name] for each in fields(cls)})
+            return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(
                 f"cannot read this pool's identity ({error})",
@@ -180,6 +185,7 @@ class Pool:
     def _sampler(self, context: GeneratorContext, real: Callable[[], ImageSet]) -> Any:
         identity = self.identity
         plugin = registry.find("generators", identity.generator)
+        plugin.check_revision(identity.revision, identity.options, where=str(self.folder))
         arguments = (context,) if identity.trained_on == ELSEWHERE else (real(), context)
         return plugin.load()(*arguments, **identity.options, **plugin.preset)
 

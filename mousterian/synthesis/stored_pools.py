@@ -43,8 +43,7 @@ def _pool_path(name: str, stored: dict[str, Path]) -> Path:
 
 def dataset_of(identity: PoolIdentity) -> Choice:
     """Return the dataset that a pool was generated for."""
-    dataset = identity.dataset
-    return Choice(dataset["name"], dataset["options"], dataset.get("stamp", ""))
+    return Choice.described(identity.dataset)
 
 
 def seen_indices(identity: PoolIdentity, train: ImageSet) -> subsets.Indices:

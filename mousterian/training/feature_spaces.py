@@ -72,6 +72,12 @@ def space_stamp(name: str, data_dir: Path | None = None) -> str:
     return plugin.stamp(data_directory(data_dir), options)
 
 
+def space_revision(name: str) -> int:
+    """Return the revision of a space's code, with that of the dataset and model that it is trained with."""
+    plugin, options = space_named(name)
+    return plugin.revision(options)
+
+
 class Spaces:
     """Feature spaces and their outputs for whole image sets, each computed once in the set's lifetime.
 

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mousterian.data.image_set import ImageSet, TrialImages
-from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
+from mousterian.plugins.kinds import (
+    WithAddedOptions,
+    WithMembers,
+    WithNestedPlugins,
+    WithRevision,
+    WithStamp,
+    plugin_kind,
+)
 from mousterian.training.feature_spaces import Output
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.observer import Observer
@@ -38,7 +45,7 @@ class ModelWithCheck(Protocol):
         ...
 
 
-@plugin_kind("models", optional=(WithStamp, WithMembers, ModelWithCheck))
+@plugin_kind("models", optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, ModelWithCheck))
 class ModelPlugin(Protocol):
     """A classifier."""
 
@@ -77,7 +84,11 @@ class StrategyWithCheck(Protocol):
         ...
 
 
-@plugin_kind("strategies", singular="strategy", optional=(WithStamp, WithMembers, StrategyWithCheck))
+@plugin_kind(
+    "strategies",
+    singular="strategy",
+    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, StrategyWithCheck),
+)
 class StrategyPlugin(Protocol):
     """How a mixture is trained on."""
 
@@ -114,7 +125,10 @@ class EvaluationWithCheck(Protocol):
         ...
 
 
-@plugin_kind("evaluations", optional=(WithStamp, WithMembers, EvaluationWithCheck))
+@plugin_kind(
+    "evaluations",
+    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins, EvaluationWithCheck),
+)
 class EvaluationPlugin(Protocol):
     """A score of a trained classifier on the test images."""
 
@@ -137,7 +151,10 @@ class EvaluationPlugin(Protocol):
         ...
 
 
-@plugin_kind("evaluations", optional=(WithStamp, WithMembers, EvaluationWithCheck))
+@plugin_kind(
+    "evaluations",
+    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins, EvaluationWithCheck),
+)
 class TrialEvaluationPlugin(Protocol):
     """A score of a trained classifier that needs its training images too."""
 
@@ -148,7 +165,10 @@ class TrialEvaluationPlugin(Protocol):
         ...
 
 
-@plugin_kind("evaluations", optional=(WithStamp, WithMembers, EvaluationWithCheck))
+@plugin_kind(
+    "evaluations",
+    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins, EvaluationWithCheck),
+)
 class ObservingEvaluationPlugin(Protocol):
     """An evaluation while the classifier trains."""
 
@@ -160,7 +180,11 @@ class ObservingEvaluationPlugin(Protocol):
         ...
 
 
-@plugin_kind("features", singular="feature space", optional=(WithStamp,))
+@plugin_kind(
+    "features",
+    singular="feature space",
+    optional=(WithStamp, WithAddedOptions, WithRevision, WithNestedPlugins),
+)
 class FeatureSpacePlugin(Protocol):
     """A space in which images are compared, for quality measures and filters."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,6 +43,18 @@ def observer(
         return None
     found: Observer = plugin.load()(images, device, **options, **plugin.preset)
     return found
+
+
+def evaluation_stamp(data_dir: Path, *, evaluation: str | Mapping[str, Any] = "accuracy") -> str:
+    """Return the stamp of an evaluation that an option of another one names."""
+    plugin, options = named(evaluation)
+    return plugin.stamp(data_dir, options)
+
+
+def evaluation_revisions(*, evaluation: str | Mapping[str, Any] = "accuracy") -> list[int]:
+    """Return the revision of an evaluation that an option of another one names."""
+    plugin, options = named(evaluation)
+    return [plugin.revision(options)]
 
 
 def named(evaluation: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from mousterian.trials.grid_file import ErrorCollector, GridFile
 from mousterian.trials.identity import DatasetChoice, GeneratorChoice
 
 T = TypeVar("T")
+C = TypeVar("C", bound=Choice)
 _TRAINED_ON = {"fit": (BASE, UPSTREAM), "load": (ELSEWHERE,)}
 
 
@@ -45,10 +47,10 @@ def _each(
     return found
 
 
-def _stamped(plugin: Plugin, options: Mapping[str, Any], data_dir: Path) -> list[tuple[dict[str, Any], str]]:
-    """Return the values of all options and the stamp of their files, for each combination of those given."""
+def _choices(kind: type[C], plugin: Plugin, options: Mapping[str, Any], data_dir: Path) -> list[C]:
+    """Return the plug-in with the values of all options, for each combination of those given."""
     resolved = [plugin.resolve(each) for each in _multiplied(options, plugin.takes_list)]
-    return [(each, plugin.stamp(data_dir, each)) for each in resolved]
+    return [kind.of(plugin, each, data_dir) for each in resolved]
 
 
 def chosen(
@@ -57,7 +59,7 @@ def chosen(
     """Return the plug-ins of a kind that a key's entries name; options given as lists multiply."""
 
     def make(name: str, options: dict[str, Any]) -> list[Choice]:
-        return [Choice(name, *each) for each in _stamped(registry.find(kind, name), options, data_dir)]
+        return _choices(Choice, registry.find(kind, name), options, data_dir)
 
     return _each(entries, key, errors, make)
 
@@ -67,8 +69,8 @@ def datasets(entries: Sequence[Any], errors: ErrorCollector, data_dir: Path) -> 
 
     def make(name: str, options: dict[str, Any]) -> list[DatasetChoice]:
         splits = _class_splits(options.pop("unseen_classes", []))
-        stamped = _stamped(registry.find("datasets", name), options, data_dir)
-        return [DatasetChoice(name, *each, unseen) for each in stamped for unseen in splits]
+        made = _choices(DatasetChoice, registry.find("datasets", name), options, data_dir)
+        return [replace(each, unseen=unseen) for each in made for unseen in splits]
 
     return _each(entries, "dataset", errors, make)
 
@@ -112,11 +114,12 @@ def generators(grid: GridFile, errors: ErrorCollector, data_dir: Path) -> list[G
                 raise unknown_name(f"trained_on of generator {name}", str(each), possible)
         size = options.pop("n_upstream", 0)
         filters = _filters(options.pop("filter", []), data_dir)
-        stamped = _stamped(plugin, options, data_dir)
+        made = _choices(GeneratorChoice, plugin, options, data_dir)
         return [
-            GeneratorChoice(name, *each, source, _upstream_size(source, size, name), seed, filters)
+            replace(each, trained_on=source, n_upstream=upstream, seed=seed, filters=filters)
             for source in trained_on
-            for each in stamped
+            for upstream in [_upstream_size(source, size, name)]
+            for each in made
             for seed in grid.generator_seeds
         ]
 
@@ -129,8 +132,7 @@ def _filters(given: Any, data_dir: Path) -> tuple[Choice, ...]:
     for entry in given if isinstance(given, list) else [given]:
         name, options = name_and_options(entry)
         plugin = registry.find("filters", name)
-        resolved = plugin.resolve(options)
-        found.append(Choice(name, resolved, plugin.stamp(data_dir, resolved)))
+        found.append(Choice.of(plugin, plugin.resolve(options), data_dir))
     return tuple(found)
 
 

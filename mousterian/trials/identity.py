@@ -114,6 +114,7 @@ class Trial:
             imbalance=self.imbalance if generator.trained_on == BASE else 1.0,
             n_base=self.n_base if generator.trained_on == BASE else 0,
             n_upstream=generator.n_upstream,
+            revision=generator.revision,
         )
 
     @cached_property
@@ -128,7 +129,7 @@ class Trial:
         if self.dataset.unseen:
             base["unseen_classes"] = list(self.dataset.unseen)
         filters = self.generator.filters if self.generator else ()
-        return tuple(FilterSpec(each.name, each.options, each.stamp, base) for each in filters)
+        return tuple(FilterSpec(each.name, each.options, each.stamp, base, each.revision) for each in filters)
 
     @cached_property
     def source_key(self) -> str:

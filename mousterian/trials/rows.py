@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mousterian.store import provenance
+from mousterian.store import provenance, versions
 from mousterian.store.schema import DIVERGED, DONE, FAILED, SCHEMA_VERSION
+from mousterian.synthesis.filter_scores import FILTER_VERSION
+from mousterian.synthesis.pools import POOL_VERSION
 from mousterian.training.device import device_title
+from mousterian.trials.identity import TRIAL_VERSION
 
 if TYPE_CHECKING:
     import torch
 
+    from mousterian.plugins.choice import Choice
     from mousterian.trials.identity import Trial
     from mousterian.trials.train_and_evaluate import Outcome
 
 
-def identity_columns(trial: Trial) -> dict[str, Any]:
-    """Return the store's identity columns, except those of the evaluation."""
+def identity_columns(trial: Trial, evaluation: Choice | None = None) -> dict[str, Any]:
+    """Return the store's identity columns; without an evaluation, those that all rows of the trial share."""
     generator, pool = trial.generator, trial.pool()
+    evaluated = {"evaluation": evaluation.name, "evaluation_options": evaluation.json} if evaluation else {}
     return {
         "trial": trial.key,
         "cell": trial.cell_key,
@@ -44,6 +49,31 @@ def identity_columns(trial: Trial) -> dict[str, Any]:
         "recipe_options": trial.recipe_text,
         "subset_seed": trial.subset_seed,
         "training_seed": trial.training_seed,
+        **evaluated,
+        **_versions(trial, evaluation),
+    }
+
+
+def _versions(trial: Trial, evaluation: Choice | None) -> dict[str, str]:
+    """Return the columns of the code and the files that make the trial."""
+    parts = {
+        "dataset": trial.dataset,
+        "model": trial.model,
+        "strategy": trial.strategy,
+        "evaluation": evaluation,
+        "generator": trial.generator,
+    }
+    revisions = {part: each.revision for part, each in parts.items() if each} | {"loop": TRIAL_VERSION}
+    stamps = {part: each.stamp for part, each in parts.items() if each}
+    if trial.generator:  # what makes pools of a generator's images is its code, too
+        revisions["generator"] += POOL_VERSION - 1
+    # A chain of filters is one part: its revision rises with that of any of them.
+    if filters := trial.generator.filters if trial.generator else ():
+        revisions["filter"] = FILTER_VERSION + sum(each.revision - 1 for each in filters)
+        stamps["filter"] = "+".join(each.stamp for each in filters).strip("+")
+    return {
+        "code_revisions": versions.code_revisions(revisions),
+        "content_stamps": versions.content_stamps(stamps),
     }
 
 
@@ -61,7 +91,6 @@ def rows_of(
         devices: number of devices that trained it.
     """
     common = {
-        **identity_columns(trial),
         "evaluation_set": f"{trial.dataset.name}/test",
         "seconds": seconds,
         "train_seconds": outcome.cost.seconds,
@@ -73,7 +102,7 @@ def rows_of(
         "error": outcome.note,
     }
     return [
-        {**common, "evaluation": each.name, "evaluation_options": each.json, **score}
+        {**identity_columns(trial, each), **common, **score}
         for each, score in zip(trial.evaluations, outcome.scores, strict=True)
     ]
 
@@ -82,10 +111,8 @@ def failed_row(trial: Trial, grid: str, error: str) -> dict[str, Any]:
     """Return the row of a trial that failed, with its error."""
     first = trial.evaluations[0]
     return {
-        **identity_columns(trial),
+        **identity_columns(trial, first),
         **provenance.columns(grid),
-        "evaluation": first.name,
-        "evaluation_options": first.json,
         "status": FAILED,
         "error": error,
     }

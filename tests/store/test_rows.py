@@ -203,3 +203,21 @@ def test_a_trials_hash_is_that_of_its_identity_as_one_json_value(tiny_grid: Path
             "recipe": dict(trial.recipe),
             "evaluations": [each.describe() for each in trial.evaluations],
         }
+
+
+def test_rows_of_older_stores_have_revision_1_and_no_stamps_also_when_compacted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write([row("a" * 16, schema_version=3)])
+    path = tmp_path / "trials" / f"{'a' * 16}.done.parquet"
+    old = pq.read_table(path).drop_columns(["code_revisions", "content_stamps"])
+    pq.write_table(old.replace_schema_metadata({"mousterian_schema_version": "3"}), path)
+    store.write([row("b" * 16, schema_version=4, code_revisions="generator 2", content_stamps="dataset 0f")])
+    for _ in range(2):
+        frame = store.read()
+        assert frame["code_revisions"].tolist() == ["1", "generator 2"]
+        assert frame["content_stamps"].tolist() == ["", "dataset 0f"]
+        assert frame["schema_version"].tolist() == [
+            3,
+            4,
+        ]  # which tells a row that cannot say from one that does
+        store.compact()

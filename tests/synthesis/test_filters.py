@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +275,9 @@ def test_a_grid_trains_on_what_its_filter_keeps(tmp_path: Path) -> None:
 def test_a_wrong_filter_is_named_with_its_place(line: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputErrors, match=message):
         trials_of(tmp_path, line)
+
+
+def test_another_revision_of_a_filter_has_scores_of_its_own() -> None:
+    later = replace(DARK, revision=2)
+    assert "revision" not in DARK.text and later.key != DARK.key
+    assert [FilterSpec.parse(each.text) for each in (DARK, later)] == [DARK, later]

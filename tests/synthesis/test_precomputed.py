@@ -54,7 +54,7 @@ def test_precomputed_pools_keep_their_order(make: Any, tmp_path: Path) -> None:
 
 def test_a_precomputed_pool_can_be_used_up_to_its_last_image(tmp_path: Path) -> None:
     options, dataset = {"path": _as_npz(tmp_path), "synthetic_folder": ""}, {"name": "made", "options": {}}
-    identity = PoolIdentity("precomputed", options, "", 0, "elsewhere", dataset, 0, 1.0, 0, 0)
+    identity = PoolIdentity("precomputed", options, "", 0, "elsewhere", dataset, 0, 1.0, 0, 0, revision=2)
     pool = Pool(tmp_path, identity, NAMES)
     pool.ensure(500, SHAPE, lambda: pytest.fail("read the real images"), "cpu")
     assert pool.read(6).images[:, 0, 0, 0].tolist() == [0, 200, 1, 201, 2, 202]

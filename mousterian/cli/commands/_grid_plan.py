@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,23 +65,36 @@ class GridArguments:
 
 
 def show_plan(arguments: GridArguments, as_json: bool) -> int:
-    """Show the cells of a grid with their new, done and failed trials, and the estimated time."""
+    """Show a grid's cells with their new, done and failed trials, what is known of its data, and its time."""
     plan, to_run = arguments.planned()
-    cells = _cells(plan)
-    estimated = _estimate(arguments, plan, to_run) if to_run else None
-    counts = plan.counts()
-    found = leaks.known(plan.trials.values(), arguments.store, arguments.data_dir)
+    found = {
+        "trials": plan.counts(),
+        "replaced": _replaced(arguments, plan),
+        "cells": _cells(plan),
+        "estimate": _estimate(arguments, plan, to_run) if to_run else None,
+        "leaks": leaks.known(plan.trials.values(), arguments.store, arguments.data_dir),
+    }
     if as_json:
-        return print_json({"trials": counts, "cells": cells, "estimate": estimated, "leaks": found})
+        return print_json(found)
+    _show(found, arguments.file.stem)
+    return EXIT_DONE
+
+
+def _show(found: Mapping[str, Any], title: str) -> None:
     out = console()
-    out.print(table(arguments.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
+    counts, cells, estimated = found["trials"], found["cells"], found["estimate"]
+    out.print(table(title, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
     if len(cells) > CELLS_SHOWN:
         out.print(f"and {plural(len(cells) - CELLS_SHOWN, 'more cell')}; --json lists all", highlight=False)
     diverged = f", {counts[DIVERGED]} diverged" if counts[DIVERGED] else ""
     out.print(f"{plural(counts['new'], 'new trial')}, {counts[DONE]} done{diverged}, {counts[FAILED]} failed")
-    for each in found:
+    for each in found["replaced"]:
+        verb = "replaces" if each["trials"] == 1 else "replace"
+        text = f"{each['trials']:,} of {plural(counts['new'], 'new trial')} {verb} rows of the store"
+        out.print(f"{text}: {each['reason']}", highlight=False, soft_wrap=True)
+    for each in found["leaks"]:
         for sentence in each["sentences"] or ["leaks are checked when it is made"]:
-            out.print(f"{each['of']}: {sentence}", highlight=False)
+            out.print(f"{each['of']}: {sentence}", highlight=False, soft_wrap=True)
     if estimated:
         out.print(
             f"about {duration(estimated['seconds'])} with {plural(estimated['workers'], 'worker')}"
@@ -90,7 +103,14 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
         )
         if unknown := estimated["pools_not_estimated"]:
             out.print(f"without the time of {plural(unknown, 'pool')}, which cannot be estimated")
-    return EXIT_DONE
+
+
+def _replaced(arguments: GridArguments, plan: Plan) -> list[dict[str, Any]]:
+    """Return how many new trials replace rows of the store, for each reason."""
+    from mousterian.trials.replaced import replaced
+
+    new = [trial for key, trial in plan.trials.items() if key not in plan.status]
+    return [each._asdict() for each in replaced(new, Store(arguments.store))]
 
 
 def _estimate(arguments: GridArguments, plan: Plan, to_run: list[Trial]) -> dict[str, Any]:

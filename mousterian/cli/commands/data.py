@@ -75,7 +75,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
     plugin = registry.find("datasets", name)
     values = {**plugin.resolve(options), **plugin.preset}
     folder = data_directory(data_dir)
-    chosen = Choice(name, plugin.resolve(options), plugin.stamp(folder, values))
+    chosen = Choice.of(plugin, plugin.resolve(options), folder)
     sets = {split: load_images(chosen, split, folder) for split in SPLITS}
     found = {split: checksums(images) for split, images in sets.items()}
     known, locate = plugin.part("CHECKSUMS"), plugin.part("origin")

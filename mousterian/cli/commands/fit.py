@@ -43,7 +43,8 @@ def fit(
     store
         Folder of the store.
     where
-        COLUMN=VALUE: use only the rows with that value; may be repeated.
+        COLUMN=VALUE: use only the rows with that value; may be repeated. code_revisions=1 and the like name
+        rows of older code, which are left out where there are newer ones.
     surface
         A surface (`mousterian list surfaces`), or auto: all, weighted by how well they explain the data.
     bootstrap
@@ -66,6 +67,8 @@ def fit(
 
     arms, left_out = read_arms(tables, store, where)
     saved = _fit_and_save(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
+    if left_out and (json or latex or python):
+        print(left_out, file=sys.stderr)
     if json:
         print_json([fit_file.to_json(made) for made, _ in saved])
     elif latex:

@@ -193,21 +193,21 @@ def _check_unchanged(identity: PoolIdentity, dataset: Choice, folder: Path, data
     """Refuse to extend a pool if its further images would differ from what they would have been.
 
     Raises:
-        InputError: another version made it, or files that its dataset or generator reads have changed.
+        InputError: another version made it, or its dataset or generator has changed: code, or files read.
     """
     from mousterian.data.cache import data_directory
     from mousterian.plugins import registry
+    from mousterian.plugins.choice import Choice
 
     if identity.key != folder.name:
         hint = "run its grid file, which makes a new pool"
         raise InputError("this pool was made by another version of mousterian", where=str(folder), hint=hint)
     data_dir = data_directory(data_dir)
-    for kind, name, options, stamp in (
-        ("datasets", dataset.name, dataset.options, dataset.stamp),
-        ("generators", identity.generator, identity.options, identity.stamp),
-    ):
-        plugin = registry.find(kind, name)
-        if plugin.stamp(data_dir, options) != stamp:
+    made = Choice(identity.generator, identity.options, identity.stamp, identity.revision)
+    for kind, then in (("datasets", dataset), ("generators", made)):
+        plugin = registry.find(kind, then.name)
+        plugin.check_revision(then.revision, then.options, where=str(folder))
+        if plugin.stamp(data_dir, then.options) != then.stamp:
             raise InputError(
                 f"files that the {plugin.label} reads have changed since this pool was made, or are gone",
                 where=str(folder),

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from mousterian.data import cache
 from mousterian.data.class_folders import class_folders, images_by_folder
 from mousterian.data.content import content_stamp, unchanged
-from mousterian.data.decoding import REVISION, SUFFIXES, read_image, stack
+from mousterian.data.decoding import SUFFIXES, read_image, stack
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, unknown_name
 from mousterian.seeds import digest
 
+REVISION = 2  # EXIF orientation, transparency, 16-bit and float images as a viewer shows them
 # How many unreadable images a message lists.
 LISTED = 5
 _log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def stamp(
     if classes and classes not in _shipped():
         places.append(Path(classes).expanduser())
     found = [content_stamp(each, data_dir) for each in places]
-    return digest([REVISION, *found]) if any(found) else ""
+    return digest(found) if any(found) else ""
 
 
 def origin(

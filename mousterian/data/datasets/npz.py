@@ -17,6 +17,7 @@ from mousterian.data.image_set import ImageSet
 from mousterian.data.labels import class_labels, decoded_text
 from mousterian.errors import InputError
 
+REVISION = 2  # labels as one-hot rows and text; class names stored as bytes are decoded
 # Names of an array in the file, by split: MedMNIST's and Keras's.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
 LABELS = {"train": ("train_labels", "y_train"), "test": ("test_labels", "y_test")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +59,20 @@ def score(
     total = own + other
     scores = np.divide(other - own, total, out=np.zeros_like(total), where=total > 0)
     return Scores(all_but_lowest(scores, drop, context.block) if drop else scores > margin, scores)
+
+
+def stamp(data_dir: Path, *, features: str = "pixels") -> str:
+    """Return a fingerprint of the files that the feature space reads."""
+    from mousterian.training.feature_spaces import space_stamp
+
+    return space_stamp(features, data_dir)
+
+
+def nested_revisions(*, features: str = "pixels") -> list[int]:
+    """Return the revision of the feature space."""
+    from mousterian.training.feature_spaces import space_revision
+
+    return [space_revision(features)]
 
 
 def distance_to_classes(

@@ -10,6 +10,7 @@ from typing import Any
 from mousterian.errors import InputError, first_of
 from mousterian.files import write_atomically
 from mousterian.plugins import registry
+from mousterian.plugins.spec import Plugin
 from mousterian.synthesis.kinds import GeneratorContext
 
 COUNT = 200  # prompts per class by default; He et al.'s number of sentences
@@ -63,7 +64,20 @@ def _path(context: GeneratorContext) -> Path:
     return context.folder / "prompts.json"
 
 
+def prompts_revisions(*, prompts: str | Mapping[str, Any]) -> list[int]:
+    """Return the revision of the code of a prompt maker, given as for `pool_prompts`."""
+    plugin, options, _ = _maker(prompts)
+    return [plugin.revision(options)]
+
+
 def _made(given: str | Mapping[str, Any], names: tuple[str, ...], seed: int) -> list[list[str]]:
+    plugin, options, count = _maker(given)
+    made: list[list[str]] = plugin.load()(names, count, seed, **options, **plugin.preset)
+    return made
+
+
+def _maker(given: str | Mapping[str, Any]) -> tuple[Plugin, dict[str, Any], int]:
+    """Return a prompt maker, its options, and how many prompts a class to ask of it."""
     table = {"name": given} if isinstance(given, str) else dict(given)
     name, count = table.pop("name", None), table.pop("count", COUNT)
     if not isinstance(name, str):
@@ -71,5 +85,4 @@ def _made(given: str | Mapping[str, Any], names: tuple[str, ...], seed: int) -> 
     if not isinstance(count, int) or count < 1:
         raise InputError(f"count must be a positive integer, not {count!r}", where=f"prompts {name}")
     plugin = registry.find("prompts", name)
-    made: list[list[str]] = plugin.load()(names, count, seed, **plugin.resolve(table), **plugin.preset)
-    return made
+    return plugin, plugin.resolve(table), count

@@ -12,7 +12,7 @@ from mousterian.data.image_set import ImageSet
 from mousterian.data.resizing import cropped, to_tensor, with_channels
 from mousterian.errors import InputError
 from mousterian.synthesis.generators._class_rows import rows_by_class
-from mousterian.synthesis.generators._pool_prompts import pool_prompts
+from mousterian.synthesis.generators._pool_prompts import pool_prompts, prompts_revisions
 from mousterian.synthesis.generators._text_to_image import (
     Rendering,
     TextToImage,
@@ -27,6 +27,8 @@ from mousterian.synthesis.kinds import GeneratorContext
 PRETRAINED = True
 # The time step t* (of GLIDE's T = 100) at which denoising starts, by real images per class (Appendix A.2).
 T_STAR, T = {16: 15, 8: 20, 4: 35, 2: 40, 1: 50}, 100
+
+nested_revisions = prompts_revisions
 
 
 def strength_for(shots: int) -> float:

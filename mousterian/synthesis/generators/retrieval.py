@@ -15,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mousterian.data.content import content_stamp
-from mousterian.data.decoding import REVISION
 from mousterian.data.resizing import cropped, to_array, to_tensor, with_channels
 from mousterian.errors import InputError, first_of
 from mousterian.files import write_atomically
@@ -32,6 +31,7 @@ from mousterian.synthesis.kinds import GeneratorContext
 from mousterian.training.encoders import clip as clip_models
 from mousterian.training.encoders.clip_weights import weights_stamp
 
+REVISION = 2  # EXIF orientation, transparency, 16-bit and float images as a viewer shows them
 _log = logging.getLogger(__name__)
 _BATCH, _SIDE = 256, 224  # images that CLIP encodes together, and their side
 
@@ -134,7 +134,7 @@ def load(
 def stamp(data_dir: Path, *, path: str, clip: str, weights: str) -> str:
     """Return a digest of the upstream pool and of CLIP's weights."""
     content = content_stamp(Path(path).expanduser(), data_dir)
-    return digest([REVISION, content, weights_stamp(clip, weights, data_dir)])
+    return digest([content, weights_stamp(clip, weights, data_dir)])
 
 
 def matcher(class_names: Sequence[str], whole_words: bool) -> Callable[[str], int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mousterian.synthesis.generators._pool_prompts import pool_prompts
+from mousterian.synthesis.generators._pool_prompts import pool_prompts, prompts_revisions
 from mousterian.synthesis.generators._text_to_image import (
     Rendering,
     TextToImage,
@@ -15,6 +15,8 @@ from mousterian.synthesis.generators._text_to_image import (
     to_device,
 )
 from mousterian.synthesis.kinds import GeneratorContext
+
+nested_revisions = prompts_revisions
 
 
 def load(

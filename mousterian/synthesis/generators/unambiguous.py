@@ -7,7 +7,7 @@ from typing import Any
 
 from mousterian.data.image_set import ImageSet
 from mousterian.synthesis import language_models
-from mousterian.synthesis.generators._pool_prompts import pool_prompts, saved_prompts
+from mousterian.synthesis.generators._pool_prompts import pool_prompts, prompts_revisions, saved_prompts
 from mousterian.synthesis.generators._text_to_image import (
     Rendering,
     TextToImage,
@@ -22,6 +22,8 @@ from mousterian.training.encoders import clip as clip_models
 from mousterian.training.encoders.clip_weights import weights_stamp
 
 PRETRAINED = True
+
+nested_revisions = prompts_revisions
 
 
 def fit(

@@ -42,6 +42,14 @@ def dataset_stamp(data_dir: Path, *, dataset: Dataset = "") -> str:
     return plugin.stamp(data_dir, options)
 
 
+def dataset_revisions(*, dataset: Dataset = "") -> list[int]:
+    """Return the revision of a dataset's code; none for no dataset."""
+    if not dataset:
+        return []
+    plugin, options = dataset_named(text_of(dataset))
+    return [plugin.revision(options)]
+
+
 def other_dataset(dataset: Dataset, split: str, images: TrialImages) -> ImageSet:
     """Return a split of another dataset, its images scaled and cropped to the size of the trial's.
 

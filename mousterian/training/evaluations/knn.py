@@ -10,11 +10,17 @@ from torch.nn import functional
 
 from mousterian.data.image_set import TrialImages
 from mousterian.plugins.options import AboveZero, Positive
-from mousterian.training.evaluations._other_datasets import check_dataset, dataset_stamp, probe_sets
+from mousterian.training.evaluations._other_datasets import (
+    check_dataset,
+    dataset_revisions,
+    dataset_stamp,
+    probe_sets,
+)
 from mousterian.training.evaluations._predictions import accuracies, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
 
 stamp = dataset_stamp
+nested_revisions = dataset_revisions
 check = check_dataset
 
 

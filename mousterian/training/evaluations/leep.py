@@ -9,11 +9,17 @@ from torch import Tensor
 
 from mousterian.data.image_set import TrialImages
 from mousterian.plugins.options import Positive
-from mousterian.training.evaluations._other_datasets import check_dataset, dataset_stamp, probe_sets
+from mousterian.training.evaluations._other_datasets import (
+    check_dataset,
+    dataset_revisions,
+    dataset_stamp,
+    probe_sets,
+)
 from mousterian.training.evaluations._predictions import labels_of, outputs
 from mousterian.training.loop import Normalised
 
 stamp = dataset_stamp
+nested_revisions = dataset_revisions
 check = check_dataset
 
 

@@ -11,11 +11,12 @@ from torch.nn import functional
 from mousterian.data.image_set import TrialImages
 from mousterian.errors import InputError
 from mousterian.plugins.options import NotNegative, Positive
-from mousterian.training.evaluations._other_datasets import dataset_stamp, probe_sets
+from mousterian.training.evaluations._other_datasets import dataset_revisions, dataset_stamp, probe_sets
 from mousterian.training.evaluations._predictions import columns, labels_of, penultimate_features
 from mousterian.training.loop import Normalised
 
 stamp = dataset_stamp
+nested_revisions = dataset_revisions
 _HELD_OUT = 5  # one in so many of each class
 
 

@@ -13,13 +13,14 @@ from torch import Tensor
 from mousterian.data.image_set import ImageSet, TrialImages
 from mousterian.training.evaluations._other_datasets import (
     RestrictedClassifier,
+    dataset_revisions,
     dataset_stamp,
     match_classes,
     other_dataset,
     text_of,
 )
 from mousterian.training.loop import Normalised
-from mousterian.training.scoring import named, score
+from mousterian.training.scoring import evaluation_revisions, evaluation_stamp, named, score
 
 
 def evaluate_trial(
@@ -65,8 +66,14 @@ def stamp(
     data_dir: Path, *, dataset: str | dict[str, Any], evaluation: str | dict[str, Any] = "accuracy"
 ) -> str:
     """Return a fingerprint of the files that the options name."""
-    plugin, options = named(evaluation)
-    return dataset_stamp(data_dir, dataset=dataset) + plugin.stamp(data_dir, options)
+    return dataset_stamp(data_dir, dataset=dataset) + evaluation_stamp(data_dir, evaluation=evaluation)
+
+
+def nested_revisions(
+    *, dataset: str | dict[str, Any], evaluation: str | dict[str, Any] = "accuracy"
+) -> list[int]:
+    """Return the revisions of the dataset and of the evaluation."""
+    return dataset_revisions(dataset=dataset) + evaluation_revisions(evaluation=evaluation)
 
 
 def check(

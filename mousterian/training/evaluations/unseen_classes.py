@@ -12,7 +12,10 @@ from mousterian.data.image_set import ImageSet, TrialImages
 from mousterian.errors import InputError
 from mousterian.training.evaluations._other_datasets import RestrictedClassifier
 from mousterian.training.loop import Normalised
-from mousterian.training.scoring import named, score
+from mousterian.training.scoring import evaluation_revisions, evaluation_stamp, named, score
+
+stamp = evaluation_stamp
+nested_revisions = evaluation_revisions
 
 
 def evaluate_trial(

@@ -17,13 +17,14 @@ from mousterian.data.image_set import ImageSet
 from mousterian.data.loading import dataset_named
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
+from mousterian.plugins import registry
 from mousterian.seeds import digest
 from mousterian.training.feature_networks import default_recipe, in_batches, penultimate, trained, untrained
 from mousterian.training.feature_spaces import Output
 from mousterian.training.loop import Normalised
 from mousterian.training.recipes import recipe as recipe_of
 
-VERSION = 1  # raised whenever the same name would produce another network
+REVISION = 1
 _PURPOSE = "feature classifier"
 
 
@@ -44,7 +45,9 @@ def load(
     chosen = recipe or default_recipe(images)
     values = recipe_of(chosen).model_dump(mode="json")
     stamp = plugin.stamp(data_dir, options)
-    key = digest([VERSION, plugin.name, options, stamp, model, values])
+    revisions = nested_revisions(dataset=dataset, model=model)
+    revised = [revisions] if max(revisions) > 1 else []
+    key = digest([REVISION, plugin.name, options, stamp, model, values, *revised])
     path = data_dir / "features" / f"{key}.safetensors"
     classifier = _read(path, images, model) if path.exists() else _train(path, images, model, chosen, device)
     return partial(_outputs, classifier.to(device).eval(), device, images.shape)
@@ -54,6 +57,13 @@ def stamp(data_dir: Path, *, dataset: str, model: str = "small_cnn", recipe: str
     """Return a fingerprint of the dataset's files; arguments as for `load`."""
     plugin, options = dataset_named(dataset)
     return plugin.stamp(data_dir, options)
+
+
+def nested_revisions(*, dataset: str, model: str = "small_cnn") -> list[int]:
+    """Return the revisions of the dataset and of the classifier; arguments as for `load`."""
+    plugin, options = dataset_named(dataset)
+    classifier = registry.find("models", model)
+    return [plugin.revision(options), classifier.revision(classifier.resolve({}))]
 
 
 def _outputs(
