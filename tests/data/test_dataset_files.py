@@ -80,7 +80,7 @@ def test_npz_that_is_a_pipe_or_is_written_to_is_refused(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="it is a named pipe"):
         npz.load("train", tmp_path, path="pipe.npz")
     (tmp_path / "own.npz").write_bytes(b"one")
-    monkeypatch.setattr(npz, "_read", lambda file, *_, **__: file.write_bytes(b"another"))
+    monkeypatch.setattr(npz, "_read", lambda file, *_, **__: (file.write_bytes(b"another"), ()))
     with pytest.raises(InputError, match="changes while it is read"):
         npz.load("train", tmp_path, path="own.npz")
 
