@@ -187,8 +187,10 @@ class Pool:
         return plugin.load()(*arguments, **identity.options, **plugin.preset)
 
     def _check_unchanged(self, data_dir: Path | None) -> None:
-        generator, stamp = registry.find("generators", self.identity.generator), self.identity.stamp
-        if stamp and stamp != generator.stamp(data_directory(data_dir), self.identity.options):
+        if not self.identity.stamp:
+            return
+        generator = registry.find("generators", self.identity.generator)
+        if generator.stamp(data_directory(data_dir), self.identity.options) != self.identity.stamp:
             what = f"files that the {generator.label} reads have changed since the pool was planned"
             hint = "run the grid again, which makes another pool of what they hold now, or restore them"
             raise InputError(what, where=str(self.folder), hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from mousterian.store import provenance
@@ -48,7 +49,14 @@ def identity_columns(trial: Trial) -> dict[str, Any]:
 
 
 def rows_of(
-    trial: Trial, grid: str, outcome: Outcome, device: torch.device, seconds: float, *, devices: int = 1
+    trial: Trial,
+    grid: str,
+    outcome: Outcome,
+    device: torch.device,
+    seconds: float,
+    *,
+    devices: int = 1,
+    notes: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Return the rows of a trial, one for each evaluation.
 
@@ -59,10 +67,12 @@ def rows_of(
         device: where it was trained; with several devices, the first.
         seconds: time that it took.
         devices: number of devices that trained it.
+        notes: of its dataset and pool.
     """
     common = {
         **identity_columns(trial),
         "evaluation_set": f"{trial.dataset.name}/test",
+        "data_notes": "\n".join(notes),
         "seconds": seconds,
         "train_seconds": outcome.cost.seconds,
         "steps": outcome.cost.steps,

@@ -9,6 +9,7 @@ from typing import Any
 from mousterian.store.rows import Store
 from mousterian.trials.identity import Trial
 from mousterian.trials.images import images_of, make_pool
+from mousterian.trials.notes import notes_of_trial
 from mousterian.trials.rows import rows_of
 from mousterian.trials.settings import Settings
 
@@ -35,7 +36,16 @@ def run_trial(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
     else:
         outcome = train_on(devices, trial, settings, checkpoint)
     seconds = time.perf_counter() - started
-    return rows_of(trial, settings.grid, outcome, torch.device(devices[0]), seconds, devices=len(devices))
+    notes = notes_of_trial(trial, settings)
+    return rows_of(
+        trial,
+        settings.grid,
+        outcome,
+        torch.device(devices[0]),
+        seconds,
+        devices=len(devices),
+        notes=notes,
+    )
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:

@@ -33,14 +33,21 @@ def png(value: int, channels: int = 1) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: Path, shape: tuple[int, int, int] = SHAPE) -> list[list[int]]:
+def sampler_of(path: Path, shape: tuple[int, int, int] = SHAPE, **options: Any) -> Any:
+    return precomputed.load(GeneratorContext(PETS, shape, 0, "cpu", path.parent), path=str(path), **options)
+
+
+def first_pixels(sampler: Any) -> list[list[int]]:
     """Return the first pixel of each image by class, in the order of the pool."""
-    sampler = precomputed.load(GeneratorContext(PETS, shape, 0, "cpu", path.parent), path=str(path))
     none = np.zeros(1, dtype=np.int64)
     return [
         [int(sampler.sample(none + label, none + row, none)[0, 0, 0, 0]) for row in range(len(rows))]
         for label, rows in enumerate(sampler.by_class)
     ]
+
+
+def read(path: Path, **options: Any) -> list[list[int]]:
+    return first_pixels(sampler_of(path, **options))
 
 
 def write_parquet(path: Path, images: list[Any], labels: Any, own: list[str] | None = None) -> None:
@@ -123,17 +130,20 @@ def test_a_parquet_pool_that_cannot_be_read_names_the_row(
     assert caught.value.hint
 
 
-def test_damaged_metadata_is_refused_and_other_splits_are_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_metadata_is_refused_and_other_splits_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "pool.parquet"
     table = pa.table({"image": [png(value) for value in (1, 2, 3, 4)], "label": [0, 1, 2, 0]})
     pq.write_table(table.replace_schema_metadata({"huggingface": "{"}), path)
     with pytest.raises(InputError, match="metadata `huggingface` is damaged"):
         read(path)
-    pq.write_table(table.append_column("split", pa.array(["train"] * 3 + ["validation"])), path)
-    assert read(path) == [[1], [2], [3]]
-    assert "the rows of its splits validation are not used, only train's" in caplog.text
+    pq.write_table(table.append_column("split", pa.array(["validation"] + ["train"] * 3)), path)
+    sampler = sampler_of(path)
+    assert first_pixels(sampler) == [[4], [2], [3]]
+    assert sampler.notes == [f"{path}: other splits are not used: validation (1 row)"]
+    table = table.set_column(1, "label", pa.array([2, 0, 1, 7]))
+    pq.write_table(table.append_column("split", pa.array(["validation"] + ["train"] * 3)), path)
+    with pytest.raises(InputError, match=r"split train: the labels run .* row 2"):  # of that split's rows
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +195,7 @@ def test_folders_that_are_one_class_or_none_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["npz", "parquet"])
-def test_colour_and_grey_pools_become_the_datasets(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
-) -> None:
+def test_colour_and_grey_pools_become_the_datasets(tmp_path: Path, kind: str) -> None:
     colour = np.full((4, 4, 3), (200, 100, 50), dtype=np.uint8)
     path = tmp_path / f"pool.{kind}"
     if kind == "npz":
@@ -196,14 +204,18 @@ def test_colour_and_grey_pools_become_the_datasets(
         buffer = io.BytesIO()
         Image.fromarray(colour).save(buffer, "PNG")
         write_parquet(path, [buffer.getvalue()] * 3, [0, 1, 2])
-    assert read(path) == [[124]] * 3  # 0.299 · 200 + 0.587 · 100 + 0.114 · 50 = 124.2
-    (record,) = caplog.records
-    assert "has colour images and the dataset is grey: they are made grey" in record.getMessage()
+    sampler = sampler_of(path)
+    assert first_pixels(sampler) == [[124]] * 3  # 0.299 · 200 + 0.587 · 100 + 0.114 · 50 = 124.2
+    assert sampler.notes == [
+        f"{path}: the images have colour and the dataset is grey: they are made grey (luma)"
+    ]
     if kind == "npz":
         np.savez(path, images=np.full((3, 4, 4), 9, dtype=np.uint8), labels=np.arange(3))
     else:
         write_parquet(path, [png(9)] * 3, [0, 1, 2])
-    sampler = precomputed.load(GeneratorContext(PETS, (4, 4, 3), 0, "cpu", tmp_path), path=str(path))
+    sampler = sampler_of(path, (4, 4, 3))
     none = np.zeros(1, dtype=np.int64)
     assert np.array_equal(sampler.sample(none, none, none), np.full((1, 4, 4, 3), 9))
-    assert "has grey images and the dataset is coloured: they get three equal channels" in caplog.text
+    assert sampler.notes == [
+        f"{path}: the images are grey and the dataset has colour: they get three equal channels"
+    ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from mousterian.answers.numbers import duration
 from mousterian.cli.commands import EXIT_DONE
+from mousterian.cli.commands._data_notes import show_notes
 from mousterian.cli.console import console, plural, print_json, table
 from mousterian.errors import InputError
 from mousterian.executors.run import choose
@@ -18,6 +19,7 @@ from mousterian.store.schema import DIVERGED, DONE, FAILED, STATUSES
 from mousterian.trials import checks, grid
 from mousterian.trials.grid import Plan
 from mousterian.trials.identity import Trial
+from mousterian.trials.notes import notes_of_trials
 from mousterian.trials.settings import Settings
 
 SIZES = ("n_base", "n_real_plus", "n_syn_plus")
@@ -69,8 +71,9 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
     cells = _cells(plan)
     estimated = _estimate(arguments, plan, to_run) if to_run else None
     counts = plan.counts()
+    notes = notes_of_trials(to_run, plan.trials.values(), arguments.settings())
     if as_json:
-        return print_json({"trials": counts, "cells": cells, "estimate": estimated})
+        return print_json({"trials": counts, "cells": cells, "estimate": estimated, "notes": notes})
     out = console()
     out.print(table(arguments.file.stem, cells[:CELLS_SHOWN], keep=(*SIZES, "new", DONE, FAILED)))
     if len(cells) > CELLS_SHOWN:
@@ -85,6 +88,7 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
         )
         if unknown := estimated["pools_not_estimated"]:
             out.print(f"without the time of {plural(unknown, 'pool')}, which cannot be estimated")
+    show_notes(notes, out)
     return EXIT_DONE
 
 

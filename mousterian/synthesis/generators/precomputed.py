@@ -104,8 +104,8 @@ class _Sampler:
         return pixels
 
     def _note_conversion(self, channels: int) -> None:
-        grey = "has colour images and the dataset is grey: they are made grey (luma)"
-        colour = "has grey images and the dataset is coloured: they get three equal channels"
+        grey = "the images have colour and the dataset is grey: they are made grey (luma)"
+        colour = "the images are grey and the dataset has colour: they get three equal channels"
         note = grey if channels == 1 else colour
         if note not in self.source.notes:
             self.source.notes.append(note)
