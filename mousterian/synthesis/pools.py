@@ -89,11 +89,11 @@ class PoolIdentity:
             values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             return cls(**{each.name: values[each.name] for each in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
+            what, hint = (
                 f"cannot read this pool's identity ({error})",
-                where=str(folder / DESCRIPTION),
-                hint="run its grid again: the file is rewritten",
-            ) from None
+                "run its grid again: the file is rewritten",
+            )
+            raise InputError(what, where=str(folder / DESCRIPTION), hint=hint) from None
 
     @cached_property
     def key(self) -> str:
@@ -213,10 +213,8 @@ class Pool:
         parts = self._batches.map(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(parts)
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
-            raise InputError(
-                f"the generator returned {images.dtype} {images.shape} for {len(labels)} images of {shape}",
-                where=self.identity.label,
-            )
+            what = f"the generator returned {images.dtype} {images.shape} for {len(labels)} images of {shape}"
+            raise InputError(what, where=self.identity.label)
         made = {"images": images, "labels": labels, "seeds": seeds}
         if hasattr(sampler, "prompts"):
             made["prompts"] = np.array(sampler.prompts(labels, indices), dtype=np.str_)
