@@ -23,7 +23,7 @@ from mousterian.synthesis.generators import precomputed
 from mousterian.synthesis.kinds import GeneratorContext
 
 PETS, SHAPE = ("cat", "dog", "big bird"), (4, 4, 1)
-FORMS = ("numbers", "column", "one-hot", "own names", "text", "other spelling")
+FORMS = ("numbers", "column", "one-hot", "own names", "given names", "text", "other spelling")
 
 
 def png(value: int, channels: int = 1) -> bytes:
@@ -59,9 +59,9 @@ def write_parquet(path: Path, images: list[Any], labels: Any, own: list[str] | N
 
 
 def in_form(form: str, classes: list[int], order: list[int]) -> tuple[np.ndarray, list[str] | None]:
-    """Return labels in a form, and the file's own names, which are in another order than the dataset's."""
+    """Return labels in a form, and the names of its numbers, in another order than the dataset's."""
     own = [PETS[label] for label in order]
-    if form == "own names":
+    if form in ("own names", "given names"):
         return np.array([order.index(label) for label in classes]), own
     spelt = [name.upper().replace(" ", "_") for name in PETS]
     labels = {
@@ -87,6 +87,8 @@ def test_pools_are_read_back_from_every_form_of_labels(
 ) -> None:
     classes = [*first, *more]  # one of each class, and some
     labels, own = in_form(form, classes, order)
+    options = {"class_names": own} if form == "given names" else {}
+    own = None if form == "given names" else own
     values = [10 * row for row in range(len(classes))]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"pool.{kind}"
@@ -98,7 +100,7 @@ def test_pools_are_read_back_from_every_form_of_labels(
         else:
             write_parquet(path, [png(value) for value in values], labels.tolist(), own)
         expected = [[10 * row for row, each in enumerate(classes) if each == label] for label in range(3)]
-        assert read(path) == expected
+        assert read(path, **options) == expected
 
 
 @pytest.mark.parametrize(
@@ -219,3 +221,31 @@ def test_colour_and_grey_pools_become_the_datasets(tmp_path: Path, kind: str) ->
     assert sampler.notes == [
         f"{path}: the images are grey and the dataset has colour: they get three equal channels"
     ]
+
+
+def test_names_that_are_given_for_a_pool_are_its_names(tmp_path: Path) -> None:
+    path, given = tmp_path / "pool.parquet", ("dog", "Big_Bird", "cat")
+    images = [png(1), png(2), png(3)]
+    write_parquet(path, images, [0, 1, 2])
+    assert read(path) == [[1], [2], [3]]  # the dataset's classes, from 0
+    assert read(path, class_names=given) == [[3], [1], [2]]
+    with pytest.raises(InputError, match="labels run from 0 to 2 but there are 2 class names: row 2"):
+        read(path, class_names=("dog", "cat"))
+    with pytest.raises(InputError, match=r"label 'hound' .*is not a class"):
+        read(path, class_names=("dog", "hound", "cat"))
+    write_parquet(path, images, [0, 1, 2], ["dog", "cat", "big bird"])
+    with pytest.raises(InputError, match="own class names are dog, cat, big bird, and the option"):
+        read(path, class_names=given)
+    write_parquet(path, images, ["dog", "cat", "big bird"])
+    assert read(path, class_names=given) == [[2], [1], [3]]
+    with pytest.raises(InputError, match="label 'big bird' of row 2 is not a class"):
+        read(path, class_names=("dog", "cat", "ant"))
+    for name, value in (("0", 1), ("1", 2), ("2", 3)):  # folders of numbers have no names
+        (tmp_path / "pool" / name).mkdir(parents=True)
+        (tmp_path / "pool" / name / "a.png").write_bytes(png(value))
+    assert read(tmp_path / "pool") == [[1], [2], [3]]
+    assert read(tmp_path / "pool", class_names=given) == [[3], [1], [2]]
+    (tmp_path / "pool" / "2").rename(tmp_path / "pool" / "bird")
+    with pytest.raises(InputError, match="folder 'bird' is not a class") as caught:
+        read(tmp_path / "pool", class_names=given)
+    assert "dog, Big_Bird, cat" in caught.value.hint
