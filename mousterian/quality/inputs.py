@@ -13,10 +13,10 @@ from mousterian.data.cache import data_directory
 from mousterian.data.image_set import ImageSet
 from mousterian.data.loading import dataset_named, dataset_text, load_images
 from mousterian.errors import InputError
+from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 from mousterian.synthesis.filter_scores import FilterSpec, filter_spec
 from mousterian.synthesis.filtering import Filtered
-from mousterian.synthesis.generators import precomputed
 from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 from mousterian.synthesis.pools import ELSEWHERE, Pool, PoolIdentity
 from mousterian.synthesis.stored_pools import dataset_of, seen_indices
@@ -143,12 +143,13 @@ def _external_images(
     path: Path, dataset: Choice, train: ImageSet, count: int, data_dir: Path | None
 ) -> tuple[PoolIdentity, ImageSet]:
     """Read images generated elsewhere with the generator `precomputed`, under its identity."""
-    options = {"path": str(path), "synthetic_folder": ""}
-    stamp = precomputed.stamp(data_directory(data_dir), path=str(path))
-    origin = ("precomputed", options, stamp, 0, ELSEWHERE)
+    plugin = registry.find("generators", "precomputed")
+    options = plugin.resolve({"path": str(path)})
+    stamp = plugin.stamp(data_directory(data_dir), options)
+    origin = (plugin.name, options, stamp, 0, ELSEWHERE)
     identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0)
     context = GeneratorContext(train.class_names, train.shape, 0, "cpu", path)
-    sampler = precomputed.load(context, path=str(path))
+    sampler = plugin.load()(context, **options)
     available = min(sampler.limit, count or sampler.limit)
     if not available or available < count:
         raise InputError(
