@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mousterian.data.decoding import SUFFIXES
-from mousterian.data.listing import Listing
+from mousterian.data.listing import Listing, unreadable
 from mousterian.errors import first_of
 
 _LISTED = 3  # names that a note lists
@@ -24,8 +24,16 @@ _PLURALS = {
 
 
 def class_folders(parent: Path) -> list[str]:
-    """Return the names of the folders in a folder, sorted; hidden ones are left out."""
-    return sorted(each.name for each in os.scandir(parent) if each.is_dir() and not each.name.startswith("."))
+    """Return the names of the folders in a folder, sorted; hidden ones are left out.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with os.scandir(parent) as entries:
+            return sorted(each.name for each in entries if each.is_dir() and not each.name.startswith("."))
+    except OSError as error:
+        raise unreadable(str(parent), error) from error
 
 
 def images_by_folder(found: Listing, parent: Path, folders: Iterable[str]) -> dict[str, list[Path]]:

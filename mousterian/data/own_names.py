@@ -80,6 +80,8 @@ def hugging_face_names(
     try:
         features = (json.loads(raw).get("info") or {}).get("features") or {}
         names = (features.get(column) or {}).get("names")
+        if not isinstance(names, list | None):
+            raise ValueError(f"the names of {column} are no list")
     except (ValueError, AttributeError) as error:
         hint = "write the file anew, with or without it"
         raise InputError(f"its metadata `huggingface` is damaged ({error})", where=where, hint=hint) from None

@@ -123,9 +123,15 @@ def test_an_npz_in_any_form_is_read_back_or_refused(data: st.DataObject, names: 
 def test_text_labels_without_class_names_are_sorted(tmp_path: Path) -> None:
     images = np.zeros((3, 2, 2), dtype=np.uint8)
     arrays = {"x_train": images, "y_train": np.array(["dog", "cat", "dog"])}
-    np.savez(tmp_path / "own.npz", **arrays, x_test=images, y_test=np.array(["ant", "cat", "dog"]))
+    np.savez(tmp_path / "own.npz", **arrays, x_test=images, y_test=np.array(["cat", "cat", "dog"]))
     train = npz.load("train", tmp_path, path="own.npz")
-    assert (train.class_names, train.labels.tolist()) == (("ant", "cat", "dog"), [2, 1, 2])
+    assert (train.class_names, train.labels.tolist()) == (("cat", "dog"), [1, 0, 1])
+    np.savez(tmp_path / "own.npz", **arrays, x_test=images, y_test=np.array(["cat", "Dog", "dog"]))
+    for split in ("train", "test"):
+        with pytest.raises(InputError, match="train has cat, dog; test has Dog, cat, dog"):
+            npz.load(split, tmp_path, path="own.npz")
+    read = npz.load("test", tmp_path, path="own.npz", class_names=("cat", "dog", "Dog"))
+    assert read.labels.tolist() == [0, 2, 1]
     np.savez(tmp_path / "own.npz", **arrays, x_test=images, y_test=np.array([0, 1, 1]))
     with pytest.raises(InputError, match="one split are text, the other's numbers"):
         npz.load("train", tmp_path, path="own.npz")

@@ -138,6 +138,13 @@ def test_damaged_metadata_is_refused_and_other_splits_are_left_out(tmp_path: Pat
     pq.write_table(table.replace_schema_metadata({"huggingface": "{"}), path)
     with pytest.raises(InputError, match="metadata `huggingface` is damaged"):
         read(path)
+    names = json.dumps({"info": {"features": {"label": {"names": {"0": "dog"}}}}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": names}), path)
+    with pytest.raises(InputError, match="the names of label are no list"):
+        read(path)
+    pq.write_table(table.append_column("label", pa.array([2, 1, 0, 0])), path)
+    with pytest.raises(InputError, match="not a readable parquet file .Multiple matches"):
+        read(path)
     pq.write_table(table.append_column("split", pa.array(["validation"] + ["train"] * 3)), path)
     sampler = sampler_of(path)
     assert first_pixels(sampler) == [[4], [2], [3]]

@@ -176,7 +176,12 @@ def _classes(parent: Path, classes: str) -> Mapping[str, str]:
 
 def _read_classes(source: Path) -> Mapping[str, str]:
     names: dict[str, str] = {}
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        hint = "give a text file (UTF-8) with `folder name` on each line"
+        raise InputError(f"the class list cannot be read ({error})", where=str(source), hint=hint) from None
+    for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):
             folder, _, name = line.strip().partition(" ")
             if folder in names:

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mousterian.data import cache
 from mousterian.data.content import content_stamp
 from mousterian.data.image_set import ImageSet
-from mousterian.data.labels import class_labels, decoded_text
+from mousterian.data.labels import LISTED, class_labels, decoded_text
 from mousterian.data.listing import unchanged
 from mousterian.data.own_names import checked_names
-from mousterian.errors import InputError
+from mousterian.errors import InputError, first_of
 
 # Names of an array in the file, by split: MedMNIST's and Keras's.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
@@ -82,9 +82,16 @@ def _names_in_labels(labels: Sequence[NDArray[Any]], *, where: str) -> tuple[str
         hint = "write all of them as numbers, or all as text"
         raise InputError("the labels of one split are text, the other's numbers", where=where, hint=hint)
     if texts:
-        return tuple(
-            sorted({str(name) for each in texts for name in decoded_text(each, "labels", where).flat})
-        )
+        named = [sorted({str(name) for name in decoded_text(each, "labels", where).flat}) for each in texts]
+        if set(named[-1]) - set(named[0]):  # test images of classes that cannot be learnt
+            raise InputError(
+                "train and test have different classes: train has {}; test has {}".format(
+                    *(first_of(names, LISTED) for names in named)
+                ),
+                where=where,
+                hint="spell them alike, or give the names of all classes as the option class_names",
+            )
+        return tuple(named[0])
     columns = [each.shape[1] for each in labels if each.ndim == 2 and each.shape[1] > 1]
     numbers = [each for each in labels if each.size and each.dtype.kind in "iufb"]
     tops = [int(each.max()) + 1 for each in numbers if not columns and np.isfinite(each.max())]
