@@ -1,8 +1,8 @@
 """The data directory, and its cache of decoded image sets, from which the next load takes a moment.
 
-A cached set is an uncompressed `.npz` with the arrays `images`, `labels`, `class_names` and `source`
-(in words). It is written atomically, by one process at a time, and the zip checksums are verified on every
-read.
+A cached set is an uncompressed `.npz` with the arrays `images`, `labels`, `class_names`, `source` (in words)
+and, where decoding left something out or converted it, `notes`. It is written atomically, by one process at a
+time, and the zip checksums are verified on every read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import os
 import zipfile
 import zlib
@@ -17,9 +18,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
@@ -43,6 +45,9 @@ DAMAGE = (
     OverflowError,
     SyntaxError,
 )
+# An .npz that would be read as more than `_LARGE` bytes, and more than `_TIMES` its size, is taken for a zip
+# bomb: pixels of one value are compressed a thousand times, photographs hardly at all.
+_LARGE, _TIMES = 1 << 28, 100
 _log = logging.getLogger(__name__)
 
 
@@ -143,9 +148,9 @@ def read(path: Path) -> ImageSet:
         FileNotFoundError: there is no such file.
         InputError: the file is damaged.
     """
-    arrays = _read(path, "images", "labels", "class_names")
-    names = tuple(str(name) for name in arrays["class_names"])
-    return ImageSet(arrays["images"], arrays["labels"], names)
+    arrays = _read(path, "images", "labels", "class_names", optional=("notes",))
+    names, notes = (tuple(str(each) for each in arrays.get(part, ())) for part in ("class_names", "notes"))
+    return ImageSet(arrays["images"], arrays["labels"], names, notes=notes)
 
 
 def origin(path: Path) -> Origin:
@@ -167,7 +172,40 @@ def open_npz(path: Path) -> Iterator[NpzFile]:
         if not isinstance(arrays, NpzFile):
             raise ValueError("it is a single array")
         with arrays:
+            if arrays.zip is not None:  # it is None once closed
+                _check_sizes(arrays.zip, path.stat().st_size)
             yield arrays
+
+
+def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError for arrays that would fill far more memory than a file of this size (bytes) can hold.
+
+    All sizes are declared ones: no more than these is ever read.
+    """
+    members = archive.infolist()
+    whole = sum(member.file_size for member in members)
+    sizes = [(member.filename, member.file_size, min(member.compress_size, size)) for member in members]
+    for name, unpacked, packed in (*sizes, ("the file", whole, size)):
+        if unpacked > _LARGE and unpacked > _TIMES * packed:
+            grows = f"grow from {packed / 2**20:,.1f} to {unpacked / 2**20:,.0f} MiB"
+            raise ValueError(
+                f"{name} would {grows}: it may be a zip bomb; if it is none, save it uncompressed"
+            )
+    for member in members:
+        with archive.open(member) as raw:
+            _check_header(raw, member)
+
+
+def _check_header(raw: IO[bytes], member: zipfile.ZipInfo) -> None:
+    """Raise ValueError for an array that says it is of another size than it has in the file."""
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if not member.filename.endswith(".npy") or (read := readers.get(npy.read_magic(raw))) is None:
+        return
+    shape, _, dtype = read(raw)
+    declared = math.prod(shape) * max(1, dtype.itemsize)  # of strings of no letters, too
+    if not dtype.hasobject and declared != member.file_size - raw.tell():
+        found = f"{member.file_size - raw.tell():,}"
+        raise ValueError(f"{member.filename} says that it has {declared:,} bytes, and has {found}")
 
 
 def arrays_of_splits(arrays: Sequence[str], *splits: str) -> tuple[str, ...]:
@@ -175,10 +213,11 @@ def arrays_of_splits(arrays: Sequence[str], *splits: str) -> tuple[str, ...]:
     return tuple(name for name in arrays if set(splits) & set(name.lower().split("_")))
 
 
-def _read(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+def _read(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
     try:
         with open_npz(path) as arrays:
-            return {name: arrays[name] for name in names}
+            there = [name for name in optional if name in arrays.files]
+            return {name: arrays[name] for name in (*names, *there)}
     except FileNotFoundError:
         raise
     except DAMAGE as error:
@@ -191,13 +230,9 @@ def _read(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 
 def _write(path: Path, images: ImageSet, source: str) -> None:
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        images=images.images,
-        labels=images.labels,
-        class_names=np.array(images.class_names),
-        source=np.array(source),
-    )
+    texts = {"class_names": images.class_names, "source": source, "notes": images.notes}
+    arrays = {name: np.array(text) for name, text in texts.items() if name != "notes" or text}
+    np.savez(buffer, allow_pickle=False, images=images.images, labels=images.labels, **arrays)
     write_atomically(path, buffer.getvalue())
 
 

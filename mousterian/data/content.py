@@ -6,22 +6,19 @@ unchanged file costs one stat and is not read again. An index may be deleted at 
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
-import stat
-import struct
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from math import inf
 from pathlib import Path
 from time import monotonic, time_ns
-from typing import NamedTuple
 
 from mousterian.data.cache import data_directory
+from mousterian.data.listing import SIGNATURE, Listing, changes, check_same, listing, signature_of, unreadable
 from mousterian.errors import InputError
 from mousterian.files import file_lock, lock_position, write_atomically
 from mousterian.seeds import digest
@@ -36,14 +33,7 @@ _LAYOUT = 1
 _THREADS, _ALONE, _BLOCK = 8, 0.5, 1 << 20
 # A file may change twice within one tick of its file system's clock (2 s on FAT): its sum is not kept.
 _TICK_NS = 2_000_000_000
-_UNSIGNED = (1 << 64) - 1
-_SIGNATURE = struct.Struct("<4Q")
-_SIZE, _SUM = _SIGNATURE.size, hashlib.sha256().digest_size
-# What is neither file nor folder, but for devices.
-_KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-# What a link says whose target cannot be reached, and what a path says that has just gone.
-_NOWHERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
-_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+_SIZE, _SUM = SIGNATURE.size, hashlib.sha256().digest_size
 _log = logging.getLogger(__name__)
 
 
@@ -65,124 +55,49 @@ def content_stamp(path: Path, data_dir: Path | None = None) -> str:
         InputError: it is neither file nor folder, something in it cannot be read, or it changes while it is
             read.
     """
+    return stamped_listing(path, data_dir)[0]
+
+
+def stamped_listing(path: Path, data_dir: Path | None = None) -> tuple[str, Listing]:
+    """Return the `content_stamp` of a file or folder, and the listing that it was made from."""
     now = time_ns()
-    listing = _listing(path)
-    if not listing.base:
+    found = listing(path)
+    return _stamp(path, found, data_dir, now), found
+
+
+def _stamp(path: Path, found: Listing, data_dir: Path | None, now: int) -> str:
+    if not found.base:
         return ""
     index = data_directory(data_dir) / FOLDER / digest([_LAYOUT, str(path.resolve())])
-    sums = _sums(listing, index, now)
+    sums = _sums(found, index, now)
     if "" in sums:  # it is a file
         return sums[""].hex()[:16]
     rows = [os.fsencode(f"{name}\0") + sums[name] for name in sorted(sums)]
     return hashlib.sha256(b"".join(rows)).hexdigest()[:16]
 
 
-def files_in(folder: Path) -> list[Path]:
-    """Return the files that a folder's stamp counts, sorted by path."""
-    return sorted(folder / name for name in _listing(folder).files)
-
-
-@contextmanager
-def unchanged(path: Path) -> Iterator[None]:
-    """Refuse a file or folder that changes while the block reads it; one stat a file before and after.
-
-    Raises:
-        InputError: it has changed; names the file.
-    """
-    before = _listing(path)
-    yield
-    _check_same(before, _listing(path))
-
-
-class _Listing(NamedTuple):
-    """Signatures (32 bytes) by relative path, "" for a file itself; and what precedes these paths."""
-
-    files: dict[str, bytes]
-    base: str
-
-
-# Path in the listing ("" or with "/" at its end); device and inode of it and of the folders around it.
-_Folder = tuple[str, frozenset[tuple[int, int]]]
-
-
-def _signature(status: os.stat_result) -> bytes:
-    """Return what differs once a file is another or was written to: of these, a user cannot set ctime."""
-    times = status.st_mtime_ns & _UNSIGNED, status.st_ctime_ns & _UNSIGNED  # before 1970 is negative
-    return _SIGNATURE.pack(status.st_size, *times, status.st_ino)
-
-
 def _is_safe(signature: bytes, now: int) -> bool:
     """Say whether any write from `now` on (ns since 1970) gives the file another signature."""
-    _, mtime, ctime, _ = _SIGNATURE.unpack(signature)
+    _, mtime, ctime, _ = SIGNATURE.unpack(signature)
     # An mtime far ahead, as archives of another time zone have, is safe: a write sets it back.
     return bool(ctime < now - _TICK_NS and abs(mtime - now) > _TICK_NS)
 
 
-def _listing(path: Path) -> _Listing:
-    """Return the files below a folder, or the file itself; with an empty `base` where nothing is."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in it
-        return _Listing({}, "")
-    except OSError as error:
-        raise _unreadable(str(path), error) from error
-    if stat.S_ISREG(status.st_mode):
-        return _Listing({"": _signature(status)}, str(path))
-    if not stat.S_ISDIR(status.st_mode):
-        what = _KINDS.get(stat.S_IFMT(status.st_mode), "a device")
-        hint = "give what it holds as a file"
-        raise InputError(f"it is {what}, not a file or folder", where=str(path), hint=hint)
-    found = _Listing({}, f"{path}/")
-    folders: list[_Folder] = [("", frozenset({(status.st_dev, status.st_ino)}))]
-    while folders:  # and not by recursion, which ends at 1,000
-        folders += _enter(*folders.pop(), found)
-    return found
-
-
-def _enter(prefix: str, around: frozenset[tuple[int, int]], found: _Listing) -> list[_Folder]:
-    """Add a folder's files to those found; return the folders to go into, none of them around it."""
-    folders: list[_Folder] = []
-    try:
-        with os.scandir(found.base + prefix) as entries:
-            for entry in entries:
-                name = prefix + entry.name
-                if entry.name.startswith(".") or (status := _status(entry)) is None:
-                    continue
-                place = (status.st_dev, status.st_ino)
-                if stat.S_ISREG(status.st_mode):
-                    found.files[name] = _signature(status)
-                elif stat.S_ISDIR(status.st_mode) and place not in around:
-                    folders.append((f"{name}/", around | {place}))
-    except OSError as error:
-        raise _unreadable(str(error.filename or found.base + prefix), error) from error
-    return folders
-
-
-def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """Return what an entry is or links to; None for a link to nothing."""
-    try:
-        return entry.stat()
-    except OSError as error:
-        if entry.is_symlink() and error.errno in _NOWHERE:
-            return None
-        raise
-
-
-def _sums(listing: _Listing, index: Path, now: int) -> dict[str, bytes]:
+def _sums(found: Listing, index: Path, now: int) -> dict[str, bytes]:
     """Return the sha256 (32 bytes) of each file: from the index, else by reading it."""
-    files, known = listing.files, _read(index)
+    files, known = found.files, _read(index)
     sums = {name: known[name][_SIZE:] for name in files if known.get(name, b"")[:_SIZE] == files[name]}
     unknown = {name: signature for name, signature in files.items() if name not in sums}
     if unknown:
         new: dict[str, bytes] = {}
         try:
-            _hash(listing.base, unknown, new)
+            _hash(found.base, unknown, new)
         finally:  # what was read before an error or Ctrl-C is not read again
             safe = {name: files[name] + each for name, each in new.items() if _is_safe(files[name], now)}
             if safe:
                 _keep(index, files, safe)
         sums |= new
-        _check_same(listing, _listing(Path(listing.base)))
+        check_same(found, listing(Path(found.base)))
     return sums
 
 
@@ -216,36 +131,18 @@ def _sum(path: str, signature: bytes) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
-            if _signature(status) != signature:
-                raise _changes(path)
+            if signature_of(status) != signature:
+                raise changes(path)
             total, size = hashlib.sha256(), min(status.st_size + 1, _BLOCK)
             while block := os.read(descriptor, size):
                 total.update(block)
-            if _signature(os.fstat(descriptor)) != signature:
-                raise _changes(path)
+            if signature_of(os.fstat(descriptor)) != signature:
+                raise changes(path)
             return total.digest()
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _check_same(before: _Listing, after: _Listing) -> None:
-    was, now = before.files, after.files
-    if was != now:
-        name = min(name for name in was.keys() | now.keys() if was.get(name) != now.get(name))
-        raise _changes((before.base or after.base) + name)
-
-
-def _changes(path: str) -> InputError:
-    hint = "wait until nothing writes to it, then run the same command again"
-    return InputError("changes while it is read", where=path, hint=hint)
-
-
-def _unreadable(path: str, error: OSError) -> InputError:
-    if error.errno in _GONE:
-        return _changes(path)
-    return InputError(f"cannot read ({error.strerror})", where=path, hint="mend its permissions or its disk")
+        raise unreadable(path, error) from error
 
 
 def _read(index: Path) -> dict[str, bytes]:

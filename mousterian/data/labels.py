@@ -7,9 +7,8 @@ exactly, else without case, spaces and punctuation. An ambiguous label is refuse
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -100,34 +99,6 @@ def classes_by_name(
         classes.append(label)
     _refuse_one_class_twice(names, classes, class_names, what, where)
     return classes
-
-
-def hugging_face_names(
-    metadata: Mapping[bytes, bytes] | None, column: str, *, where: str
-) -> list[str] | None:
-    """Return the class names that Hugging Face's metadata of a parquet file gives to a column's numbers.
-
-    Args:
-        metadata: of the file's schema.
-        column: the column of the labels.
-        where: the file, for messages.
-
-    Returns:
-        The names in the file's order; None if it gives none.
-
-    Raises:
-        InputError: the metadata is damaged.
-    """
-    raw = (metadata or {}).get(b"huggingface")
-    if raw is None:
-        return None
-    try:
-        features = (json.loads(raw).get("info") or {}).get("features") or {}
-        names = (features.get(column) or {}).get("names")
-    except (ValueError, AttributeError) as error:
-        hint = "write the file anew, with or without it"
-        raise InputError(f"its metadata `huggingface` is damaged ({error})", where=where, hint=hint) from None
-    return None if names is None else [str(name) for name in names]
 
 
 def _refuse_one_class_twice(

@@ -32,7 +32,8 @@ def dataset_named(text: str) -> tuple[Plugin, dict[str, Any]]:
 def dataset_text(name: str, options: Mapping[str, Any]) -> str:
     """Return the text that `dataset_named` parses to this dataset: the name alone if that suffices."""
     plugin = registry.find("datasets", name)
-    changed = {key: value for key, value in options.items() if plugin.options[key].default != value}
+    defaults = {key: canonical(option.default) for key, option in plugin.options.items()}  # as read from JSON
+    changed = {key: value for key, value in options.items() if defaults[key] != canonical(value)}
     return canonical({"name": name, **changed}) if changed else name
 
 

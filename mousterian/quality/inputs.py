@@ -17,7 +17,6 @@ from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 from mousterian.synthesis.filter_scores import FilterSpec, filter_spec
 from mousterian.synthesis.filtering import Filtered
-from mousterian.synthesis.generators import precomputed
 from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
 from mousterian.synthesis.pools import ELSEWHERE, Pool, PoolIdentity
 from mousterian.synthesis.stored_pools import dataset_of, seen_indices
@@ -35,6 +34,7 @@ class MeasureInputs:
         real, test: its training and test images.
         seen: training images of the generator; None if unknown or of another dataset.
         filters: filters that keep these images; empty: they are the pool's first.
+        notes: what is left out of the dataset and the pool, or converted, as sentences.
     """
 
     identity: PoolIdentity
@@ -45,6 +45,7 @@ class MeasureInputs:
     test: ImageSet
     seen: ImageSet | None
     filters: tuple[FilterSpec, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -81,7 +82,8 @@ def measure_inputs(
                 "images generated elsewhere have no filters", where=str(place), hint="leave out --filter"
             )
         identity, pool = _external_images(place, dataset, train, count, data_dir)
-        return MeasureInputs(identity, pool, (), dataset, train, test, None)
+        notes = (*train.notes, *test.notes, *pool.notes)
+        return MeasureInputs(identity, pool, (), dataset, train, test, None, notes=notes)
     stored = Pool(place.parent, identity, train.class_names)
     if 0 < stored.classes() != len(train.class_names):
         raise InputError(
@@ -101,7 +103,8 @@ def measure_inputs(
     seen = train.take(indices) if len(indices) else None
     texts = stored.prompts(int(positions.max()) + 1)
     prompts = tuple(texts[position] for position in positions) if texts else ()
-    return MeasureInputs(identity, pool, prompts, dataset, train, test, seen, specs)
+    notes = (*train.notes, *test.notes, *stored.notes())
+    return MeasureInputs(identity, pool, prompts, dataset, train, test, seen, specs, notes)
 
 
 def _kept(pool: Pool, specs: Sequence[FilterSpec], count: int) -> NDArray[np.int64]:
@@ -145,7 +148,7 @@ def _external_images(
     origin = (made.name, made.options, made.stamp, 0, ELSEWHERE)
     identity = PoolIdentity(*origin, dataset.describe(), 0, 1.0, 0, 0, made.revision)
     context = GeneratorContext(train.class_names, train.shape, 0, "cpu", path)
-    sampler = precomputed.load(context, path=str(path))
+    sampler = plugin.load()(context, **made.options)
     available = min(sampler.limit, count or sampler.limit)
     if not available or available < count:
         raise InputError(
@@ -154,4 +157,5 @@ def _external_images(
         )
     labels, indices, seeds = sampler_inputs(np.arange(available), len(train.class_names), 0)
     images = sampler.sample(labels, indices, seeds)
-    return identity, ImageSet(images, labels, train.class_names, np.ones(available, dtype=bool))
+    synthetic = np.ones(available, dtype=bool)
+    return identity, ImageSet(images, labels, train.class_names, synthetic, tuple(sampler.notes))

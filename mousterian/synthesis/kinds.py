@@ -121,6 +121,7 @@ class Sampler(Protocol):
             without end.
         batch: how many images it makes at a time; a pool that is interrupted loses no more.
         prompts(labels, indices): the text that each image is made from, a list of N; saved beside the images.
+        notes: what it left out of its source, or converted, as sentences; may grow while it samples.
     """
 
     def sample(

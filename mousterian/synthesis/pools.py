@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mousterian.data.cache import DAMAGE
+from mousterian.data.cache import DAMAGE, data_directory
 from mousterian.data.image_set import ImageSet, concatenate
 from mousterian.errors import InputError
 from mousterian.files import file_lock, write_atomically
@@ -94,11 +94,11 @@ class PoolIdentity:
             values = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
             return cls(**{each.name: values[each.name] for each in fields(cls) if each.name in values})
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
+            what, hint = (
                 f"cannot read this pool's identity ({error})",
-                where=str(folder / DESCRIPTION),
-                hint="run its grid again: the file is rewritten",
-            ) from None
+                "run its grid again: the file is rewritten",
+            )
+            raise InputError(what, where=str(folder / DESCRIPTION), hint=hint) from None
 
     @cached_property
     def key(self) -> str:
@@ -139,6 +139,7 @@ class Pool:
         *,
         progress: Progress = no_progress,
         test: Callable[[], ImageSet] | None = None,
+        data_dir: Path | None = None,
         wait: bool = True,
     ) -> None:
         """Generate those shards of the first `count` images that do not exist yet.
@@ -152,20 +153,21 @@ class Pool:
             device: torch device name.
             progress: receives the progress of training and sampling.
             test: returns the dataset's test images, for generators that exclude copies of them.
+            data_dir: folder of the datasets; None for the default.
             wait: for another process that is generating the pool.
 
         Raises:
             LockTakenError: another process is generating it, and `wait` is off.
-            InputError: the pool's folder cannot be written, or the generator raises it.
+            InputError: the folder cannot be written, the generator raises it, or files that it reads have
+                changed.
         """
         if not self._missing(count):
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(
-                f"cannot create the pool's folder ({error.strerror})", where=str(self.folder)
-            ) from error
+            what = f"cannot create the pool's folder ({error.strerror})"
+            raise InputError(what, where=str(self.folder)) from error
         with file_lock(self.folder / "lock", wait=wait) as alone:
             missing = self._missing(count)
             if not missing:
@@ -178,6 +180,7 @@ class Pool:
                 self.class_names, shape, self.identity.seed, device, self.folder, progress, test
             )
             sampler = self._sampler(context, real)
+            self._check_unchanged(data_dir)  # once it has listed its files, or read them
             for done, number in enumerate(missing):
                 progress("sampling", done * self.shard_size, len(missing) * self.shard_size, "")
                 self._make(number, sampler, shape, description)
@@ -189,6 +192,15 @@ class Pool:
         arguments = (context,) if identity.trained_on == ELSEWHERE else (real(), context)
         return plugin.load()(*arguments, **identity.options, **plugin.preset)
 
+    def _check_unchanged(self, data_dir: Path | None) -> None:
+        if not self.identity.stamp:
+            return
+        generator = registry.find("generators", self.identity.generator)
+        if generator.stamp(data_directory(data_dir), self.identity.options) != self.identity.stamp:
+            what = f"files that the {generator.label} reads have changed since the pool was planned"
+            hint = "run the grid again, which makes another pool of what they hold now, or restore them"
+            raise InputError(what, where=str(self.folder), hint=hint)
+
     def _make(self, number: int, sampler: Any, shape: tuple[int, int, int], description: str) -> None:
         first, end = number * self.shard_size, (number + 1) * self.shard_size
         end = min(end, getattr(sampler, "limit", end))
@@ -196,6 +208,7 @@ class Pool:
             return
         starts = range(first, end, max(1, getattr(sampler, "batch", self.shard_size)))
         made = shards.join_batches(self.folder, starts, end, lambda a, b: self._batch(a, b, sampler, shape))
+        shards.add_notes(self.folder, getattr(sampler, "notes", ()))
         shards.write(shards.path(self.folder, number), {**made, "generator": np.array(description)})
         shards.remove_batches(self.folder)
 
@@ -206,10 +219,8 @@ class Pool:
         parts = self._batches.map(len(labels), lambda s: sampler.sample(labels[s], indices[s], seeds[s]))
         images = np.concatenate(parts)
         if images.shape != (len(labels), *shape) or images.dtype != np.uint8:
-            raise InputError(
-                f"the generator returned {images.dtype} {images.shape} for {len(labels)} images of {shape}",
-                where=self.identity.label,
-            )
+            what = f"the generator returned {images.dtype} {images.shape} for {len(labels)} images of {shape}"
+            raise InputError(what, where=self.identity.label)
         made = {"images": images, "labels": labels, "seeds": seeds}
         if hasattr(sampler, "prompts"):
             made["prompts"] = np.array(sampler.prompts(labels, indices), dtype=np.str_)
@@ -226,12 +237,9 @@ class Pool:
         parts = [self._images(path) for path in paths or [shards.path(self.folder, 0)]]
         found = sum(map(len, parts))
         if found < count:
-            raise InputError(
-                f"the pool {self.identity.label} has only {found} images with the classes in turn,"
-                f" and {count} are needed",
-                where=str(self.folder),
-                hint="make r_syn or n_syn_plus smaller, or give the generator more images",
-            )
+            has = f"only {found} images with the classes in turn, and {count} are needed"
+            hint = "make r_syn or n_syn_plus smaller, or give the generator more images"
+            raise InputError(f"the pool {self.identity.label} has {has}", where=str(self.folder), hint=hint)
         return concatenate(parts).take(np.arange(count))
 
     def _images(self, path: Path) -> ImageSet:
@@ -248,7 +256,7 @@ class Pool:
 
     def count(self) -> int:
         """Return the number of images before the first missing or damaged shard; only labels are read."""
-        return images_in(self.folder)
+        return shards.images_in(self.folder)
 
     def prompts(self, count: int) -> list[str]:
         """Return the prompts of the first `count` images; none if they were generated without prompts."""
@@ -257,6 +265,10 @@ class Pool:
             if len(found) < count:
                 found += [str(text) for text in self._arrays(path).get("prompts", ())]
         return found[:count]
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what its generator left out of its source or converted, as sentences; mostly none."""
+        return shards.notes(self.folder)
 
     def classes(self) -> int:
         """Return the number of classes in the first shard; 0 if it is missing or damaged."""
@@ -270,18 +282,6 @@ class Pool:
         """Rename every damaged shard, for `ensure` to generate again; return their new paths."""
         with file_lock(self.folder / "lock"):
             return [shards.set_aside(path) for path, _ in faults(self.folder)]
-
-
-def images_in(folder: Path) -> int:
-    """Return the number of images before a pool's first missing or damaged shard; only labels are read."""
-    found = 0
-    for path in shards.existing(folder):
-        try:
-            labels = shards.column(path, "labels")
-        except DAMAGE:
-            break
-        found += 0 if labels is None else len(labels)
-    return found
 
 
 def verify(pools: Path) -> Iterator[tuple[Path, str]]:

@@ -1,11 +1,12 @@
-"""A pool's files: shards of a fixed number of images, and the finished batches of the one being generated."""
+"""A pool's files: shards of a fixed number of images, finished batches of the one being made, and notes."""
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from mousterian.data.cache import DAMAGE, open_npz
 from mousterian.files import write_atomically
 
 IMAGES_A_SHARD = 256
+_NOTES = "notes.json"
 _DAMAGED_SUFFIX = ".damaged"
 Arrays = dict[str, NDArray[Any]]
 
@@ -52,6 +54,34 @@ def column(file: Path, name: str) -> NDArray[Any] | None:
     """Return one array of a shard, or None if it has no array of that name (raises DAMAGE)."""
     with open_npz(file) as archive:
         return archive[name] if name in archive.files else None
+
+
+def images_in(folder: Path) -> int:
+    """Return the number of images before a pool's first missing or damaged shard; only labels are read."""
+    found = 0
+    for file in existing(folder):
+        try:
+            labels = column(file, "labels")
+        except DAMAGE:
+            break
+        found += 0 if labels is None else len(labels)
+    return found
+
+
+def notes(folder: Path) -> tuple[str, ...]:
+    """Return what a pool's generator left out of its source or converted, as sentences; mostly none."""
+    try:
+        return tuple(json.loads((folder / _NOTES).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return ()
+
+
+def add_notes(folder: Path, new: Sequence[str]) -> None:
+    """Add sentences to a pool's notes, each once; atomically."""
+    before = notes(folder)
+    after = tuple(dict.fromkeys([*before, *new]))
+    if after != before:
+        write_atomically(folder / _NOTES, json.dumps(after, ensure_ascii=False).encode())
 
 
 def write(file: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

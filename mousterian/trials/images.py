@@ -86,7 +86,16 @@ def make_pool(
         return train.take(generator_indices(trial, train))
 
     def make(images: int) -> None:
-        pool.ensure(images, train.shape, real, device, progress=progress, test=test, wait=wait)
+        pool.ensure(
+            images,
+            train.shape,
+            real,
+            device,
+            progress=progress,
+            test=test,
+            data_dir=settings.data_dir,
+            wait=wait,
+        )
 
     if not trial.filter_specs:
         make(count)

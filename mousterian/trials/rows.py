@@ -78,7 +78,13 @@ def _versions(trial: Trial, evaluation: Choice | None) -> dict[str, str]:
 
 
 def rows_of(
-    trial: Trial, grid: str, outcome: Outcome, device: torch.device, seconds: float, *, devices: int = 1
+    trial: Trial,
+    grid: str,
+    outcome: Outcome,
+    device: torch.device,
+    seconds: float,
+    *,
+    devices: int = 1,
 ) -> list[dict[str, Any]]:
     """Return the rows of a trial, one for each evaluation.
 

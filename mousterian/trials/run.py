@@ -10,6 +10,7 @@ from mousterian.store.rows import Store
 from mousterian.trials import leaks
 from mousterian.trials.identity import Trial
 from mousterian.trials.images import images_of, make_pool, pool_of
+from mousterian.trials.notes import notes_of_trial
 from mousterian.trials.rows import rows_of
 from mousterian.trials.settings import Settings
 
@@ -37,8 +38,11 @@ def run_trial(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
         outcome = train_on(devices, trial, settings, checkpoint)
     seconds = time.perf_counter() - started
     rows = rows_of(trial, settings.grid, outcome, torch.device(devices[0]), seconds, devices=len(devices))
-    found = leaks.column(trial, pool_of(trial, settings), settings)
-    return [{**row, "leaks": found} for row in rows]
+    data = {
+        "leaks": leaks.column(trial, pool_of(trial, settings), settings),
+        "data_notes": "\n".join(notes_of_trial(trial, settings)),
+    }
+    return [row | data for row in rows]
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:

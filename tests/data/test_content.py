@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from mousterian.data import content
-from mousterian.data.content import FOLDER, content_stamp, files_in, unchanged
+from mousterian.data.content import FOLDER, content_stamp
+from mousterian.data.listing import listing, unchanged
 from mousterian.errors import InputError
 
 
@@ -193,7 +194,7 @@ def test_the_data_directory_may_lie_in_the_folder(folder: Path) -> None:
     assert content_stamp(folder, folder) == first
 
 
-def test_what_is_hidden_or_no_file_does_not_count_and_is_never_opened(
+def test_what_is_hidden_or_no_file_is_named_and_never_opened(
     folder: Path, tmp_path: Path, stamp: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = stamp(folder)
@@ -208,6 +209,15 @@ def test_what_is_hidden_or_no_file_does_not_count_and_is_never_opened(
     with socket.socket(socket.AF_UNIX) as end:
         end.bind("socket")
     assert stamp(folder) == first
+    assert sorted(listing(folder).left_out) == [
+        (".git", "hidden file or folder"),
+        ("cat/.DS_Store", "hidden file or folder"),
+        ("cat/pipe.png", "named pipe"),
+        ("dog/gone.png", "broken link"),
+        ("dog/null.png", "device"),
+        ("dog/self.png", "broken link"),
+        ("dog/socket", "socket"),
+    ]
     with pytest.raises(InputError, match="it is a named pipe, not a file or folder") as error:
         stamp(folder / "cat/pipe.png")
     assert error.value.where == str(folder / "cat/pipe.png")
@@ -229,9 +239,11 @@ def test_links_are_followed_but_not_in_circles(
     (folder / "cat/back").symlink_to(linked / "dog")
     second = stamp(linked)
     assert second != first
-    counted = {str(each.relative_to(linked)) for each in files_in(linked)}
+    counted = {str(each.relative_to(linked)) for each in listing(linked).paths()}
     assert {"cat/back/a.png", "dog/round/a.png"} <= counted
     assert not any(each.startswith(("cat/back/round", "dog/round/back")) for each in counted)
+    around = [each for each, what in listing(linked).left_out if what == "link to a folder around it"]
+    assert {"cat/back/round", "dog/round/back"} <= set(around)
     overwrite(folder / "dog/a.png", b"x" * 32)
     assert stamp(linked) != second
     (tmp_path / "root").symlink_to(folder)
@@ -287,7 +299,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused(
 
     monkeypatch.setattr(os, "read", read)
     if change != "add":  # all else is noticed at once, not after the last file
-        monkeypatch.setattr(content, "_check_same", lambda *listings: None)
+        monkeypatch.setattr(content, "check_same", lambda *listings: None)
     with pytest.raises(InputError, match="changes while it is read") as error:
         stamp(folder)
     assert changed

@@ -77,10 +77,12 @@ def test_npz_missing_or_broken(tmp_path):
 
 def test_npz_that_is_a_pipe_or_is_written_to_is_refused(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe.npz")
-    with pytest.raises(InputError, match="it is a named pipe"):
-        npz.load("train", tmp_path, path="pipe.npz")
+    (tmp_path / "null.npz").symlink_to("/dev/null")
+    for name, what in (("pipe", "named pipe"), ("null", "device")):
+        with pytest.raises(InputError, match=f"it is a {what}, not a file or folder"):
+            npz.load("train", tmp_path, path=f"{name}.npz")
     (tmp_path / "own.npz").write_bytes(b"one")
-    monkeypatch.setattr(npz, "_read", lambda file, *_, **__: file.write_bytes(b"another"))
+    monkeypatch.setattr(npz, "_read", lambda file, *_, **__: (file.write_bytes(b"another"), ()))
     with pytest.raises(InputError, match="changes while it is read"):
         npz.load("train", tmp_path, path="own.npz")
 
@@ -167,6 +169,20 @@ def test_the_folder_test_is_used_without_a_val(pets, tmp_path):
         image_folder.load("test", tmp_path, path="pets", size=8, test="final")
 
 
+def test_folders_that_cannot_be_read_or_are_no_folders_are_refused(pets, tmp_path, monkeypatch):
+    (pets / "val").rename(tmp_path / "away")
+    os.mkfifo(pets / "val")
+    with pytest.raises(InputError, match="there is no folder val here"):
+        image_folder.load("test", tmp_path, path="pets")
+
+    def refuse(path):  # root, who may run this test, can read everything
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"train: cannot read \(Permission denied\)"):
+        image_folder.load("train", tmp_path, path="pets")
+
+
 def test_unreadable_images_are_named_with_their_paths(pets, tmp_path):
     for name in ("a.JPEG", "deeper/b.png"):
         (pets / "train" / "n2" / name).write_bytes(b"not an image")
@@ -192,6 +208,9 @@ def test_a_class_without_images_or_named_twice_is_refused(pets, tmp_path):
     (pets / "train" / "n3").mkdir()
     with pytest.raises(InputError, match="n3: this class has no images"):
         image_folder.load("train", tmp_path, path="pets")
+    (tmp_path / "mine.txt").write_bytes(b"n1 \xff")
+    with pytest.raises(InputError, match=r"mine\.txt: the class list cannot be read"):
+        image_folder.load("train", tmp_path, path="pets", classes=str(tmp_path / "mine.txt"))
     (tmp_path / "mine.txt").write_text("n1 a\nn1 b\n")
     with pytest.raises(InputError, match=r"mine\.txt:2: the folder n1 is listed twice"):
         image_folder.load("train", tmp_path, path="pets", classes=str(tmp_path / "mine.txt"))

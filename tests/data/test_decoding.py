@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import subprocess
@@ -15,75 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pictures import FORMATS, STORED, drawn, encoded, turned
 from PIL import Image
 from PIL.Image import Transpose
 
 from mousterian.data import decoding
 from mousterian.data.datasets import image_folder
 from mousterian.errors import InputError
-
-# How a camera turns what a person sees before it writes it under an orientation.
-STORED = {
-    1: None,
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_90,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_270,
-}
-FORMATS = {
-    "1": ["PNG", "TIFF", "BMP"],
-    "L": ["PNG", "TIFF", "BMP", "PPM"],
-    "P": ["PNG", "TIFF", "BMP"],
-    "RGB": ["PNG", "TIFF", "BMP", "PPM", "WEBP"],
-    "LA": ["PNG", "TIFF"],
-    "RGBA": ["PNG", "TIFF", "WEBP"],
-    "CMYK": ["TIFF"],
-    "I;16": ["PNG", "TIFF", "PPM"],
-    "F": ["TIFF"],
-}
-
-
-def drawn(mode: str, height: int, width: int, seed: int) -> tuple[Image.Image, NDArray[np.uint8]]:
-    """Return a picture of a mode and, from its own numbers alone, what a person sees (H, W, C)."""
-    random = np.random.default_rng(seed)
-    grey = random.integers(0, 256, (height, width), dtype=np.uint8)
-    colours = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    clear = random.choice([0, 255], (height, width)).astype(np.uint8)
-    if mode == "1":
-        return Image.fromarray(grey > 127), np.where(grey > 127, 255, 0).astype(np.uint8)[..., None]
-    if mode == "L":
-        return Image.fromarray(grey), grey[..., None]
-    if mode == "RGB":
-        return Image.fromarray(colours), colours
-    if mode == "P":
-        picture = Image.new("P", (width, height))
-        picture.putdata((grey % 4).ravel().tolist())
-        table = random.integers(0, 256, (4, 3), dtype=np.uint8)
-        picture.putpalette(table.tobytes())
-        return picture, table[grey % 4]
-    if mode == "LA":
-        seen = np.where(clear == 255, grey, 255).astype(np.uint8)[..., None]
-        return Image.fromarray(np.dstack([grey, clear]), "LA"), seen
-    if mode == "RGBA":
-        seen = np.where(clear[..., None] == 255, colours, 255).astype(np.uint8)
-        return Image.fromarray(np.dstack([colours, clear]), "RGBA"), seen
-    if mode == "CMYK":  # no black: what is not cyan is red, and so on
-        black = np.zeros((height, width, 1), dtype=np.uint8)
-        return Image.fromarray(np.dstack([255 - colours, black]), "CMYK"), colours
-    if mode == "I;16":
-        deep = random.integers(0, 1 << 16, (height, width)).astype(np.uint16)
-        return Image.fromarray(deep), (deep // 256).astype(np.uint8)[..., None]
-    return Image.fromarray(grey.astype(np.float32) / 255), grey[..., None]
-
-
-def encoded(picture: Image.Image, form: str, **more: Any) -> bytes:
-    buffer = io.BytesIO()
-    lossless = {"lossless": True, "exact": True} if form == "WEBP" else {}
-    picture.save(buffer, form, **lossless, **more)
-    return buffer.getvalue()
 
 
 @given(
@@ -98,14 +35,7 @@ def test_a_picture_is_read_as_a_person_sees_it(
 ) -> None:
     mode, form = kind
     picture, seen = drawn(mode, height, width, seed)
-    exif = Image.Exif()
-    if form in ("BMP", "PPM"):  # which have no such tags
-        orientation = 1
-    exif[274] = orientation
-    turn = STORED[orientation]
-    stored = picture if turn is None else picture.transpose(turn)
-    more = {} if form in ("BMP", "PPM") else {"exif": exif}
-    pixels = decoding.read_image(encoded(stored, form, **more), None)
+    pixels = decoding.read_image(turned(picture, form, orientation), None)
     assert pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, seen)
 
@@ -264,9 +194,7 @@ def test_the_class_list_is_part_of_the_stamp(tmp_path: Path) -> None:
     assert image_folder.stamp(tmp_path / "kept", **options) != before
 
 
-def test_classes_of_one_picture_or_one_colour_are_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_classes_of_one_picture_or_one_colour_are_named(tmp_path: Path) -> None:
     train = tmp_path / "d" / "train"
     for name, seeds in (("same", [1, 1]), ("good", [1, 2])):
         (train / name).mkdir(parents=True)
@@ -275,8 +203,8 @@ def test_classes_of_one_picture_or_one_colour_are_named(
             Image.fromarray(pixels).save(train / name / f"{number}.png")
     make(train, {"flat": "red"})
     make(train, {"flat": "blue"}, "y.png")
-    image_folder.load("train", tmp_path / "kept", path=str(tmp_path / "d"), size=8)
-    assert [each.getMessage().partition(": ")[2] for each in caplog.records] == [
-        "every image of class flat is of one colour",
-        "all 2 images of class same are identical",
-    ]
+    images = image_folder.load("train", tmp_path / "kept", path=str(tmp_path / "d"), size=8)
+    assert images.notes == (
+        f"{train}: every image of class flat is of one colour",
+        f"{train}: all 2 images of class same are identical",
+    )

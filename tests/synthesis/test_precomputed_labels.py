@@ -23,7 +23,7 @@ from mousterian.synthesis.generators import precomputed
 from mousterian.synthesis.kinds import GeneratorContext
 
 PETS, SHAPE = ("cat", "dog", "big bird"), (4, 4, 1)
-FORMS = ("numbers", "column", "one-hot", "own names", "text", "other spelling")
+FORMS = ("numbers", "column", "one-hot", "own names", "given names", "text", "other spelling")
 
 
 def png(value: int, channels: int = 1) -> bytes:
@@ -33,14 +33,21 @@ def png(value: int, channels: int = 1) -> bytes:
     return buffer.getvalue()
 
 
-def read(path: Path, shape: tuple[int, int, int] = SHAPE) -> list[list[int]]:
+def sampler_of(path: Path, shape: tuple[int, int, int] = SHAPE, **options: Any) -> Any:
+    return precomputed.load(GeneratorContext(PETS, shape, 0, "cpu", path.parent), path=str(path), **options)
+
+
+def first_pixels(sampler: Any) -> list[list[int]]:
     """Return the first pixel of each image by class, in the order of the pool."""
-    sampler = precomputed.load(GeneratorContext(PETS, shape, 0, "cpu", path.parent), path=str(path))
     none = np.zeros(1, dtype=np.int64)
     return [
         [int(sampler.sample(none + label, none + row, none)[0, 0, 0, 0]) for row in range(len(rows))]
         for label, rows in enumerate(sampler.by_class)
     ]
+
+
+def read(path: Path, **options: Any) -> list[list[int]]:
+    return first_pixels(sampler_of(path, **options))
 
 
 def write_parquet(path: Path, images: list[Any], labels: Any, own: list[str] | None = None) -> None:
@@ -52,9 +59,9 @@ def write_parquet(path: Path, images: list[Any], labels: Any, own: list[str] | N
 
 
 def in_form(form: str, classes: list[int], order: list[int]) -> tuple[np.ndarray, list[str] | None]:
-    """Return labels in a form, and the file's own names, which are in another order than the dataset's."""
+    """Return labels in a form, and the names of its numbers, in another order than the dataset's."""
     own = [PETS[label] for label in order]
-    if form == "own names":
+    if form in ("own names", "given names"):
         return np.array([order.index(label) for label in classes]), own
     spelt = [name.upper().replace(" ", "_") for name in PETS]
     labels = {
@@ -80,6 +87,8 @@ def test_pools_are_read_back_from_every_form_of_labels(
 ) -> None:
     classes = [*first, *more]  # one of each class, and some
     labels, own = in_form(form, classes, order)
+    options = {"class_names": own} if form == "given names" else {}
+    own = None if form == "given names" else own
     values = [10 * row for row in range(len(classes))]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"pool.{kind}"
@@ -91,7 +100,7 @@ def test_pools_are_read_back_from_every_form_of_labels(
         else:
             write_parquet(path, [png(value) for value in values], labels.tolist(), own)
         expected = [[10 * row for row, each in enumerate(classes) if each == label] for label in range(3)]
-        assert read(path) == expected
+        assert read(path, **options) == expected
 
 
 @pytest.mark.parametrize(
@@ -123,17 +132,27 @@ def test_a_parquet_pool_that_cannot_be_read_names_the_row(
     assert caught.value.hint
 
 
-def test_damaged_metadata_is_refused_and_other_splits_are_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_metadata_is_refused_and_other_splits_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "pool.parquet"
     table = pa.table({"image": [png(value) for value in (1, 2, 3, 4)], "label": [0, 1, 2, 0]})
     pq.write_table(table.replace_schema_metadata({"huggingface": "{"}), path)
     with pytest.raises(InputError, match="metadata `huggingface` is damaged"):
         read(path)
-    pq.write_table(table.append_column("split", pa.array(["train"] * 3 + ["validation"])), path)
-    assert read(path) == [[1], [2], [3]]
-    assert "the rows of its splits validation are not used, only train's" in caplog.text
+    names = json.dumps({"info": {"features": {"label": {"names": {"0": "dog"}}}}})
+    pq.write_table(table.replace_schema_metadata({"huggingface": names}), path)
+    with pytest.raises(InputError, match="the names of label are no list"):
+        read(path)
+    pq.write_table(table.append_column("label", pa.array([2, 1, 0, 0])), path)
+    with pytest.raises(InputError, match="not a readable parquet file .Multiple matches"):
+        read(path)
+    pq.write_table(table.append_column("split", pa.array(["validation"] + ["train"] * 3)), path)
+    sampler = sampler_of(path)
+    assert first_pixels(sampler) == [[4], [2], [3]]
+    assert sampler.notes == [f"{path}: other splits are not used: validation (1 row)"]
+    table = table.set_column(1, "label", pa.array([2, 0, 1, 7]))
+    pq.write_table(table.append_column("split", pa.array(["validation"] + ["train"] * 3)), path)
+    with pytest.raises(InputError, match=r"split train: the labels run .* row 2"):  # of that split's rows
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +204,7 @@ def test_folders_that_are_one_class_or_none_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["npz", "parquet"])
-def test_colour_and_grey_pools_become_the_datasets(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
-) -> None:
+def test_colour_and_grey_pools_become_the_datasets(tmp_path: Path, kind: str) -> None:
     colour = np.full((4, 4, 3), (200, 100, 50), dtype=np.uint8)
     path = tmp_path / f"pool.{kind}"
     if kind == "npz":
@@ -196,14 +213,46 @@ def test_colour_and_grey_pools_become_the_datasets(
         buffer = io.BytesIO()
         Image.fromarray(colour).save(buffer, "PNG")
         write_parquet(path, [buffer.getvalue()] * 3, [0, 1, 2])
-    assert read(path) == [[124]] * 3  # 0.299 · 200 + 0.587 · 100 + 0.114 · 50 = 124.2
-    (record,) = caplog.records
-    assert "has colour images and the dataset is grey: they are made grey" in record.getMessage()
+    sampler = sampler_of(path)
+    assert first_pixels(sampler) == [[124]] * 3  # 0.299 · 200 + 0.587 · 100 + 0.114 · 50 = 124.2
+    assert sampler.notes == [
+        f"{path}: the images have colour and the dataset is grey: they are made grey (luma)"
+    ]
     if kind == "npz":
         np.savez(path, images=np.full((3, 4, 4), 9, dtype=np.uint8), labels=np.arange(3))
     else:
         write_parquet(path, [png(9)] * 3, [0, 1, 2])
-    sampler = precomputed.load(GeneratorContext(PETS, (4, 4, 3), 0, "cpu", tmp_path), path=str(path))
+    sampler = sampler_of(path, (4, 4, 3))
     none = np.zeros(1, dtype=np.int64)
     assert np.array_equal(sampler.sample(none, none, none), np.full((1, 4, 4, 3), 9))
-    assert "has grey images and the dataset is coloured: they get three equal channels" in caplog.text
+    assert sampler.notes == [
+        f"{path}: the images are grey and the dataset has colour: they get three equal channels"
+    ]
+
+
+def test_names_that_are_given_for_a_pool_are_its_names(tmp_path: Path) -> None:
+    path, given = tmp_path / "pool.parquet", ("dog", "Big_Bird", "cat")
+    images = [png(1), png(2), png(3)]
+    write_parquet(path, images, [0, 1, 2])
+    assert read(path) == [[1], [2], [3]]  # the dataset's classes, from 0
+    assert read(path, class_names=given) == [[3], [1], [2]]
+    with pytest.raises(InputError, match="labels run from 0 to 2 but there are 2 class names: row 2"):
+        read(path, class_names=("dog", "cat"))
+    with pytest.raises(InputError, match=r"label 'hound' .*is not a class"):
+        read(path, class_names=("dog", "hound", "cat"))
+    write_parquet(path, images, [0, 1, 2], ["dog", "cat", "big bird"])
+    with pytest.raises(InputError, match="own class names are dog, cat, big bird, and the option"):
+        read(path, class_names=given)
+    write_parquet(path, images, ["dog", "cat", "big bird"])
+    assert read(path, class_names=given) == [[2], [1], [3]]
+    with pytest.raises(InputError, match="label 'big bird' of row 2 is not a class"):
+        read(path, class_names=("dog", "cat", "ant"))
+    for name, value in (("0", 1), ("1", 2), ("2", 3)):  # folders of numbers have no names
+        (tmp_path / "pool" / name).mkdir(parents=True)
+        (tmp_path / "pool" / name / "a.png").write_bytes(png(value))
+    assert read(tmp_path / "pool") == [[1], [2], [3]]
+    assert read(tmp_path / "pool", class_names=given) == [[3], [1], [2]]
+    (tmp_path / "pool" / "2").rename(tmp_path / "pool" / "bird")
+    with pytest.raises(InputError, match="folder 'bird' is not a class") as caught:
+        read(tmp_path / "pool", class_names=given)
+    assert "dog, Big_Bird, cat" in caught.value.hint

@@ -48,7 +48,7 @@ def as_paths(folder: Path) -> Path:
         (folder / f"{number}.png").write_bytes(encoded(number))
     names = [f"{number}.png" for number in range(len(CAPTIONS))]
     pd.DataFrame({"path": names, "caption": CAPTIONS}).to_parquet(folder / "list.parquet")
-    return folder / "list.parquet"
+    return folder
 
 
 def as_bytes(folder: Path) -> Path:
@@ -135,7 +135,9 @@ def test_the_longest_name_in_a_caption_decides() -> None:
 
 
 def test_errors_name_what_is_missing(model: str, context: GeneratorContext, tmp_path: Path) -> None:
-    source = as_paths(tmp_path)
+    source = tmp_path / "upstream"
+    source.mkdir()
+    as_paths(source)
     with pytest.raises(InputError, match="no image of crane passes"):
         retrieval.load(replace(context, class_names=("crane",)), path=str(source), clip=model, threshold=2.0)
     with pytest.raises(InputError, match="no image of heron has its name in a caption"):
@@ -150,9 +152,30 @@ def test_errors_name_what_is_missing(model: str, context: GeneratorContext, tmp_
         retrieval.load(context, path=str(tmp_path / "broken.tar"), clip=model)
     sampler = retrieval.load(context, path=str(source), clip=model, threshold=-1.0)
     for number in range(len(CAPTIONS)):
-        (tmp_path / f"{number}.png").unlink()
+        (source / f"{number}.png").unlink()
     with pytest.raises(InputError, match="no longer exists"):
         everything(sampler)
+
+
+def test_images_that_the_stamp_does_not_count_are_refused(
+    model: str, context: GeneratorContext, tmp_path: Path
+) -> None:
+    source = tmp_path / "upstream"
+    source.mkdir()
+    as_paths(source)
+
+    def load(path: Path) -> None:
+        retrieval.load(context, path=str(path), clip=model, threshold=-1.0)
+
+    with pytest.raises(InputError, match=r"an image lies outside it, or is hidden: .*0\.png") as caught:
+        load(source / "list.parquet")  # whose stamp is that of the list alone
+    assert "put the list and its images into one folder" in caught.value.hint
+    (tmp_path / "elsewhere.png").write_bytes(encoded(0))
+    (source / ".hidden.png").write_bytes(encoded(0))
+    for name in ("../elsewhere.png", ".hidden.png", str(tmp_path / "elsewhere.png")):
+        pd.DataFrame({"path": [name], "caption": ["crane"]}).to_parquet(source / "list.parquet")
+        with pytest.raises(InputError, match="an image lies outside it, or is hidden"):
+            load(source)
 
 
 def test_another_upstream_pool_or_other_weights_make_another_pool(model: str, tmp_path: Path) -> None:

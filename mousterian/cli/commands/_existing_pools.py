@@ -12,6 +12,7 @@ from mousterian.synthesis import pools
 from mousterian.synthesis.filter_scores import kept_by_filters
 from mousterian.synthesis.pools import Pool, PoolIdentity
 from mousterian.synthesis.samples import SHEET, draw, save_sheets
+from mousterian.synthesis.shards import images_in
 from mousterian.synthesis.stored_pools import dataset_of
 
 
@@ -58,7 +59,7 @@ def _row(folder: Path) -> dict[str, Any]:
         "pool": identity.key,
         "made by": identity.label,
         "seed": identity.seed,
-        "images": pools.images_in(folder),
+        "images": images_in(folder),
         "training": _trained(folder),
         "filters keep": kept_by_filters(folder),
         "MiB": round(sum(path.stat().st_size for path in files) / 2**20, 1),

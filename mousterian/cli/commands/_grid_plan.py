@@ -9,6 +9,7 @@ from typing import Any
 
 from mousterian.answers.numbers import duration
 from mousterian.cli.commands import EXIT_DONE
+from mousterian.cli.commands._data_notes import show_notes
 from mousterian.cli.console import console, plural, print_json, table
 from mousterian.errors import InputError
 from mousterian.executors.run import choose
@@ -18,6 +19,7 @@ from mousterian.store.schema import DIVERGED, DONE, FAILED, STATUSES
 from mousterian.trials import checks, grid, leaks
 from mousterian.trials.grid import Plan
 from mousterian.trials.identity import Trial
+from mousterian.trials.notes import notes_of_trials
 from mousterian.trials.settings import Settings
 
 SIZES = ("n_base", "n_real_plus", "n_syn_plus")
@@ -73,6 +75,7 @@ def show_plan(arguments: GridArguments, as_json: bool) -> int:
         "cells": _cells(plan),
         "estimate": _estimate(arguments, plan, to_run) if to_run else None,
         "leaks": leaks.known(plan.trials.values(), arguments.store, arguments.data_dir),
+        "notes": notes_of_trials(to_run, plan.trials.values(), arguments.settings()),
     }
     if as_json:
         return print_json(found)
@@ -103,6 +106,7 @@ def _show(found: Mapping[str, Any], title: str) -> None:
         )
         if unknown := estimated["pools_not_estimated"]:
             out.print(f"without the time of {plural(unknown, 'pool')}, which cannot be estimated")
+    show_notes(found["notes"], out)
 
 
 def _replaced(arguments: GridArguments, plan: Plan) -> list[dict[str, Any]]:

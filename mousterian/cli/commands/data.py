@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mousterian.cli.commands import EXIT_DONE, EXIT_FAILED
+from mousterian.cli.commands._data_notes import show_notes
 from mousterian.cli.console import console, print_json
 
 if TYPE_CHECKING:
@@ -41,10 +42,12 @@ def data(name: str, *, option: Sequence[str] = (), data_dir: Path | None = None,
         print_json(found)
         return code
     del found["leaks"]
+    notes = found.pop("notes")
     for key, value in found.items():
         console().print(f"{key:>12}  {value}", highlight=False, markup=False)
     for sentence in leaks["sentences"]:
         console().print(f"{'test images':>12}  {sentence}", highlight=False, markup=False)
+    show_notes(notes, console())
     return code
 
 
@@ -61,7 +64,8 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
         its arrays are its plug-in's CHECKSUMS (False if it has none); known_sums: whether it has any; shape:
         height, width and channels of an image; classes: their names; splits: for "train" and "test" count,
         smallest_class and largest_class (images), images_sha256 and labels_sha256; leaks: copies of test
-        images in the training set, identical and near, with sentences.
+        images in the training set, identical and near, with sentences; notes: what is left out of the files,
+        or converted, as sentences.
 
     Raises:
         InputError: the dataset or option does not exist, or the dataset cannot be obtained.
@@ -98,6 +102,7 @@ def _describe(name: str, options: Mapping[str, Any], data_dir: Path | None) -> d
             for split, images in sets.items()
         },
         "leaks": {**leaks.summary, "sentences": list(leaks.sentences)},
+        "notes": list(dict.fromkeys(note for images in sets.values() for note in images.notes)),
     }
 
 

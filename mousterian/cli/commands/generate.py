@@ -183,6 +183,7 @@ def _of_store(name: str, count: int, settings: Settings) -> _PoolRequest:
             device_named(settings.device),
             progress=progress,
             test=lambda: load_images(dataset, "test", data_dir),
+            data_dir=data_dir,
         )
         pool_leaks(pool, pool.count(), data_dir)
 

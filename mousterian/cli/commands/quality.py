@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mousterian.cli.commands import EXIT_BAD_INPUT, EXIT_DONE, STORE
+from mousterian.cli.commands._data_notes import show_notes
 from mousterian.cli.console import console, print_json, table
 from mousterian.errors import InputError
 from mousterian.plugins import registry
@@ -90,8 +91,9 @@ def quality(
         spaces.extractor(features)
     load = partial(measure_inputs, real=real, count=images, data_dir=data_dir, filters=filter)
     measure_pool = partial(measured, spaces=spaces, store=store, seed=seed, again=again)
-    rows, failures = _measured(pool_folders(pools, store), measures, load, measure_pool, named=bool(pools))
-    _show(rows, failures, json)
+    folders = pool_folders(pools, store)
+    rows, failures, notes = _measured(folders, measures, load, measure_pool, named=bool(pools))
+    _show(rows, failures, notes, json)
     return EXIT_BAD_INPUT if failures and (measure or not rows) else EXIT_DONE
 
 
@@ -102,8 +104,8 @@ def _measured(
     measured: Callable[[MeasureInputs, Measure], list[dict[str, Any]]],
     *,
     named: bool,
-) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Return the rows of each measure of each pool, and what could not be measured and why.
+) -> tuple[list[dict[str, Any]], list[dict[str, str]], list[str]]:
+    """Return the rows of each measure of each pool, what could not be measured and why, and the data's notes.
 
     Args:
         folders: pools.
@@ -115,6 +117,7 @@ def _measured(
     """
     rows: list[dict[str, Any]] = []
     failures: list[dict[str, str]] = []
+    notes: dict[str, None] = {}  # each once, in order
     with console(stderr=True).status("") as status:  # silent where there is no terminal
         for folder in folders:
             try:
@@ -124,6 +127,7 @@ def _measured(
                     raise
                 failures.append({"pool": folder.name[:8], "measure": "everything", "error": str(error)})
                 continue
+            notes |= dict.fromkeys(inputs.notes)
             for measure in measures:
                 name = measure.plugin.name
                 status.update(f"{name} of {inputs.label}")
@@ -131,12 +135,17 @@ def _measured(
                     rows += measured(inputs, measure.for_space(inputs.space))
                 except InputError as error:
                     failures.append({"pool": inputs.label, "measure": name, "error": str(error)})
-    return rows, failures
+    return rows, failures, list(notes)
 
 
-def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str]], as_json: bool) -> None:
+def _show(
+    rows: Sequence[Mapping[str, Any]],
+    failures: Sequence[Mapping[str, str]],
+    notes: Sequence[str],
+    as_json: bool,
+) -> None:
     if as_json:
-        print_json({"measured": rows, "failed": failures})
+        print_json({"measured": rows, "failed": failures, "notes": notes})
         return
     out = console()
     pools = list(dict.fromkeys(row["pool"] for row in rows))
@@ -147,6 +156,7 @@ def _show(rows: Sequence[Mapping[str, Any]], failures: Sequence[Mapping[str, str
         out.print(
             f"not measured: {failure['measure']} of {failure['pool']}: {failure['error']}", highlight=False
         )
+    show_notes(notes, out)
 
 
 def _comparison(rows: Sequence[Mapping[str, Any]]) -> Table:

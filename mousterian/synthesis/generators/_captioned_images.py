@@ -1,12 +1,14 @@
 """Captioned images on disk: one pass over the captions, then random access to the images.
 
 Three layouts: parquet with a column of captions and one of paths or encoded bytes; WebDataset tars, with
-members KEY.jpg and KEY.txt or KEY.json; a folder of either. Archives are never unpacked.
+members KEY.jpg and KEY.txt or KEY.json; a folder of either. Archives are never unpacked. Paths must lead to
+images in the same folder: what is stamped is all that is read.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mousterian.data.content import files_in
 from mousterian.data.decoding import SUFFIXES, read_image
+from mousterian.data.listing import listing
 from mousterian.errors import InputError, nearest
 
 _IMAGES, _CAPTIONS = (
@@ -61,17 +63,31 @@ def captions(path: Path, columns: Columns) -> Iterator[Captioned]:
     """Yield every captioned image of a file or a folder, in the order of the files' names.
 
     Raises:
-        InputError: there are no captioned images, or a file cannot be read.
+        InputError: there are no captioned images, a file cannot be read, or an image lies elsewhere.
     """
-    for file in _files(path):
-        yield from _of_tar(file) if file.suffix == ".tar" else _of_parquet(file, columns)
+    listed = listing(path).paths()
+    inside: frozenset[str] = frozenset()
+    for file in _files(path, listed):
+        for each in _of_tar(file) if file.suffix == ".tar" else _of_parquet(file, columns):
+            if each.location.start < 0:
+                inside = inside or frozenset(map(os.path.realpath, listed))
+                _check_inside(each.location.file, inside, path)
+            yield each
 
 
-def _files(path: Path) -> Sequence[Path]:
-    if path.is_dir():
-        files = [each for each in files_in(path) if each.suffix in {".parquet", ".tar"}]
-    else:
-        files = [path] if path.is_file() and path.suffix in {".parquet", ".tar"} else []
+def _check_inside(file: str, inside: frozenset[str], path: Path) -> None:
+    """Refuse an image that is none of the files that the stamp of `path` counts; missing ones pass."""
+    if os.path.realpath(file) not in inside and Path(file).exists():
+        raise InputError(
+            f"an image lies outside it, or is hidden: {file}",
+            where=str(path),
+            hint="it could be replaced unnoticed: put the list and its images into one folder, and set `path`"
+            " to that",
+        )
+
+
+def _files(path: Path, listed: Sequence[Path]) -> Sequence[Path]:
+    files = [each for each in listed if each.suffix in {".parquet", ".tar"}]
     if not files:
         raise InputError(
             "there are no captioned images here",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data.cache import DAMAGE, VALIDATION, arrays_of_splits, open_npz
-from mousterian.data.class_folders import class_folders, images_by_folder
+from mousterian.data.class_folders import class_folders, images_by_folder, left_out, left_out_note
 from mousterian.data.content import content_stamp
 from mousterian.data.decoding import read_image
-from mousterian.data.labels import class_labels, classes_by_name, decoded_text, hugging_face_names
+from mousterian.data.labels import classes_by_name, decoded_text
+from mousterian.data.listing import Listing, check_same, listing, unchanged
+from mousterian.data.own_names import checked_names, hugging_face_names, labels_by_name
 from mousterian.errors import InputError, first_of
 from mousterian.synthesis.generators._captioned_images import encoded_image
 from mousterian.synthesis.generators._class_rows import images_in_turn, rows_by_class
@@ -24,39 +26,75 @@ from mousterian.synthesis.kinds import GeneratorContext
 # Images as a viewer shows them; labels by the names that the file itself gives.
 REVISION = 2
 IMAGE_KEYS, LABEL_KEYS = ("images", "image", "x", "data"), ("labels", "label", "y", "targets")
-_log = logging.getLogger(__name__)
+ADDED_OPTIONS = ("class_names", "skip_unreadable")
+_LISTED = 100  # unreadable images that a note lists
+_HINT = "repair or delete it, or leave such images out: skip_unreadable = true"
+
+
+@dataclass
+class _Source:
+    """What a file or folder holds.
+
+    Attributes:
+        images: arrays (H, W) or (H, W, C), files, encoded images, or why there is none.
+        labels: (N,) int64 classes.
+        found: the listing that the files are of; None where `images` are in memory.
+        notes: what is left out.
+    """
+
+    images: Sequence[NDArray[np.uint8] | Path | bytes | InputError] | NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    found: Listing | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def read(self, row: int, side: int, where: str) -> NDArray[np.uint8]:
+        """Return an image as an array, a file's resized so that its shorter side is `side`."""
+        image = self.images[row]
+        if isinstance(image, InputError):
+            raise image
+        if isinstance(image, np.ndarray):
+            return image
+        return read_image(image, side, where=f"{where}, row {row}" if isinstance(image, bytes) else "")
 
 
 @dataclass
 class _Sampler:
     """Returns each class's images in the order of the source."""
 
-    sources: Any
+    source: _Source
     by_class: Sequence[NDArray[np.int64]]
     context: GeneratorContext
     where: str
-    warned: bool = False  # that the images' channels are converted
 
     @property
     def limit(self) -> int:
         """Images that are available with the classes in turn, until a class runs out."""
         return images_in_turn(self.by_class)
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is left out, and what the images returned so far were converted to, as sentences."""
+        return [f"{self.where}: {note}" for note in self.source.notes]
+
     def sample(
         self, labels: NDArray[np.int64], indices: NDArray[np.int64], seeds: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
         rows = [self.by_class[label][index] for label, index in zip(labels, indices, strict=True)]
-        return np.stack([self._image(self.sources[row]) for row in rows])
+        return np.stack([self._image(row) for row in rows])
 
-    def _image(self, source: Any) -> NDArray[np.uint8]:
+    def _image(self, row: int) -> NDArray[np.uint8]:
         height, width, channels = self.context.shape
-        pixels: NDArray[np.uint8] = source
-        if not isinstance(source, np.ndarray):
-            where = self.where if isinstance(source, bytes) else str(source)
-            pixels = read_image(source, min(height, width), where=where)
+        try:
+            pixels = self.source.read(row, min(height, width), self.where)
+        except InputError as error:
+            raise InputError(error.what, where=error.where, hint=_HINT) from None
+        finally:
+            file = self.source.images[row]
+            if self.source.found is not None and isinstance(file, Path):
+                self.source.found.check_unchanged(file)
         pixels = pixels.reshape((*pixels.shape[:2], -1))
         if {pixels.shape[2], channels} == {1, 3}:
-            self._warn(channels)
+            self._note_conversion(channels)
             pixels = _with_channels(pixels, channels)
         if pixels.shape != self.context.shape:
             raise InputError(
@@ -66,12 +104,12 @@ class _Sampler:
             )
         return pixels
 
-    def _warn(self, channels: int) -> None:
-        if not self.warned:
-            grey = "has colour images and the dataset is grey: they are made grey (luma)"
-            colour = "has grey images and the dataset is coloured: they get three equal channels"
-            _log.warning("%s: the pool %s", self.where, grey if channels == 1 else colour)
-        self.warned = True
+    def _note_conversion(self, channels: int) -> None:
+        grey = "the images have colour and the dataset is grey: they are made grey (luma)"
+        colour = "the images are grey and the dataset has colour: they get three equal channels"
+        note = grey if channels == 1 else colour
+        if note not in self.source.notes:
+            self.source.notes.append(note)
 
 
 def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8]:
@@ -84,7 +122,14 @@ def _with_channels(pixels: NDArray[np.uint8], channels: int) -> NDArray[np.uint8
     return grey
 
 
-def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") -> _Sampler:
+def load(
+    context: GeneratorContext,
+    *,
+    path: str,
+    synthetic_folder: str = "",
+    class_names: tuple[str, ...] = (),
+    skip_unreadable: bool = False,
+) -> _Sampler:
     """Use a pool generated elsewhere, in the order of its images.
 
     Args:
@@ -95,20 +140,25 @@ def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") ->
             are whole numbers (N,) or (N, 1), one-hot (N, K), or names. Numbers follow the file's own names
             (an array `class_names`; Hugging Face's ClassLabel), else the dataset's classes from 0.
         synthetic_folder: subfolder of `path` with the class folders, e.g. "train/FAKE".
+        class_names: names of the classes, for a pool that gives none; label 0 is the first name.
+        skip_unreadable: leave out images that cannot be read, and list them in a note. All images are read
+            before the first is used, each time that the pool is made or extended.
     """
     where = Path(path).expanduser() / synthetic_folder
     if not where.exists():
         raise InputError("no such pool", where=str(where), hint="correct the option `path`")
-    sources: Any
     if where.is_dir():
-        sources, labels = _from_folder(where, context.class_names)
-    elif where.is_file() and where.suffix == ".npz":  # a FIFO of this name would never end
-        sources, labels = _from_npz(where, context.class_names)
-    elif where.is_file() and where.suffix == ".parquet":
-        sources, labels = _from_parquet(where, context.class_names)
+        source = _from_folder(where, context.class_names, class_names)
+    elif where.is_file() and where.suffix in _READERS:  # a FIFO of this name would never end
+        with unchanged(where):
+            source = _READERS[where.suffix](where, context.class_names, class_names)
     else:
         raise InputError("a pool must be a folder, an .npz or a .parquet file", where=str(where))
-    by_class = rows_by_class(labels, len(context.class_names))
+    if skip_unreadable:
+        _leave_out_unreadable(source, min(context.shape[:2]), where)
+    elif error := next((image for image in source.images if isinstance(image, InputError)), None):
+        raise error
+    by_class = rows_by_class(source.labels, len(context.class_names))
     missing = [name for name, rows in zip(context.class_names, by_class, strict=True) if not len(rows)]
     if missing:
         raise InputError(
@@ -116,7 +166,27 @@ def load(context: GeneratorContext, *, path: str, synthetic_folder: str = "") ->
             where=str(where),
             hint="a pool needs images of every class: add them, or use a dataset with the pool's classes",
         )
-    return _Sampler(sources, by_class, context, str(where))
+    return _Sampler(source, by_class, context, str(where))
+
+
+def _leave_out_unreadable(source: _Source, side: int, where: Path) -> None:
+    """Give images that cannot be read the label -1, which no class has, and note them.
+
+    Image i of a class is the i-th of those that can be read, whatever is sampled first: so all are read now.
+    """
+    unreadable = []
+    for row, image in enumerate(source.images):
+        try:
+            source.read(row, side, str(where))
+        except InputError as error:
+            place = str(image.relative_to(where)) if isinstance(image, Path) else f"row {row}"
+            unreadable.append(f"{place} ({error.what})")
+            source.labels[row] = -1
+    if source.found is not None:
+        check_same(source.found, listing(where))
+    if unreadable:
+        note = left_out_note(unreadable, "unreadable image", "unreadable images", _LISTED)
+        source.notes.append(note)
 
 
 def stamp(data_dir: Path, *, path: str, synthetic_folder: str = "") -> str:
@@ -125,22 +195,25 @@ def stamp(data_dir: Path, *, path: str, synthetic_folder: str = "") -> str:
     return content_stamp(place, data_dir)
 
 
-def _from_folder(folder: Path, class_names: Sequence[str]) -> tuple[list[Path], NDArray[np.int64]]:
-    names = class_folders(folder)
+def _from_folder(folder: Path, class_names: Sequence[str], given: Sequence[str]) -> _Source:
+    names, found = class_folders(folder), listing(folder)
     hint = (
         "name each folder by its class, or give the folder that has the class folders as `synthetic_folder`"
     )
-    classes = classes_by_name(names, class_names, where=str(folder), what="folder", hint=hint)
-    by_class = list(zip(images_by_folder(folder, names).values(), classes, strict=True))
+    spelt = names
+    if given := checked_names(None, given, where=str(folder)) or ():
+        spelt = [given[label] for label in classes_by_name(names, given, where=str(folder), what="folder")]
+    classes = classes_by_name(spelt, class_names, where=str(folder), what="folder", hint=hint)
+    by_class = list(zip(images_by_folder(found, folder, names).values(), classes, strict=True))
     labels = [label for files, label in by_class for _ in files]
-    return [file for files, _ in by_class for file in files], np.array(labels, dtype=np.int64)
+    images = [file for files, _ in by_class for file in files]
+    return _Source(images, np.array(labels, dtype=np.int64), found, [*left_out(found, names)])
 
 
-def _from_npz(path: Path, class_names: Sequence[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _from_npz(path: Path, class_names: Sequence[str], given: Sequence[str]) -> _Source:
     try:
         with open_npz(path) as file:
-            if unused := arrays_of_splits(file.files, *VALIDATION, "test"):
-                _log.warning("%s: other splits (%s) are not used", path, ", ".join(unused))
+            unused = ", ".join(arrays_of_splits(file.files, *VALIDATION, "test"))
             images = file[_key(IMAGE_KEYS, file.files, path)]
             labels = file[_key(LABEL_KEYS, file.files, path)]
             named = file["class_names"] if "class_names" in file.files else None
@@ -156,7 +229,8 @@ def _from_npz(path: Path, class_names: Sequence[str]) -> tuple[NDArray[np.uint8]
     own = (
         None if named is None else [str(each) for each in decoded_text(named, "class names", str(path)).flat]
     )
-    return images, class_labels(labels, class_names, where=str(path), own_names=own)
+    classes = labels_by_name(labels, class_names, own, given, where=str(path))
+    return _Source(images, classes, notes=[f"other splits ({unused}) are not used"] if unused else [])
 
 
 def _key(wanted: Sequence[str], names: Sequence[str], path: Path) -> str:
@@ -166,7 +240,7 @@ def _key(wanted: Sequence[str], names: Sequence[str], path: Path) -> str:
     raise InputError(f"has no {' or '.join(wanted)}; it has {', '.join(names)}", where=str(path))
 
 
-def _from_parquet(path: Path, class_names: Sequence[str]) -> tuple[list[bytes], NDArray[np.int64]]:
+def _from_parquet(path: Path, class_names: Sequence[str], given: Sequence[str]) -> _Source:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -176,30 +250,38 @@ def _from_parquet(path: Path, class_names: Sequence[str]) -> tuple[list[bytes], 
         raise InputError(f"not a readable parquet file ({error})", where=str(path)) from None
     image, label = (_key(keys, table.column_names, path) for keys in (IMAGE_KEYS, LABEL_KEYS))
     own = hugging_face_names(table.schema.metadata, label, where=str(path))
-    table = _without_other_splits(table, path)
-    images = [_embedded(cell, row, path) for row, cell in enumerate(table[image].to_pylist())]
+    table, notes = _without_other_splits(table)
+    where = f"{path}, split train" if notes else str(path)
+    images = [_embedded(cell, row, where) for row, cell in enumerate(table[image].to_pylist())]
     labels = table[label].to_pylist()
-    return images, class_labels(labels, class_names, where=str(path), own_names=own)
+    return _Source(images, labels_by_name(labels, class_names, own, given, where=where), notes=notes)
 
 
-def _without_other_splits(table: Any, path: Path) -> Any:
-    """Return the rows whose column `split` says "train", if some do; say which are left out."""
+_READERS: dict[str, Callable[[Path, Sequence[str], Sequence[str]], _Source]] = {
+    ".npz": _from_npz,
+    ".parquet": _from_parquet,
+}
+
+
+def _without_other_splits(table: Any) -> tuple[Any, list[str]]:
+    """Return the rows whose column `split` says "train", if some do; and a note on those left out."""
     splits = table["split"].to_pylist() if "split" in table.column_names else []
-    others = sorted({str(each) for each in splits} - {"train"})
+    others = Counter(str(each) for each in splits if each != "train")
     if "train" not in splits or not others:
-        return table
-    _log.warning("%s: the rows of its splits %s are not used, only train's", path, ", ".join(others))
-    return table.filter([each == "train" for each in splits])
+        return table, []
+    counted = [f"{name} ({count:,} row{'' if count == 1 else 's'})" for name, count in sorted(others.items())]
+    note = f"other splits are not used: {', '.join(counted)}"
+    return table.filter([each == "train" for each in splits]), [note]
 
 
-def _embedded(cell: Any, row: int, path: Path) -> bytes:
-    """Return a cell's encoded image; InputError names the row that has none."""
+def _embedded(cell: Any, row: int, where: str) -> bytes | InputError:
+    """Return a cell's encoded image, or an error that names the row that has none."""
     if (raw := encoded_image(cell)) is not None:
         return raw
     there = cell.get("path") if isinstance(cell, dict) else cell
     found = f"has the path {there!r} alone" if isinstance(there, str) else "has no image"
-    raise InputError(
+    return InputError(
         f"images are not embedded: row {row} {found}",
-        where=str(path),
+        where=where,
         hint="write the files' bytes into the column (datasets: embed_external_files=True)",
     )

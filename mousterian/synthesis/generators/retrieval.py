@@ -96,8 +96,8 @@ def load(
 
     Args:
         context: classes, image shape, seed and device; images are resized and cropped to the shape.
-        path: captioned images: parquet with paths (relative to the file) or encoded bytes, WebDataset tars,
-            or a folder of these.
+        path: captioned images: parquet with encoded bytes, WebDataset tars, or a folder of these; also a
+            folder of parquet with paths (relative to the file) to images that lie in the folder.
         clip: CLIP model: a name of open_clip, or "local-dir:FOLDER".
         weights: its weights: a file or a tag.
         domain: prompt of the domain, e.g. "a photo of a flower" for classes of flowers.

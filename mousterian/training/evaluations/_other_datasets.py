@@ -56,11 +56,13 @@ def other_dataset(dataset: Dataset, split: str, images: TrialImages) -> ImageSet
     Raises:
         InputError: no such dataset or option, or it is not available.
     """
-    return _load(text_of(dataset), split, data_directory(images.data_dir), images.train.shape)
+    data_dir = data_directory(images.data_dir)
+    stamp = dataset_stamp(data_dir, dataset=dataset)  # so that other files are not taken for these
+    return _load(text_of(dataset), stamp, split, data_dir, images.train.shape)
 
 
 @lru_cache(maxsize=4)
-def _load(text: str, split: str, data_dir: Path, shape: tuple[int, int, int]) -> ImageSet:
+def _load(text: str, stamp: str, split: str, data_dir: Path, shape: tuple[int, int, int]) -> ImageSet:
     plugin, options = dataset_named(text)
     found: ImageSet = plugin.load()(split, data_dir, **options, **plugin.preset)
     if found.shape == shape:
