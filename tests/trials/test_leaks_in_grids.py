@@ -190,7 +190,7 @@ def test_where_nothing_can_be_kept_the_process_remembers(
 ) -> None:
     data_dir.mkdir()
     (data_dir / stored.FOLDER).write_text("a file in its place")
-    chosen = Choice("npz", {"path": str(place / "set.npz")}, "a stamp")
+    chosen = Choice("npz", {"path": str(place / "set.npz")}, "a stamp", revision=2)
     monkeypatch.setattr("mousterian.plugins.spec.Plugin.stamp", lambda *_: "a stamp")
     first = stored.set_leaks(chosen, None)
     assert "is not kept" in caplog.text
