@@ -134,6 +134,8 @@ def test_unreadable_images_are_set_aside_if_asked_for(pets: Path, monkeypatch: p
         assert note.endswith("dog/0a.png (not an image file)")
         monkeypatch.setattr(image_folder, "read_image", None)
     monkeypatch.undo()
+    with pytest.raises(InputError, match="2 images cannot be read"):
+        load(pets)  # although those that can be read are cached
     for number in range(150):
         (train / "dog" / f"more{number:03d}.png").write_bytes(b"")
     [note] = notes(pets, skip_unreadable=True)
