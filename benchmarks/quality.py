@@ -19,7 +19,8 @@ from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 from mousterian.quality import measurement
 from mousterian.quality.inputs import measure_inputs
-from mousterian.synthesis.pools import BASE, Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import BASE, PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.training.device import device_named
 from mousterian.training.feature_spaces import Spaces
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from mousterian.data.cache import Checksums, Origin
 from mousterian.data.image_set import ImageSet
-from mousterian.plugins.kinds import WithAddedOptions, WithMembers, WithRevision, WithStamp, plugin_kind
+from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
 
 
 class DatasetWithOrigin(Protocol):
@@ -30,17 +30,7 @@ class DatasetWithChecksums(Protocol):
         """The sha256 sums of each split, as `mousterian.data.cache.checksums` computes them."""
 
 
-@plugin_kind(
-    "datasets",
-    optional=(
-        WithStamp,
-        WithMembers,
-        WithAddedOptions,
-        WithRevision,
-        DatasetWithOrigin,
-        DatasetWithChecksums,
-    ),
-)
+@plugin_kind("datasets", optional=(WithStamp, WithMembers, DatasetWithOrigin, DatasetWithChecksums))
 class DatasetPlugin(Protocol):
     """A dataset with a training and a test split of the same classes and image size."""
 

@@ -12,6 +12,8 @@ from mousterian.errors import unknown_name
 from mousterian.plugins.kinds import plugin_kind
 
 _PACKAGE = Path(__file__).parents[1]
+# Contracts of `plugins/kinds.py` that a plug-in of any kind may fulfil.
+_OF_EVERY_KIND = ("WithAddedOptions", "WithRevision", "WithNestedPlugins")
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Kind:
 def kinds() -> Mapping[str, Kind]:
     """Return all kinds, by name."""
     shared = _classes("plugins")
+    every = tuple(shared[each][0] for each in _OF_EVERY_KIND)
     found: dict[str, Kind] = {}
     for room in sorted(path.parent.name for path in _PACKAGE.glob("*/kinds.py")):
         own = _classes(room)
@@ -88,7 +91,7 @@ def kinds() -> Mapping[str, Kind]:
         for contract, marks in own.values():
             for mark in marks:
                 name, singular, folder, optional = _given(mark)
-                kind = found.get(name) or Kind(name, singular, Path(room, folder), (), ())
+                kind = found.get(name) or Kind(name, singular, Path(room, folder), (), every)
                 new = tuple(contracts[each] for each in optional if contracts[each] not in kind.optional)
                 found[name] = replace(kind, forms=(*kind.forms, contract), optional=(*kind.optional, *new))
     return dict(sorted(found.items()))

@@ -18,7 +18,8 @@ from mousterian.plugins.choice import Choice
 from mousterian.synthesis.filter_scores import FilterSpec, filter_spec
 from mousterian.synthesis.filtering import Filtered
 from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
-from mousterian.synthesis.pools import ELSEWHERE, Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import ELSEWHERE, PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.synthesis.stored_pools import dataset_of, seen_indices
 
 

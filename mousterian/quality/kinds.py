@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError
-from mousterian.plugins.kinds import WithAddedOptions, WithRevision, plugin_kind
+from mousterian.plugins.kinds import plugin_kind
 from mousterian.training.feature_spaces import Output, Spaces
 
 
@@ -82,9 +82,7 @@ class MeasureContext:
         return found
 
 
-@plugin_kind(
-    "quality", singular="quality measure", folder="measures", optional=(WithAddedOptions, WithRevision)
-)
+@plugin_kind("quality", singular="quality measure", folder="measures")
 class MeasurePlugin(Protocol):
     """A measure of the quality of a pool."""
 

@@ -14,14 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mousterian.data.image_set import ImageSet
-from mousterian.plugins.kinds import (
-    WithAddedOptions,
-    WithMembers,
-    WithNestedPlugins,
-    WithRevision,
-    WithStamp,
-    plugin_kind,
-)
+from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
 from mousterian.seeds import seed_for
 from mousterian.training.memory import AdaptiveBatches
 
@@ -168,18 +161,7 @@ class GeneratorWithTrainingSize(Protocol):
         ...
 
 
-@plugin_kind(
-    "generators",
-    optional=(
-        WithStamp,
-        WithMembers,
-        WithAddedOptions,
-        WithRevision,
-        WithNestedPlugins,
-        PretrainedGenerator,
-        GeneratorWithTrainingSize,
-    ),
-)
+@plugin_kind("generators", optional=(WithStamp, WithMembers, PretrainedGenerator, GeneratorWithTrainingSize))
 class GeneratorPlugin(Protocol):
     """A generator that is trained or adapted here."""
 
@@ -199,9 +181,7 @@ class GeneratorPlugin(Protocol):
         ...
 
 
-@plugin_kind(
-    "generators", optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins)
-)
+@plugin_kind("generators", optional=(WithStamp, WithMembers))
 class TrainedGeneratorPlugin(Protocol):
     """A generator that was trained elsewhere, and is external."""
 
@@ -210,7 +190,7 @@ class TrainedGeneratorPlugin(Protocol):
         ...
 
 
-@plugin_kind("prompts", optional=(WithMembers, WithAddedOptions, WithRevision))
+@plugin_kind("prompts", optional=(WithMembers,))
 class PromptsPlugin(Protocol):
     """A writer of prompts for text-to-image generators."""
 
@@ -231,7 +211,7 @@ class PromptsPlugin(Protocol):
         ...
 
 
-@plugin_kind("filters", optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins))
+@plugin_kind("filters", optional=(WithStamp, WithMembers))
 class FilterPlugin(Protocol):
     """A choice among a pool's images."""
 

@@ -13,8 +13,8 @@ from mousterian.errors import InputError
 from mousterian.files import write_atomically
 from mousterian.store import samples
 from mousterian.store.samples import Sheet
-from mousterian.synthesis import pools
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import DESCRIPTION, PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.synthesis.stored_pools import dataset_of
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _drawn(store: Path, data_dir: Path | None, columns: int) -> tuple[Sheet, ...
 
 def _kinds(folder: Path) -> Iterator[PoolIdentity]:
     """Yield one pool of each kind (equal but for seeds), ordered by generator and training set."""
-    stored = [PoolIdentity.at(path.parent) for path in sorted(folder.glob(f"*/{pools.DESCRIPTION}"))]
+    stored = [PoolIdentity.at(path.parent) for path in sorted(folder.glob(f"*/{DESCRIPTION}"))]
     seen: set[tuple[str, str]] = set()
     for identity in sorted(
         stored,

@@ -11,7 +11,7 @@ from mousterian.data import subsets
 from mousterian.data.image_set import ImageSet
 from mousterian.errors import InputError, unknown_name
 from mousterian.plugins.choice import Choice
-from mousterian.synthesis.pools import ELSEWHERE, UPSTREAM, PoolIdentity
+from mousterian.synthesis.pool_identity import ELSEWHERE, UPSTREAM, PoolIdentity
 
 _HINT = "name a pool by the first digits of its hash, by its folder, or other images by their path"
 

@@ -15,14 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mousterian.data.image_set import ImageSet, TrialImages
-from mousterian.plugins.kinds import (
-    WithAddedOptions,
-    WithMembers,
-    WithNestedPlugins,
-    WithRevision,
-    WithStamp,
-    plugin_kind,
-)
+from mousterian.plugins.kinds import WithMembers, WithStamp, plugin_kind
 from mousterian.training.feature_spaces import Output
 from mousterian.training.loop import Cost, Normalised, Task
 from mousterian.training.observer import Observer
@@ -45,7 +38,7 @@ class ModelWithCheck(Protocol):
         ...
 
 
-@plugin_kind("models", optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, ModelWithCheck))
+@plugin_kind("models", optional=(WithStamp, WithMembers, ModelWithCheck))
 class ModelPlugin(Protocol):
     """A classifier."""
 
@@ -84,11 +77,7 @@ class StrategyWithCheck(Protocol):
         ...
 
 
-@plugin_kind(
-    "strategies",
-    singular="strategy",
-    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, StrategyWithCheck),
-)
+@plugin_kind("strategies", singular="strategy", optional=(WithStamp, WithMembers, StrategyWithCheck))
 class StrategyPlugin(Protocol):
     """How a mixture is trained on."""
 
@@ -125,10 +114,7 @@ class EvaluationWithCheck(Protocol):
         ...
 
 
-@plugin_kind(
-    "evaluations",
-    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins, EvaluationWithCheck),
-)
+@plugin_kind("evaluations", optional=(WithStamp, WithMembers, EvaluationWithCheck))
 class EvaluationPlugin(Protocol):
     """A score of a trained classifier on the test images."""
 
@@ -151,10 +137,7 @@ class EvaluationPlugin(Protocol):
         ...
 
 
-@plugin_kind(
-    "evaluations",
-    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins, EvaluationWithCheck),
-)
+@plugin_kind("evaluations", optional=(WithStamp, WithMembers, EvaluationWithCheck))
 class TrialEvaluationPlugin(Protocol):
     """A score of a trained classifier that needs its training images too."""
 
@@ -165,10 +148,7 @@ class TrialEvaluationPlugin(Protocol):
         ...
 
 
-@plugin_kind(
-    "evaluations",
-    optional=(WithStamp, WithMembers, WithAddedOptions, WithRevision, WithNestedPlugins, EvaluationWithCheck),
-)
+@plugin_kind("evaluations", optional=(WithStamp, WithMembers, EvaluationWithCheck))
 class ObservingEvaluationPlugin(Protocol):
     """An evaluation while the classifier trains."""
 
@@ -180,11 +160,7 @@ class ObservingEvaluationPlugin(Protocol):
         ...
 
 
-@plugin_kind(
-    "features",
-    singular="feature space",
-    optional=(WithStamp, WithAddedOptions, WithRevision, WithNestedPlugins),
-)
+@plugin_kind("features", singular="feature space", optional=(WithStamp,))
 class FeatureSpacePlugin(Protocol):
     """A space in which images are compared, for quality measures and filters."""
 

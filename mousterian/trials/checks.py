@@ -16,7 +16,7 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
 from mousterian.seeds import canonical
-from mousterian.synthesis.pools import BASE
+from mousterian.synthesis.pool_identity import BASE
 from mousterian.trials import grid_file, leaks
 from mousterian.trials.grid_file import Source
 from mousterian.trials.identity import Trial

@@ -13,7 +13,7 @@ from mousterian.errors import InputError, unknown_name
 from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice, name_and_options
 from mousterian.plugins.spec import Plugin
-from mousterian.synthesis.pools import BASE, ELSEWHERE, UPSTREAM
+from mousterian.synthesis.pool_identity import BASE, ELSEWHERE, UPSTREAM
 from mousterian.training.recipes import recipe
 from mousterian.trials.grid_file import ErrorCollector, GridFile
 from mousterian.trials.identity import DatasetChoice, GeneratorChoice

@@ -10,7 +10,7 @@ from typing import Any
 from mousterian.plugins.choice import Choice
 from mousterian.seeds import canonical, digest, text_digest
 from mousterian.synthesis.filter_scores import FilterSpec
-from mousterian.synthesis.pools import BASE, ELSEWHERE, PoolIdentity
+from mousterian.synthesis.pool_identity import BASE, ELSEWHERE, PoolIdentity
 
 TRIAL_VERSION = 1  # raised whenever the same identity would give another result
 

@@ -13,7 +13,8 @@ from mousterian.data.image_set import ImageSet, TrialImages
 from mousterian.data.loading import load_images
 from mousterian.synthesis.filtering import Filtered, FilterInputs
 from mousterian.synthesis.kinds import Progress, no_progress
-from mousterian.synthesis.pools import UPSTREAM, Pool
+from mousterian.synthesis.pool_identity import UPSTREAM
+from mousterian.synthesis.pools import Pool
 from mousterian.training.device import device_named
 from mousterian.trials import leaks
 

@@ -11,8 +11,9 @@ from mousterian.data.leakage.stored import LeakRecord, set_file, set_leaks
 from mousterian.data.loading import dataset_text
 from mousterian.seeds import canonical, digest
 from mousterian.synthesis.filtering import Filtered
+from mousterian.synthesis.pool_identity import PoolIdentity
 from mousterian.synthesis.pool_leaks import file_of, pool_leaks
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pools import Pool
 
 if TYPE_CHECKING:
     from mousterian.trials.identity import Trial

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mousterian.store import provenance, versions
 from mousterian.store.schema import DIVERGED, DONE, FAILED, SCHEMA_VERSION
 from mousterian.synthesis.filter_scores import FILTER_VERSION
-from mousterian.synthesis.pools import POOL_VERSION
+from mousterian.synthesis.pool_identity import POOL_VERSION
 from mousterian.training.device import device_title
 from mousterian.trials.identity import TRIAL_VERSION
 

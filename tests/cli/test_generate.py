@@ -19,7 +19,8 @@ from PIL import Image
 
 from mousterian.__main__ import main
 from mousterian.synthesis import pools
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 
 CLASSES = tuple(map(str, range(10)))
 
@@ -163,7 +164,8 @@ SLOW = """
 import sys, time
 from pathlib import Path
 import numpy as np
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 
 class Slow:
     batch = 32

@@ -38,7 +38,8 @@ from pathlib import Path
 import numpy as np
 from mousterian.executors.backends import _processes, local
 from mousterian.executors.jobs import TrialJob
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.store.rows import Store
 from mousterian.store.schema import DONE, FAILED
 from mousterian.trials.settings import Settings

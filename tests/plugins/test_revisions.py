@@ -13,7 +13,8 @@ from running import install, trials_of
 from mousterian.errors import InputError
 from mousterian.plugins import registry
 from mousterian.plugins.choice import Choice
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.trials.identity import Trial
 from mousterian.trials.rows import identity_columns
 

@@ -28,7 +28,8 @@ from mousterian.store import quality as quality_files
 from mousterian.store.quality import COLUMNS, QualityTable, wide
 from mousterian.synthesis.filter_scores import FilterSpec
 from mousterian.synthesis.filtering import Filtered, FilterInputs
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.synthesis.stored_pools import pool_folders
 from mousterian.training.recipes import recipe
 

@@ -24,7 +24,8 @@ from mousterian.synthesis.filtering import Filtered, FilterInputs
 from mousterian.synthesis.filters import clip_confidence, duplicates, real_features
 from mousterian.synthesis.filters._threshold import all_but_lowest
 from mousterian.synthesis.kinds import FilterContext
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.trials import grid
 from mousterian.trials import images as trial_images
 from mousterian.trials.rows import identity_columns

@@ -14,7 +14,8 @@ from mousterian.synthesis import pools
 from mousterian.synthesis.generators import _diffusion, ddpm, edm
 from mousterian.synthesis.generators._diffusion_training import Training
 from mousterian.synthesis.kinds import GeneratorContext
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 
 NAMES = ("left", "right")
 SHAPE = (8, 8, 1)

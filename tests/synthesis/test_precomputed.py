@@ -13,7 +13,8 @@ from PIL import Image
 from mousterian.errors import InputError
 from mousterian.synthesis.generators import precomputed
 from mousterian.synthesis.kinds import GeneratorContext
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 
 NAMES, SHAPE = ("left", "right"), (8, 8, 1)
 

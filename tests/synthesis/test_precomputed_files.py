@@ -20,7 +20,8 @@ from mousterian.errors import InputError
 from mousterian.plugins import registry
 from mousterian.synthesis.generators import precomputed
 from mousterian.synthesis.kinds import GeneratorContext, sampler_inputs
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import PoolIdentity
+from mousterian.synthesis.pools import Pool
 
 NAMES = ("cat", "dog")
 

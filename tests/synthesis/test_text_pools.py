@@ -13,7 +13,8 @@ from conftest import TINY_GRID
 from mousterian.data.image_set import ImageSet
 from mousterian.plugins import registry
 from mousterian.synthesis.generators._text_to_image import TextToImage
-from mousterian.synthesis.pools import BASE, ELSEWHERE, Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import BASE, ELSEWHERE, PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.trials import grid
 
 pytest.importorskip("transformers")

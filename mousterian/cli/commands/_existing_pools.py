@@ -10,7 +10,8 @@ from mousterian.cli.console import console, plural, print_json, table
 from mousterian.data.loading import load_images
 from mousterian.synthesis import pools
 from mousterian.synthesis.filter_scores import kept_by_filters
-from mousterian.synthesis.pools import Pool, PoolIdentity
+from mousterian.synthesis.pool_identity import DESCRIPTION, PoolIdentity
+from mousterian.synthesis.pools import Pool
 from mousterian.synthesis.samples import SHEET, draw, save_sheets
 from mousterian.synthesis.shards import images_in
 from mousterian.synthesis.stored_pools import dataset_of
@@ -27,7 +28,7 @@ def show(
     as_json: bool,
 ) -> int:
     """List, verify or draw the pools of a store and return the exit code."""
-    folders = sorted(path.parent for path in (store / "pools").glob(f"*/{pools.DESCRIPTION}"))
+    folders = sorted(path.parent for path in (store / "pools").glob(f"*/{DESCRIPTION}"))
     found: dict[str, Any] = {}
     if listed:
         found["pools"] = [_row(folder) for folder in folders]

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mousterian.plugins.choice import Choice
     from mousterian.synthesis.filtering import ClassRetention, Filtered
     from mousterian.synthesis.kinds import Progress
-    from mousterian.synthesis.pools import Pool, PoolIdentity
+    from mousterian.synthesis.pool_identity import PoolIdentity
+    from mousterian.synthesis.pools import Pool
     from mousterian.trials.identity import Trial
     from mousterian.trials.settings import Settings
 
@@ -163,8 +164,9 @@ def _of_grid(job: PoolJob, count: int, settings: Settings) -> _PoolRequest:
 
 def _of_store(name: str, count: int, settings: Settings) -> _PoolRequest:
     from mousterian.data.loading import load_images
+    from mousterian.synthesis.pool_identity import PoolIdentity
     from mousterian.synthesis.pool_leaks import file_of, pool_leaks
-    from mousterian.synthesis.pools import Pool, PoolIdentity
+    from mousterian.synthesis.pools import Pool
     from mousterian.synthesis.stored_pools import dataset_of, pool_folders, seen_indices
     from mousterian.training.device import device_named
 
