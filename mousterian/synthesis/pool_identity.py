@@ -49,15 +49,10 @@ class PoolIdentity:
 
     def describe(self) -> dict[str, Any]:
         """Return the identity as JSON-like values, the revision from 2 on."""
-        values = {each.name: getattr(self, each.name) for each in fields(self)}
-        if self.revision == 1:
-            del values["revision"]
-        return {
-            "version": POOL_VERSION,
-            **values,
-            "options": dict(self.options),
-            "dataset": dict(self.dataset),
-        }
+        names = [each.name for each in fields(self) if each.name != "revision" or self.revision > 1]
+        values = {name: getattr(self, name) for name in names}
+        values |= {"options": dict(self.options), "dataset": dict(self.dataset)}
+        return {"version": POOL_VERSION, **values}
 
     @classmethod
     def at(cls, folder: Path) -> PoolIdentity:

@@ -13,6 +13,8 @@ from mousterian.quality.kinds import MeasureContext
 from mousterian.quality.measures._neighbours import nearest
 from mousterian.quality.measures._sampling import subsample
 
+REVISION = 2  # copies_of_test is of the pool's images; before, of the test images
+
 
 def measure(
     pool: ImageSet,
