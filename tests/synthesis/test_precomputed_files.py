@@ -134,7 +134,7 @@ def pool_of(path: Path, pools: Path, **options: Any) -> Pool:
     plugin = registry.find("generators", "precomputed")
     values = plugin.resolve({"path": str(path), **options})
     stamp = plugin.stamp(pools / "kept", values)
-    identity = PoolIdentity("precomputed", values, stamp, 0, "elsewhere", {"name": "made"}, 0, 1.0, 0, 0)
+    identity = PoolIdentity("precomputed", values, stamp, 0, "elsewhere", {"name": "made"}, 0, 1.0, 0, 0, 2)
     return Pool(pools, identity, NAMES)
 
 

@@ -96,7 +96,7 @@ def _show(found: Mapping[str, Any], title: str) -> None:
         text = f"{each['trials']:,} of {plural(counts['new'], 'new trial')} {verb} rows of the store"
         out.print(f"{text}: {each['reason']}", highlight=False, soft_wrap=True)
     for each in found["leaks"]:
-        for sentence in each["sentences"] or ["leaks are checked when it is made"]:
+        for sentence in each["sentences"] or ["not checked for leaks yet"]:
             out.print(f"{each['of']}: {sentence}", highlight=False, soft_wrap=True)
     if estimated:
         out.print(
