@@ -19,6 +19,7 @@ _KINDS = ("dataset", "model", "strategy", "recipe", "generator", "evaluation")
 _CELL = [
     *("dataset", "model", "strategy", "recipe", "generator", "trained_on"),
     *("n_base", "n_real_plus", "n_syn_plus"),
+    *("code_revisions", "content_stamps"),
 ]
 
 
