@@ -2,7 +2,7 @@
 
 `predictions/TRIAL.parquet` has a row for each evaluation of the trial that predicts classes; the true classes
 of a test set, which many trials share, are in `predictions/test-sets/DIGEST.parquet`. With them, metrics that
-were not thought of when a trial ran are computed later (`metrics.py`), and trials are compared image by image.
+were not thought of when a trial ran are computed later (`metrics.py`), and trials compared image by image.
 """
 
 from __future__ import annotations
