@@ -31,6 +31,8 @@ class Fit:
         warnings: caveats for whoever reads an answer, as sentences.
         settings: bootstrap, seed and surface as given.
         averaged: the surfaces with their parameters and draws.
+        conditional: what the answers are conditional on, where the rows hold too few subsets or generators:
+            "conditional on one subset and one generator"; "" where answers are about their population.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Fit:
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     averaged: ModelAverage
+    conditional: str
 
     @property
     def surface(self) -> str:

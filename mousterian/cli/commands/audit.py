@@ -28,12 +28,12 @@ def audit(fit: Path, *, against: str, json: bool = False) -> int:
     made = fit_file.read(fit)
     found = audit_equation(made, against)
     if json:
-        return print_json(json_module.loads(found.to_json(orient="records")))
+        rows = json_module.loads(found.assign(conditional=made.conditional).to_json(orient="records"))
+        return print_json(rows)
     if found.empty:
         raise InputError("no mixture of this fit can be compared with an equation", where=made.name)
-    console().print(
-        table(f"{against} against {made.name}", found.to_dict("records"), keep=tuple(map(str, found)))
-    )
+    title = ", ".join(filter(None, (f"{against} against {made.name}", made.conditional)))
+    console().print(table(title, found.to_dict("records"), keep=tuple(map(str, found))))
     rows = comparable(found)
     inside = rows[rows["trust"] == "inside"]
     if len(inside):

@@ -62,7 +62,7 @@ def plan(
 def _show(made: Plan, as_json: bool) -> int:
     """Print the cheapest mixture that reaches a target, and the cost of each kind of image alone."""
     from mousterian.answers.numbers import counts, number, percent, percents
-    from mousterian.answers.wording import RANGE
+    from mousterian.answers.wording import standing
 
     if as_json:
         return print_json(made.to_json())
@@ -71,12 +71,13 @@ def _show(made: Plan, as_json: bool) -> int:
         best = f"the best is {percents(made.accuracy, 2)}"
         chance = f"some mixture reaches it in {percent(made.probability, 0)} of the draws"
         short = made.accuracy.estimate < made.target_accuracy
-        print(f"{goal} is not reachable within the limits; {best if short else chance}")
+        said = f"{goal} is not reachable within the limits; {best if short else chance}"
+        print(f"{said} {standing(None, made.conditional)}".rstrip())
         return EXIT_DONE
     alone = (("real", made.cost_of_real_alone), ("synthetic", made.cost_of_synthetic_alone))
     lines = [
         f"for {goal}, add {counts(made.n_real_plus)} real and {counts(made.n_syn_plus)} synthetic images:"
-        f" cost {counts(made.cost)} [{RANGE[made.trust]}]",
+        f" cost {counts(made.cost)} {standing(made.trust, made.conditional)}",
         *(
             f"  {kind} images alone: " + ("not enough" if c is None else f"cost {number(c)}")
             for kind, c in alone

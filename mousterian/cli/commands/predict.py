@@ -32,6 +32,6 @@ def predict(
     found = loaded.predict(n_base, n_real_plus, n_syn_plus)
     trust = loaded.measured.trust(n_base, n_real_plus, n_syn_plus)
     if json:
-        return print_json({**found.to_json(), "trust": trust})
-    print(f"{numbers.percents(found, 2)} [{wording.RANGE[trust]}]")
+        return print_json({**found.to_json(), "trust": trust, "conditional": loaded.conditional})
+    print(f"{numbers.percents(found, 2)} {wording.standing(trust, loaded.conditional)}")
     return EXIT_DONE
