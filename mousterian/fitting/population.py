@@ -116,8 +116,7 @@ def spreads(levels: Levels, basis: Array, weighted: Array, root_weights: Array) 
         scores = _scores(part, residual, generator)
         if levels.over_subsets:
             # What a subset and a generator do together, and the trials' noise, are in the subsets' already.
-            pair = np.unique([levels.subset[synthetic], generator], axis=1, return_inverse=True)[1]
-            scores = _difference(scores, _scores(part, residual, pair))
+            scores = _difference(scores, _interaction(part * residual, levels.subset[synthetic], generator))
         found.append((scores, levels.generators - 1.0))
     inverse = np.divide(1.0, root_weights, out=np.zeros_like(root_weights), where=root_weights > 0)
     return tuple(Spread((basis.T @ scores) * inverse[:, None], freedom) for scores, freedom in found)
@@ -137,6 +136,23 @@ def _scores(basis: Array, weighted: Array, groups: Array) -> Array:
         shrunk = 1.0 / np.sqrt(1.0 - np.minimum(values, _MOST_LEVERAGE))
         found.append(vectors @ (shrunk * (vectors.T @ (part @ weighted[mine]))))
     return np.stack(found, axis=1)
+
+
+def _interaction(pulls: Array, subset: Array, generator: Array) -> Array:
+    """Return what pairs of subset and generator add to the sum of either, (effective_parameters, pairs).
+
+    Args:
+        pulls: of each row on the fit, (effective_parameters, R).
+        subset: index of each row's subset, (R,).
+        generator: index of each row's generator, (R,).
+    """
+    at = [np.unique(index, return_inverse=True)[1] for index in (subset, generator)]
+    counts = [int(index.max()) + 1 for index in at]
+    pairs = np.zeros((*counts, len(pulls)))
+    np.add.at(pairs, tuple(at), pulls.T)
+    rest = pairs - pairs.mean(axis=0) - pairs.mean(axis=1, keepdims=True) + pairs.mean(axis=(0, 1))
+    freedom = np.prod([count - 1 for count in counts]) / np.prod(counts)
+    return np.asarray(rest.reshape(-1, len(pulls)).T / np.sqrt(freedom))
 
 
 def _difference(more: Array, less: Array) -> Array:

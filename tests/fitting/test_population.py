@@ -40,7 +40,7 @@ def rows(subsets: int, generators: int, luck: float = 0.0, trained_on: str = "ba
         (1, 1, "base", "conditional on one subset and one generator"),
         (2, 1, "upstream", "conditional on two subsets and two generators"),
         (1, 3, "base", "conditional on one subset"),
-        # Each of these subsets has a generator of its own; one that was trained elsewhere is the same for all.
+        # Each of these subsets has a generator of its own; one that was trained elsewhere serves all.
         (3, 1, "base", ""),
         (3, 1, "elsewhere", "conditional on one generator"),
         (3, 2, "elsewhere", "conditional on two generators"),
