@@ -123,6 +123,19 @@ def test_generators_alone_widen_the_answer_about_one_subset() -> None:
     assert widths[1] > 2 * widths[0]
 
 
+def test_a_lucky_subset_is_no_outlier_and_a_misprint_among_several_is() -> None:
+    table = rows(6, 6)
+    real = (table["n_real_plus"] / table["n_base"]).to_numpy()
+    # Real images added to a subset gain or lose up to two points; synthetic rows, the most, scatter by 0.2.
+    luck = np.array([-0.01, -0.005, -0.002, 0.002, 0.005, 0.01])[table["subset_seed"]] * real
+    table["accuracy"] += luck
+    assert not mousterian.fit(table, surface="effective_data", bootstrap=20).outliers
+    misprint = table.index[(table["n_real_plus"] == 400) & (table["subset_seed"] == 3)][0]
+    table.loc[misprint, "accuracy"] -= 0.5
+    [(row, z, _)] = mousterian.fit(table, surface="effective_data", bootstrap=20).outliers
+    assert row["n_real_plus"] == 400 and z < 0
+
+
 def test_saved_fits_say_it_too_and_old_ones_by_their_rows(tmp_path: Path) -> None:
     made = mousterian.fit(rows(3, 1), surface="effective_data", bootstrap=20, labels={"trained_on": "base"})
     made.save(tmp_path / "fit.json")
