@@ -28,6 +28,7 @@ class Equivalence:
         saturation_accuracy: best accuracy from synthetic images alone at this base, within the search limit.
         trust: whether the answer lies inside the measured range, near it, or beyond.
         share_reachable: share of bootstrap draws in which there is an answer.
+        conditional: "conditional on one subset and one generator", where the rows hold too few; else "".
     """
 
     n_base: float
@@ -38,6 +39,7 @@ class Equivalence:
     saturation_accuracy: float
     trust: Trust
     share_reachable: float
+    conditional: str
 
     def to_json(self) -> dict[str, object]:
         """Return the answer as `mousterian equivalence --json` prints it."""
@@ -53,6 +55,7 @@ class Equivalence:
             "saturation_accuracy": rounded(self.saturation_accuracy),
             "trust": self.trust,
             "share_reachable": rounded(self.share_reachable),
+            "conditional": self.conditional,
         }
 
 
@@ -101,6 +104,7 @@ def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -
                 # "Not reachable" is a statement about amounts beyond the measured ones.
                 trust="near" if not reachable and trust == "inside" else trust,
                 share_reachable=share,
+                conditional=fit.conditional,
             )
         )
     return found

@@ -13,6 +13,7 @@ from scipy.special import ndtri, stdtrit
 from mousterian.answers.measured import with_synthetic
 from mousterian.fitting.interval import LEVEL, Interval, rounded
 from mousterian.fitting.model_average import ModelAverage
+from mousterian.fitting.population import FEWEST_LEVELS
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
 
@@ -101,7 +102,10 @@ def fieller(mean: Array, covariance: Array, quantile: float) -> tuple[float, flo
 
 
 def _paired(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -> Array | None:
-    """Return both gains for each seed that all three cells have, (S, 2); None if fewer than two."""
+    """Return both gains for each seed that all three cells have, (S, 2); None if fewer than two.
+
+    Where there are enough subset seeds, the training seeds of each count as one.
+    """
     seeds = ["subset_seed", "training_seed"]
     if alone["training_seed"].isna().any():
         return None
@@ -109,7 +113,10 @@ def _paired(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) ->
         cell.fillna({"subset_seed": -1}).groupby(seeds)["accuracy"].mean()
         for cell in (alone, synthetic, real)
     ]
-    joined = pd.concat(cells, axis=1, join="inner").to_numpy(dtype=float)
+    found = pd.concat(cells, axis=1, join="inner")
+    if found.index.get_level_values("subset_seed").nunique() >= FEWEST_LEVELS:
+        found = found.groupby(level="subset_seed").mean()
+    joined = found.to_numpy(dtype=float)
     if len(joined) < 2:
         return None
     return np.stack([joined[:, 1] - joined[:, 0], joined[:, 2] - joined[:, 0]], axis=1)

@@ -12,13 +12,14 @@ from mousterian.answers.measured import has_synthetic, synthetic_tried
 from mousterian.answers.numbers import counts, number, percent, percents
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
+from mousterian.fitting.measured_range import Trust
 from mousterian.fitting.model_average import NEGLIGIBLE, Decline
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Points
 from mousterian.plugins import registry
 
 NO_SYNTHETIC = "no trial adds synthetic images to a base, so what they are worth cannot be estimated"
-RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
+_RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 TRUST = {
     "inside": "The answer lies inside the measured range.",
     "near": "The answer lies just beyond the measured range.",
@@ -31,6 +32,22 @@ _TRAINED_ON = {
 }
 _GUIDED_BY = {"base": "the base images", "upstream": "upstream images"}
 _NOTHING = "can be said yet: no trial adds synthetic images to a base."
+
+
+def standing(trust: Trust | None, conditional: str) -> str:
+    """Return how far an answer holds, as it stands behind it in brackets; "" if nothing is to be said.
+
+    >>> standing("inside", "conditional on one subset and one generator")
+    '[inside the data; conditional on one subset and one generator]'
+    """
+    said = "; ".join(filter(None, (_RANGE[trust] if trust else "", conditional)))
+    return f"[{said}]" if said else ""
+
+
+def with_caveat(text: str, conditional: str) -> str:
+    """Return sentences, and one on what they are conditional on, if on anything."""
+    told = conditional.capitalize()
+    return f"{text} {told}: others may differ by more than the interval says." if told else text
 
 
 @dataclass(frozen=True)
@@ -186,4 +203,4 @@ def sentence(made: Fit, found: Equivalence) -> str:
             f"At {number(found.n_base)} base images, {number(given)} more synthetic images are worth"
             f" {worth} real ones."
         )
-    return f"{text} [{RANGE[found.trust]}]"
+    return f"{text} {standing(found.trust, found.conditional)}"

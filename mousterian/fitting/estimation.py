@@ -43,21 +43,16 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     wanted = every if name == "auto" else (surfaces.load(name),)
     fits, problem, outliers = engine.fit_all(wanted, every, table)
     averaged, draws = average(fits, problem, bootstrap, seed)
-    components = scatter(problem, fits[0]).components
+    components = variance.scatter(problem, fits[0]).components
     found = tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits)
     return {
         "data": _rows(table, averaged, outliers),
         "surfaces": found,
         "components": {part: float(np.sqrt(value)) for part, value in dataclasses.asdict(components).items()},
+        "conditional": table.levels.conditional,
         "warnings": (*table.warnings, *_warnings(fits, found[0].unidentified, table)),
         "averaged": averaged,
     }
-
-
-def scatter(problem: Problem, fit: Fitted) -> variance.Scatter:
-    """Return the scatter of the rows around a fit."""
-    table, found = problem.table, fit.information
-    return variance.scatter(table, table.accuracy - fit.values, found.leverage, found.basis, problem.keep)
 
 
 def average(
@@ -75,7 +70,10 @@ def average(
     left = count - int(shares.sum())
     shares[np.argsort(shares - weights * count, kind="stable")[:left]] += 1
     chosen = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(heavy)), shares))
-    draws = {fit.surface.name: engine.draw(fit, problem, scatter(problem, fit), count, seed) for fit in heavy}
+    draws = {
+        fit.surface.name: engine.draw(fit, problem, variance.scatter(problem, fit), count, seed)
+        for fit in heavy
+    }
     members = tuple(
         Member(
             fit.surface,
@@ -189,6 +187,8 @@ def fit(
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem
     frame = load(table)
+    if labels and "trained_on" in labels and "trained_on" not in frame:
+        frame = frame.assign(trained_on=labels["trained_on"])
     checked = check(frame)
     return Fit(
         name=name or given,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtrit
 
 from mousterian.fitting.surface import Array, Surface
@@ -53,14 +54,33 @@ def find(table: Table, fits: list[tuple[Surface, Array, float]]) -> Outliers:
         if scale > _COMPARABLE * best:
             continue
         fitted = table.of_rows(surface.accuracy(table.points, surface.bounded(unknowns)))
-        deviation = (table.accuracy - fitted) / scale
-        freedom = max((count - len(surface.parameters)) * _EFFICIENCY, 1.0)
+        residual = table.accuracy - fitted
+        alike, alike_rows = _alike(table, residual)
+        deviation = residual / np.maximum(scale, alike)
+        rows = np.where(alike > scale, alike_rows, count - len(surface.parameters))
+        freedom = np.maximum(rows * _EFFICIENCY, 1.0)
         far &= np.abs(deviation) > stdtrit(freedom, 1 - _FALSE_ALARM / (2 * count))
         nearer = np.abs(deviation) < np.abs(z)
         z, values = np.where(nearer, deviation, z), np.where(nearer, fitted, values)
     if far.sum() > max(2.0, _MOST_FLAGGED * count):
         far[:] = False
     return Outliers(far, z, tuple(_reason(table, i, values[i]) if far[i] else "" for i in range(count)))
+
+
+def _alike(table: Table, residual: Array) -> tuple[Array, Array]:
+    """Return the robust scale of residuals (R,) of rows with equal ratios of added images, and their number.
+
+    Over several subsets luck varies, and most where much is added: a lucky subset is no outlier. 0 for fewer.
+    """
+    if not table.levels.over_subsets:
+        return np.zeros(len(residual)), np.ones(len(residual))
+    base, *added = (table.rows[name].to_numpy(dtype=float) for name in COUNTS)
+    ratios = [np.round(each / np.maximum(base, 1.0), 2) for each in added]
+    kind = np.unique(ratios, axis=1, return_inverse=True)[1].ravel()
+    # About each cell's median, so that a surface's misfit does not count as luck.
+    off = residual - pd.Series(residual).groupby(table.cell).transform("median").to_numpy()
+    scales = [residual_scale(off[kind == each], 0) for each in range(kind.max() + 1)]
+    return np.asarray(scales)[kind], np.bincount(kind)[kind]
 
 
 def _reason(table: Table, index: int, expected: float) -> str:

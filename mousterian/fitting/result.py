@@ -31,6 +31,8 @@ class Fit:
         warnings: caveats for whoever reads an answer, as sentences.
         settings: bootstrap, seed and surface as given.
         averaged: the surfaces with their parameters and draws.
+        conditional: what the answers are conditional on, where the rows hold too few subsets or generators:
+            "conditional on one subset and one generator"; "" where answers are about their population.
         leaks: what leak checks found of the rows' data sets and pools, as sentences; every answer has them.
     """
 
@@ -42,6 +44,7 @@ class Fit:
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     averaged: ModelAverage
+    conditional: str
     leaks: tuple[str, ...] = ()
 
     @property

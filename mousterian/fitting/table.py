@@ -12,12 +12,15 @@ import numpy as np
 import pandas as pd
 
 from mousterian.errors import InputError, nearest
+from mousterian.fitting.population import Levels
 from mousterian.fitting.surface import Array, Points
 
 COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
 # Other names under which tables hold a column.
 _ALIASES = {"accuracy": ("top1",), "training_seed": ("seed",)}
-_SEEDS = ("subset_seed", "training_seed")
+_SEEDS = ("subset_seed", "generator_seed", "training_seed")
+# Generators of these are trained on images of the row's own subset; others are the same for all subsets.
+TRAINED_ON_SUBSET = ("base", "upstream")
 # Name of a file's index: row numbers from 1, so that errors name a row after sorting, too.
 _ROW = "row"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
@@ -38,6 +41,7 @@ class Table:
         points: the K readings.
         row: index of each reading's row, (K,).
         share: of its row's weight, (K,).
+        nested: whether each subset has generators of its own.
         warnings: irregularities of the table, as sentences.
     """
 
@@ -45,6 +49,7 @@ class Table:
     points: Points
     row: Array
     share: Array
+    nested: bool
     warnings: tuple[str, ...]
 
     @property
@@ -56,6 +61,11 @@ class Table:
     def cell(self) -> Array:
         """Number of each row's cell, by its counts."""
         return np.asarray(self.rows.groupby(list(COUNTS), sort=True).ngroup(), dtype=int)
+
+    @cached_property
+    def levels(self) -> Levels:
+        """The levels of subsets and generators."""
+        return Levels.of(self.rows, nested=self.nested)
 
     def of_rows(self, per_reading: Array) -> Array:
         """Return the mean over each row's readings, (..., R) from (..., K)."""
@@ -124,12 +134,22 @@ def check(frame: pd.DataFrame) -> Table:
     _refuse(numbers, ~(numbers["weight"] >= 0), "weight is negative or missing")
     _refuse(numbers, numbers["total"] < 1, "total (test images) is below 1")
     _refuse(numbers, numbers[list(COUNTS)].sum(axis=1) == 0, "no training images at all")
+    # Without synthetic images there is no generator, whatever its column holds.
+    numbers.loc[numbers["n_syn_plus"] == 0, "generator_seed"] = np.nan
     warnings: list[str] = []
     numbers["accuracy"] = _fractions(numbers, warnings)
     numbers = _distinct(numbers, warnings)
     _refuse_uninformative(numbers, warnings)
     rows = numbers.drop(columns="row").reset_index(drop=True)[list(COLUMNS)]
-    return Table(rows, *_readings(rows), tuple(warnings))
+    return Table(rows, *_readings(rows), _nested(frame), tuple(warnings))
+
+
+def _nested(frame: pd.DataFrame) -> bool:
+    """Return whether each subset has generators of its own, by the column `trained_on` of synthetic rows."""
+    if "trained_on" not in frame:
+        return False
+    synthetic = pd.to_numeric(frame["n_syn_plus"], errors="coerce") > 0
+    return bool(frame.loc[synthetic, "trained_on"].isin(TRAINED_ON_SUBSET).all())
 
 
 def renamed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +208,8 @@ def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
     """Sort rows, drop repeated trials, and warn of contradictory ones."""
     numbers = numbers.sort_values([*COUNTS, *_SEEDS, "accuracy", "total", "weight"], kind="stable")
     trial = [*COUNTS, *_SEEDS]
-    seeded = numbers[list(_SEEDS)].notna().any(axis=1)
+    # A generator's seed alone does not say which of its trials a row is.
+    seeded = numbers[["subset_seed", "training_seed"]].notna().any(axis=1)
     same = seeded & numbers.duplicated([*trial, "accuracy"])
     if same.any():
         where = listed(sorted(numbers.loc[same, "row"].tolist()))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mousterian.fitting.population import Spread, spreads
+from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table
 
@@ -159,11 +161,14 @@ class Scatter:
         own: each row's own residual, (R,).
         clusters: effects shared within clusters: index of each row's cluster, (R,), the variance of the
             effects, and its degrees of freedom.
+        spreads: what subsets and generators do to the rows, where there are enough of them. All noise of a
+            subset's trials is part of its effect, and all noise of a generator's trials of its effect.
         components: the variances.
     """
 
     own: Array
     clusters: tuple[tuple[Array, float, float], ...]
+    spreads: tuple[Spread, ...]
     components: Components
 
     def draws(self, fitted: Array, count: int, rng: np.random.Generator) -> Array:
@@ -176,19 +181,17 @@ class Scatter:
         for groups, variance, freedom in self.clusters:
             size = np.sqrt(variance * freedom / rng.chisquare(freedom, count))[:, None]
             drawn += size * rng.standard_normal((count, int(groups.max()) + 1))[:, groups]
+        for spread in self.spreads:
+            size = np.sqrt(spread.freedom / rng.chisquare(spread.freedom, count))[:, None]
+            drawn += size * rng.standard_normal((count, spread.effects.shape[1])) @ spread.effects.T
         return np.asarray(drawn)
 
 
-def scatter(table: Table, residual: Array, leverage: Array, basis: Array, keep: Array) -> Scatter:
-    """Split residuals (R,) into components.
-
-    Args:
-        table: the rows.
-        residual: of each row, (R,).
-        leverage: of each row, (R,), for which its own residual is corrected.
-        basis: of the fit's tangent space, (effective_parameters, R).
-        keep: rows that count, (R,) bool.
-    """
+def scatter(problem: Problem, fit: Fitted) -> Scatter:
+    """Split the residuals of a fit into components."""
+    table, keep = problem.table, problem.keep
+    residual = table.accuracy - fit.values
+    leverage, basis = fit.information.leverage, fit.information.basis
     subset, seed = _clusters(table)
     left = residual.copy()
     clusters = []
@@ -214,4 +217,11 @@ def scatter(table: Table, residual: Array, leverage: Array, basis: Array, keep: 
         lacking = np.maximum(expected - float((own[keep] ** 2).mean()), 0.0)
         own = np.where(keep, np.where(left < 0, -1.0, 1.0) * np.sqrt(own**2 + lacking), 0.0)
     test_set = float(noise.mean())
-    return Scatter(own, tuple(clusters), Components(test_set, found["seed"], found["subset"], trial))
+    components = Components(test_set, found["seed"], found["subset"], trial)
+    levels, root = table.levels, np.sqrt(problem.row_weights)
+    if levels.over_subsets:
+        return Scatter(np.zeros_like(own), (), spreads(levels, basis, root * residual, root), components)
+    population = spreads(levels, basis, root * left, root)
+    if levels.over_generators:
+        own = np.where(levels.generator >= 0, 0.0, own)
+    return Scatter(own, tuple(clusters), population, components)

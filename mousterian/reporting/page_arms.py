@@ -14,7 +14,7 @@ from mousterian.answers.formula import LEAST_LOG_H, Formula, nearest_formula
 from mousterian.answers.improvement_ratio import improvement_ratio
 from mousterian.answers.measured import base_sizes, has_synthetic, real_added, typical_question
 from mousterian.answers.numbers import number, percent, signed
-from mousterian.answers.wording import TRUST, Answer, answer, generator, limit, setting
+from mousterian.answers.wording import TRUST, Answer, answer, generator, limit, setting, with_caveat
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 from mousterian.plugins import registry
@@ -74,7 +74,8 @@ def arm(fit: Fit, index: int, *, store: str, against: str) -> dict[str, Any]:
         "limit": _limit(fit, first) if synthetic else "",
         "measured": _measured(fit, store),
         "trust": first.equivalence.trust,
-        "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if answered else "",
+        "conditional": fit.conditional if answered else "",
+        "verdict": _verdict(first) if answered else "",
         "told": answered,
         "facts": [*_facts(fit), *stored_facts(fit, store)],
         "formula": _formula(formula) if formula else None,
@@ -122,6 +123,12 @@ def _measured(fit: Fit, store: str) -> str:
     parts += [f"{len(seeds)} seeds"] if len(seeds) > 1 else []
     parts += [text for words, text in stored_facts(fit, store) if words == DEVICE_TIME]
     return "; ".join(parts)
+
+
+def _verdict(found: Answer) -> str:
+    """Return how far an answer holds, as sentences."""
+    said = with_caveat(TRUST[found.equivalence.trust], found.equivalence.conditional)
+    return f"{said} {_doubt(found)}".rstrip()
 
 
 def _doubt(found: Answer) -> str:

@@ -83,8 +83,10 @@ def equivalence_table(answers: Sequence[Answer]) -> Table:
                 equivalence.trust,
             )
         )
+    conditional = next((found.equivalence.conditional for found in answers), "")
     return Table(
-        "How many synthetic images, added alone, do what the real ones do; 95 % intervals in brackets. "
+        "How many synthetic images, added alone, do what the real ones do; 95 % intervals"
+        f"{conditional and f', {conditional},'} in brackets. "
         "Range: whether the answer lies inside what was measured.",
         ("Base images", "Real images added", "Worth in synthetic", "Synthetic per real", "Accuracy", "Range"),
         rows,
@@ -111,10 +113,16 @@ def comparison(arms: Sequence[tuple[str, Sequence[Answer]]]) -> Table:
     ]
     return Table(
         "Synthetic images that the added real ones are worth, with 95 % intervals, in each arm.",
-        ("Base images", "Real images added", *(name for name, _ in arms)),
+        ("Base images", "Real images added", *(_heading(name, answers) for name, answers in arms)),
         rows,
         heads=2,
     )
+
+
+def _heading(name: str, answers: Sequence[Answer]) -> str:
+    """Return an arm's name with what its answers are conditional on."""
+    conditional = next((found.equivalence.conditional for found in answers), "")
+    return f"{name} ({conditional})" if conditional else name
 
 
 def ratio_table(ratio: pd.DataFrame) -> Table | None:

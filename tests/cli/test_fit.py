@@ -47,7 +47,10 @@ def test_predict_and_ratio(run, fitted: Path) -> None:
     assert code == 0
     assert found["low"] < 0.95 - 1.6 * 800**-0.3 < found["high"]
     assert found["trust"] == "inside"
-    assert "[extrapolated]" in run("predict", fitted, "--n-base", 10**6)[1]
+    assert (
+        "[extrapolated; conditional on one subset and one generator]"
+        in run("predict", fitted, "--n-base", 10**6)[1]
+    )
     rows = json.loads(run("ratio", fitted, "--json")[1])
     assert {row["source"] for row in rows} == {"trials", "surface"}
     assert all(0 < row["ratio"] < 1 for row in rows if row["source"] == "surface")

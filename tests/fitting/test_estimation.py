@@ -13,7 +13,6 @@ from mousterian.answers.formula import Formula
 from mousterian.answers.improvement_ratio import fieller
 from mousterian.fitting import engine, published, selection, variance
 from mousterian.fitting import surface as surfaces
-from mousterian.fitting.estimation import scatter
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.problem import Problem
 from mousterian.fitting.profile_likelihood import unidentified_parameters
@@ -267,7 +266,7 @@ def test_the_formula_projects_other_surfaces_with_its_error() -> None:
 def test_draws_are_reproducible() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    spread = scatter(problem, fits[0])
+    spread = variance.scatter(problem, fits[0])
     first, second = (engine.draw(fits[0], problem, spread, 20, 7) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert isinstance(table, Table)

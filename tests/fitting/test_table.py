@@ -78,6 +78,17 @@ def test_contradictory_trials_are_named_and_kept() -> None:
     assert len(found.rows) == 9
 
 
+def test_rows_of_other_generators_are_other_trials() -> None:
+    rows = table().assign(seed=0, subset_seed=0)
+    both = pd.concat([rows.assign(generator_seed=seed) for seed in (0, 1)])
+    found = check(both)
+    # Rows of real images alone have no generator: the second copies repeat them.
+    alone = int((rows["n_syn_plus"] == 0).sum())
+    assert len(found.rows) == 2 * len(rows) - alone
+    assert len(found.warnings) == 1 and "repeat a trial" in found.warnings[0]
+    assert found.rows["generator_seed"].isna().sum() == alone
+
+
 def test_replicates_without_seeds_are_ordinary() -> None:
     found = check(pd.concat([table(), table().head(2)]))
     assert len(found.rows) == 10

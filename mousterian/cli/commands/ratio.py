@@ -27,9 +27,10 @@ def ratio(fit: Path, *, json: bool = False) -> int:
     rows = improvement_ratio(made).to_dict("records")
     if json:
         show_leaks(made, as_json=True)
-        return print_json(rows)
+        return print_json([{**row, "conditional": made.conditional} for row in rows])
     if not rows:
         raise InputError("no trial adds synthetic images, so there is no improvement ratio", where=made.name)
-    console().print(table(f"improvement ratio of {made.name}", rows, keep=("n_base", "r", "ratio")))
+    title = ", ".join(filter(None, (f"improvement ratio of {made.name}", made.conditional)))
+    console().print(table(title, rows, keep=("n_base", "r", "ratio")))
     show_leaks(made)
     return EXIT_DONE

@@ -96,6 +96,7 @@ def _arm(shown: Mapping[str, Any]) -> dict[str, Any]:
         "equivalence": shown["answer"].equivalence.to_json() if answerable else None,
         "limit": shown["limit"],
         "trust": shown["trust"] if answerable else None,
+        "conditional": shown["conditional"],
         "verdict": shown["verdict"],
         "formula": formula["text"] if formula else None,
         "measured": shown["measured"],

@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from mousterian.answers.measured import base_sizes, equivalents, real_added, require_synthetic
 from mousterian.answers.numbers import counts, number
+from mousterian.answers.wording import with_caveat
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import Array
 from mousterian.reporting.axes import log_ticks
@@ -64,8 +65,9 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))
+    caption = with_caveat(_caption(data), fit.conditional)
     return Figure(
-        svg, "Synthetic images worth a number of real ones", _caption(data), _alt(bases, data), data, places
+        svg, "Synthetic images worth a number of real ones", caption, _alt(bases, data), data, places
     )
 
 

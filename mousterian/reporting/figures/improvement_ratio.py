@@ -14,6 +14,7 @@ from matplotlib.patches import Patch
 from mousterian.answers.improvement_ratio import improvement_ratio
 from mousterian.answers.measured import base_sizes, require_synthetic
 from mousterian.answers.numbers import number, ratios, signed, times
+from mousterian.answers.wording import with_caveat
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 from mousterian.reporting.axes import log_ticks
@@ -57,7 +58,8 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))
-    return Figure(svg, "Improvement ratio", _caption(data), _alt(bases, data), data, places)
+    caption = with_caveat(_caption(data), fit.conditional)
+    return Figure(svg, "Improvement ratio", caption, _alt(bases, data), data, places)
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from mousterian.answers.measured import require_synthetic, typical_question
 from mousterian.answers.numbers import counts, number, percent
 from mousterian.answers.plan import Plan, cheapest_mix
+from mousterian.answers.wording import with_caveat
 from mousterian.errors import InputError
 from mousterian.reporting.axes import count_axis
 from mousterian.reporting.drawing import Figure, spots, to_svg
@@ -68,8 +69,9 @@ def draw(
         legend(canvas, _legend(), most=3)
         svg = to_svg(canvas)
         places = spots(canvas, ((right, *_mark(row)) for row in data.to_dict("records")))
+    caption = with_caveat(_caption(real_cost, syn_cost), made.conditional)
     return Figure(svg, f"Mixtures that reach {percent(made.target_accuracy)} at {number(base)} base images",
-                  _caption(real_cost, syn_cost), _alt(made), data, places)  # fmt: skip
+                  caption, _alt(made), data, places)  # fmt: skip
 
 
 def _cheapest(made: Plan) -> pd.Series:
