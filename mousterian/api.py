@@ -53,10 +53,11 @@ class Fit(result.Fit):
         return formulas.nearest_formula(self)
 
     def ratio(self) -> pd.DataFrame:
-        """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+        """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source, basis.
 
         Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
-        from differences paired by seed. Source "surface": at every measured r.
+        from differences paired by seed. Source "surface": at every measured r. Basis: measured, interpolated
+        or extrapolated.
         """
         return ratios.improvement_ratio(self)
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.measured import with_synthetic
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.least_squares import Model, minimise
@@ -76,7 +77,10 @@ _projected: WeakKeyDictionary[Fit, Formula | None] = WeakKeyDictionary()
 
 
 def nearest_formula(fit: Fit) -> Formula | None:
-    """Return the papers' formula nearest to a fit; None where synthetic images reach too little."""
+    """Return the papers' formula nearest to a fit; None where synthetic images reach too little.
+
+    None, too, where the rows can tell no equivalence.
+    """
     if fit not in _projected:
         _projected[fit] = _of_rows(fit)
     return _projected[fit]
@@ -85,7 +89,7 @@ def nearest_formula(fit: Fit) -> Formula | None:
 def _of_rows(fit: Fit) -> Formula | None:
     rows = fit.data[~fit.data["outlier"]]
     with_syn = with_synthetic(rows)
-    if with_syn.empty:
+    if refusal(fit):
         return None
     largest_real = float((rows["n_base"] + rows["n_real_plus"]).max())
     bases = np.unique(with_syn["n_base"].to_numpy(dtype=float))

@@ -4,34 +4,59 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.measured import with_synthetic
 from mousterian.fitting.interval import LEVEL, Interval, rounded
 from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
 
-COLUMNS = ("n_base", "r", "ratio", "low", "high", "source")
+COLUMNS = ("n_base", "r", "ratio", "low", "high", "source", "basis")
+Basis = Literal["measured", "interpolated", "extrapolated"]
 
 
 def improvement_ratio(fit: Fit) -> pd.DataFrame:
-    """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+    """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source, basis.
 
     Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
-    from differences paired by seed. Source "surface": at every measured r.
+    from differences paired by seed. Source "surface": at every measured r. Basis: whether the base alone and
+    both additions were measured at that r, or the ratio rests on inter- or extrapolation. No rows where the
+    fit can tell no equivalence (`answerable`).
     """
+    if refusal(fit):
+        return pd.DataFrame(columns=list(COLUMNS))
     found = list(from_trials(fit.data, _noise(fit.data)))
-    rows = with_synthetic(fit.data[~fit.data["outlier"]])
-    if not rows.empty:
-        ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
-        bases = np.unique(rows["n_base"].to_numpy(dtype=float))
-        found += from_surface(fit.averaged, bases, ratios)
+    used = fit.data[~fit.data["outlier"]]
+    rows = with_synthetic(used)
+    ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
+    bases = np.unique(rows["n_base"].to_numpy(dtype=float))
+    found += (
+        {**row, "basis": _basis(fit, used, row["n_base"], row["r"])}
+        for row in from_surface(fit.averaged, bases, ratios)
+    )
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _basis(fit: Fit, rows: pd.DataFrame, base: float, ratio: float) -> Basis:
+    """Return what a surface's ratio rests on: accuracies at its three mixtures, or a curve between others."""
+    alone, added = rows[rows["n_syn_plus"] == 0], ratio * base
+    real = alone["n_base"] + alone["n_real_plus"]
+    synthetic = rows.loc[(rows["n_base"] == base) & (rows["n_real_plus"] == 0), "n_syn_plus"]
+    if _has(real, base) and _has(real, base + added) and _has(synthetic, added):
+        return "measured"
+    both = fit.measured.trust(base, added, 0), fit.measured.trust(base, 0, added)
+    return "interpolated" if both == ("inside", "inside") else "extrapolated"
+
+
+def _has(counts: pd.Series[float], wanted: float) -> bool:
+    """Return whether a count is among others; as r is rounded, it may be off by an image or two."""
+    return bool(((counts - wanted).abs() <= 2.0 + 1e-3 * wanted).any())
 
 
 def _noise(data: pd.DataFrame) -> Array:
@@ -56,7 +81,8 @@ def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
             if base > 0 and len(alone) and len(real):
                 with_syn = synthetic[synthetic["n_syn_plus"] == added]
                 estimate, low, high = _fieller(alone, with_syn, real)
-                yield dict(zip(COLUMNS, (base, added / base, estimate, low, high, "trials"), strict=True))
+                found = (base, added / base, estimate, low, high, "trials", "measured")
+                yield dict(zip(COLUMNS, found, strict=True))
 
 
 def _cell(rows: pd.DataFrame, base: float, real: float) -> pd.DataFrame:
@@ -123,7 +149,7 @@ def _mean_variance(cell: pd.DataFrame) -> float:
 
 
 def from_surface(averaged: ModelAverage, bases: Array, ratios: Array) -> Iterator[dict[str, Any]]:
-    """Yield the averaged surface's ratio at each base and r."""
+    """Yield the averaged surface's ratio at each base and r, all columns but `basis`."""
     for base in bases:
         points = Points.of(base, np.concatenate([[0.0], 0 * ratios, ratios * base]),
                            np.concatenate([[0.0], ratios * base, 0 * ratios]))  # fmt: skip
@@ -133,13 +159,8 @@ def from_surface(averaged: ModelAverage, bases: Array, ratios: Array) -> Iterato
         estimate, draws = _ratios(averaged.estimate(points)[None]), _ratios(drawn)
         found = Interval.of_draws(estimate[0], draws)
         for i, added in enumerate(ratios):
-            yield dict(
-                zip(
-                    COLUMNS,
-                    (base, added, found.estimate[i], found.low[i], found.high[i], "surface"),
-                    strict=True,
-                )
-            )
+            row = (base, added, found.estimate[i], found.low[i], found.high[i], "surface")
+            yield dict(zip(COLUMNS, row, strict=False))
 
 
 def _ratios(accuracy: Array) -> Array:

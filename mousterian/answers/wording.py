@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.equivalence import Equivalence, equivalence
 from mousterian.answers.measured import has_synthetic, synthetic_tried
-from mousterian.answers.numbers import counts, number, percent, percents
-from mousterian.errors import InputError
+from mousterian.answers.numbers import counts, number, percent, percents, signed
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.model_average import NEGLIGIBLE, Decline
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Points
 from mousterian.plugins import registry
 
-NO_SYNTHETIC = "no trial adds synthetic images to a base, so what they are worth cannot be estimated"
 RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 TRUST = {
     "inside": "The answer lies inside the measured range.",
@@ -37,10 +37,10 @@ _NOTHING = "can be said yet: no trial adds synthetic images to a base."
 class Answer:
     """The answer at one base size: a sentence, split before and after its number.
 
-    `cell` is the answer in a table.
+    `cell` is the answer in a table. There is no equivalence where the rows cannot tell one (`answerable`).
     """
 
-    equivalence: Equivalence
+    equivalence: Equivalence | None
     n_real_plus: float
     lead: str
     number: str
@@ -78,14 +78,19 @@ def _pretrained(generator: str) -> bool:
 
 
 def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
-    """Return the equivalence at one point as a sentence."""
-    found = equivalence(fit, n_base=n_base, n_real_plus=n_real_plus)
+    """Return the equivalence at one point as a sentence, or why the rows cannot tell one."""
     data = fit.data
     at, real = f"At {number(n_base)} base images,", f"{number(n_real_plus)} more real"
     name = generator(fit.labels)
     source = f" from {name}" if name else ""
     if not has_synthetic(data):
-        return Answer(found, n_real_plus, at, "nothing", _NOTHING, "nothing was tried")
+        return Answer(None, n_real_plus, at, "nothing", _NOTHING, "nothing was tried")
+    refused = refusal(fit)
+    if refused:
+        lead, gain, span = _gain(data[~data["outlier"] & (data["n_base"] == n_base)])
+        why = f"{refused.what[0].upper()}{refused.what[1:]}."
+        return Answer(None, n_real_plus, f"{at} synthetic images{source} {lead}", gain, f"{span}{why}")
+    found = equivalence(fit, n_base=n_base, n_real_plus=n_real_plus)
     synthetic = found.n_syn_plus
     if not isinstance(synthetic, Interval):
         tail, cell = _unreachable(fit, found, source, real)
@@ -101,6 +106,17 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
         )  # fmt: skip
     estimate, _, interval = worth.partition(" ")
     return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.", worth)
+
+
+def _gain(rows: pd.DataFrame) -> tuple[str, str, str]:
+    """Return what the synthetic images at one base gain, as measured: verb, number, and what it is of."""
+    alone = rows.loc[rows["n_syn_plus"] == 0, "accuracy"].mean()
+    means = rows[rows["n_syn_plus"] > 0].groupby("n_syn_plus")["accuracy"].mean()
+    if np.isnan(alone):
+        return "reach", percent(means.max()), ""
+    best = float(means.index.to_numpy(float)[means.to_numpy().argmax()])
+    span = f"({percent(alone)} to {percent(means.max())}, with {number(best)} of them). "
+    return "gain", f"{signed(100 * (means.max() - alone), 1)} points", span
 
 
 def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[str, str]:
@@ -174,8 +190,6 @@ def _about(count: float) -> str:
 
 def sentence(made: Fit, found: Equivalence) -> str:
     """Return an equivalence as a sentence with its interval and its trust."""
-    if not has_synthetic(made.data):
-        raise InputError(NO_SYNTHETIC, where=made.name)
     if isinstance(found.n_real_plus, float):
         text = answer(made, found.n_base, found.n_real_plus).text
     else:

@@ -214,8 +214,6 @@ def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
         warnings.append("Accuracy is the same in every row: what images are worth cannot be estimated.")
     if (numbers["n_syn_plus"] == 0).all():
         warnings.append("No row has synthetic images: accuracy can be predicted, an equivalence cannot.")
-    elif (numbers.loc[numbers["n_syn_plus"] == 0, ["n_base", "n_real_plus"]].sum(axis=1).nunique()) < 2:
-        warnings.append("Real images alone were measured at one size: what they are worth is extrapolated.")
     if numbers["n_base"].nunique() == 1:
         warnings.append("Only one base size: how the equivalence depends on n_base cannot be estimated.")
 

@@ -69,6 +69,8 @@ def equivalence_table(answers: Sequence[Answer]) -> Table:
     rows = []
     for found in answers:
         equivalence, real = found.equivalence, found.n_real_plus
+        if equivalence is None:
+            continue
         syn = equivalence.n_syn_plus
         rate = "–"
         if isinstance(syn, Interval):
@@ -97,10 +99,12 @@ def comparison(arms: Sequence[tuple[str, Sequence[Answer]]]) -> Table:
     cells: dict[tuple[float, float], dict[int, str]] = {}
     for index, (_, answers) in enumerate(arms):
         for found in answers:
-            syn = found.equivalence.n_syn_plus
-            shown = counts(syn) if isinstance(syn, Interval) else "not reachable"
-            note = "" if found.equivalence.trust == "inside" else f" · {found.equivalence.trust}"
-            cells.setdefault((found.equivalence.n_base, found.n_real_plus), {})[index] = shown + note
+            equivalence = found.equivalence
+            if equivalence is None:
+                continue
+            shown = counts(syn) if isinstance(syn := equivalence.n_syn_plus, Interval) else "not reachable"
+            note = "" if equivalence.trust == "inside" else f" · {equivalence.trust}"
+            cells.setdefault((equivalence.n_base, found.n_real_plus), {})[index] = shown + note
     rows = [
         (
             number(base),
@@ -125,16 +129,22 @@ def ratio_table(ratio: pd.DataFrame) -> Table | None:
     for base, r in ratio[["n_base", "r"]].drop_duplicates().sort_values(["n_base", "r"]).to_numpy():
         here = ratio[(ratio["n_base"] == base) & (ratio["r"] == r)].set_index("source")
         found = {
-            source: ratios(Interval(*here.loc[source, ["ratio", "low", "high"]])) for source in here.index
+            source: ratios(Interval(row["ratio"], row["low"], row["high"])) + _unmeasured(row["basis"])
+            for source, row in here.iterrows()
         }
         rows.append((number(base), times(r), *(found.get(source, "–") for source in _SOURCES)))
     return Table(
         "Improvement ratio (Eq. 3): accuracy gained from r synthetic images for each base image, over that "
-        "gained from as many real ones; 95 % intervals in brackets.",
+        "gained from as many real ones; 95 % intervals in brackets. Interpolated or extrapolated: both "
+        "additions were not measured at that r, so the curve's form decides.",
         ("Base images", "r", "From the trials", "From the surface"),
         rows,
         heads=2,
     )
+
+
+def _unmeasured(basis: str) -> str:
+    return "" if basis == "measured" else f" · {basis}"
 
 
 def identified_table(formula: Formula) -> Table:

@@ -55,6 +55,11 @@ def test_a_constant_accuracy_is_said_and_still_predicted() -> None:
     rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"]).assign(accuracy=0.8)
     fit = mousterian.fit(rows, bootstrap=100)
     assert any("the same in every row" in warning for warning in fit.warnings)
+    with pytest.raises(InputError, match="neither real nor synthetic images gain anything") as caught:
+        fit.equivalence(n_base=200, n_real_plus=100)
+    assert "harder" in caught.value.hint
+    assert fit.formula() is None
+    assert fit.ratio().empty
     inside, beyond = fit.predict(200), fit.predict(6400)
     assert inside.estimate == pytest.approx(0.8, abs=1e-4)
     assert beyond.high - beyond.low > inside.high - inside.low
