@@ -94,7 +94,7 @@ def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -
     for i, count in enumerate(given):
         share = float(np.isfinite(draws[:, i]).mean())
         reachable = bool(np.isfinite(estimate[i])) and share >= 0.5
-        answer = Interval.of_draws(estimate[i], draws[:, i]) if reachable else None
+        answer = fit.averaged.interval(estimate[i], draws[:, i]) if reachable else None
         real = count if forward else (answer.estimate if answer else math.inf)
         syn = (answer.estimate if answer else 0.0) if forward else count
         trust = fit.measured.trust(n_base, real, syn)
@@ -128,4 +128,4 @@ def marginal_rate(fit: Fit, *, n_base: float, n_real_plus: float = 0, n_syn_plus
         lambda count: Points.of(base, real, syn + count),
         fit.averaged.most_synthetic,
     )
-    return Interval.of_draws(estimate[0], draws[:, 0])
+    return fit.averaged.interval(estimate[0], draws[:, 0])

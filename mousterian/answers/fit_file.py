@@ -23,6 +23,7 @@ from mousterian.fitting.extrapolation import Extrapolation
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.model_average import Member, ModelAverage
+from mousterian.fitting.noise import noise_is_known
 from mousterian.fitting.result import Fit, SurfaceFit
 
 FORMAT, VERSION = "mousterian fit", 2
@@ -148,7 +149,13 @@ def from_json(found: Mapping[str, Any]) -> Fit:
         components={name: _number(value) for name, value in found["components"].items()},
         warnings=tuple(found["warnings"]),
         settings=found["settings"],
-        averaged=ModelAverage(members, limits["n_syn_plus"], limits["n_real_plus"], extrapolation),
+        averaged=ModelAverage(
+            members,
+            limits["n_syn_plus"],
+            limits["n_real_plus"],
+            extrapolation,
+            noise_is_known(data, len(found["surfaces"][0]["parameters"])),
+        ),
     )
 
 

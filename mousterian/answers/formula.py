@@ -115,10 +115,10 @@ def project(averaged: ModelAverage, bases: Array, largest_real: float, largest_s
     best = _nearest(n_base, r_real, estimate[None], _first(n_base, r_real, estimate), several)
     drawn = _nearest(n_base, r_real, draws, np.repeat(best, len(draws), axis=0), several)
     miss = np.log(estimate / n_base) - _model(n_base, r_real, several)(best)[0][0]
-    c, log_h = (Interval.of_draws(np.exp(best[0, i]), np.exp(drawn[:, i])) for i in (0, 2))
+    c, log_h = (averaged.interval(np.exp(best[0, i]), np.exp(drawn[:, i])) for i in (0, 2))
     scale = float(n_base.max())
     log_g = (
-        Interval.of_draws(best[0, 1] / scale, drawn[:, 1] / scale)
+        averaged.interval(best[0, 1] / scale, drawn[:, 1] / scale)
         if several
         else Interval(0.0, -math.inf, math.inf)
     )

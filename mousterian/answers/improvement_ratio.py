@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.special import ndtri, stdtrit
 
 from mousterian.answers.answerable import refusal
 from mousterian.answers.measured import with_synthetic
-from mousterian.fitting.interval import LEVEL, Interval, rounded
+from mousterian.fitting.interval import LEVEL, rounded
 from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
@@ -104,10 +104,9 @@ def _fieller(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -
         cells = (alone, synthetic, real)
         base, syn, more = (float(cell["accuracy"].mean()) for cell in cells)
         mean = np.array([syn - base, more - base])
-        variances = [_mean_variance(cell) for cell in cells]
+        variances, quantile = _unpaired(cells, float(mean[0] / mean[1]) if mean[1] else 1.0)
         shared = variances[0]
         covariance = np.array([[variances[1] + shared, shared], [shared, variances[2] + shared]])
-        quantile = float(ndtri((1 + LEVEL) / 2))
     of_means = float(mean[0] / mean[1]) if mean[1] else math.nan
     if np.isnan(covariance).any():
         return of_means, math.nan, math.nan
@@ -141,11 +140,29 @@ def _paired(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) ->
     return np.stack([joined[:, 1] - joined[:, 0], joined[:, 2] - joined[:, 0]], axis=1)
 
 
-def _mean_variance(cell: pd.DataFrame) -> float:
-    """Return the variance of a cell's mean: between its rows, or its test set's where there is one row."""
-    if len(cell) > 1:
-        return float(cell["accuracy"].var(ddof=1)) / len(cell)
-    return float(cell["noise"].iloc[0])
+def _unpaired(cells: Sequence[pd.DataFrame], ratio: float) -> tuple[Array, float]:
+    """Return the variances of the cells' means (3,) and the quantile to multiply standard errors with.
+
+    With two rows or more in each cell: their own variances, and Student's t with Satterthwaite's degrees of
+    freedom for (ratio − 1)·alone + synthetic − ratio·real, whose mean is zero. Else the variance of a row is
+    pooled over the cells, and taken as equal in them; where each has one row, it is the test set's binomial
+    variance, a first bound.
+    """
+    counts = np.array([len(cell) for cell in cells])
+    freedom = counts - 1
+    means = [float(cell["accuracy"].mean()) for cell in cells]
+    squares = np.array([((c["accuracy"] - mean) ** 2).sum() for c, mean in zip(cells, means, strict=True)])
+    if not freedom.any():
+        noise = np.array([float(cell["noise"].iloc[0]) for cell in cells])
+        return noise, float(ndtri((1 + LEVEL) / 2))
+    if not freedom.all():
+        pooled = int(freedom.sum())
+        return squares.sum() / pooled / counts, float(stdtrit(pooled, (1 + LEVEL) / 2))
+    variances = squares / freedom / counts
+    parts = variances * np.array([ratio - 1.0, 1.0, ratio]) ** 2
+    scale = float((parts**2 / freedom).sum())
+    effective = max(parts.sum() ** 2 / scale, float(freedom.min())) if scale else float(freedom.sum())
+    return variances, float(stdtrit(effective, (1 + LEVEL) / 2))
 
 
 def from_surface(averaged: ModelAverage, bases: Array, ratios: Array) -> Iterator[dict[str, Any]]:
@@ -157,7 +174,7 @@ def from_surface(averaged: ModelAverage, bases: Array, ratios: Array) -> Iterato
             [m.surface.accuracy(points, m.draws) for m in averaged.members if len(m.draws)]
         )
         estimate, draws = _ratios(averaged.estimate(points)[None]), _ratios(drawn)
-        found = Interval.of_draws(estimate[0], draws)
+        found = averaged.interval(estimate[0], draws)
         for i, added in enumerate(ratios):
             row = (base, added, found.estimate[i], found.low[i], found.high[i], "surface")
             yield dict(zip(COLUMNS, row, strict=False))

@@ -19,6 +19,7 @@ from mousterian.fitting.extrapolation import weights as extrapolation_weights
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage
+from mousterian.fitting.noise import UNKNOWN, noise_is_known, without_intervals
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.profile_likelihood import unidentified_parameters
@@ -44,12 +45,20 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     averaged, draws = average(fits, problem, bootstrap, seed)
     components = scatter(problem, fits[0]).components
     found = tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits)
+    data = _rows(table, averaged, outliers)
+    known = noise_is_known(data, len(found[0].parameters))
+    if not known:
+        found = tuple(without_intervals(each) for each in found)
     return {
-        "data": _rows(table, averaged, outliers),
+        "data": data,
         "surfaces": found,
         "components": {part: float(np.sqrt(value)) for part, value in dataclasses.asdict(components).items()},
-        "warnings": (*table.warnings, *_warnings(fits, found[0].unidentified, table)),
-        "averaged": averaged,
+        "warnings": (
+            *table.warnings,
+            *(() if known else (UNKNOWN,)),
+            *_warnings(fits, found[0].unidentified, table),
+        ),
+        "averaged": dataclasses.replace(averaged, noise_known=known),
     }
 
 

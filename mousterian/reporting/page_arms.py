@@ -64,8 +64,8 @@ def arm(fit: Fit, index: int, *, store: str, against: str) -> dict[str, Any]:
     return {
         "anchor": anchor,
         "name": fit.name or generator(fit.labels) or f"Fit {index}",
-        # A third party's surface may not be translatable to JavaScript: then there is no calculator.
-        "asks": not refused and formulas((fit,)) is not None,
+        # No calculator without intervals, nor if a third party's surface is not translatable to JavaScript.
+        "asks": not refused and fit.averaged.noise_known and formulas((fit,)) is not None,
         "setting": setting(fit.labels),
         "generator": generator(fit.labels),
         "answer": first,
