@@ -178,7 +178,8 @@ def _few_covered(ends: np.ndarray) -> str:
     """Return the share covered, the shares below and above, and median ends of (truth, low, high), (N, 3)."""
     below, above = ends[:, 0] < ends[:, 1], ends[:, 0] > ends[:, 2]
     low, high = np.median(ends[:, 1:], axis=0)
-    return f"{1 - np.mean(below | above):.2f} | {below.mean():.2f} | {above.mean():.2f} | {low:.0f} to {high:.0f}"
+    shares = (1 - np.mean(below | above), below.mean(), above.mean())
+    return " | ".join([*(f"{share:.2f}" for share in shares), f"{low:.0f} to {high:.0f}"])
 
 
 def _few_one(

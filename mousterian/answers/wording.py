@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pandas as pd
 from mousterian.answers.answerable import refusal
 from mousterian.answers.equivalence import Equivalence, equivalence
 from mousterian.answers.measured import has_synthetic, synthetic_tried
-from mousterian.answers.numbers import counts, number, percent, percents, signed
+from mousterian.answers.numbers import counts, number, percent, percents, ratios, signed
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.model_average import NEGLIGIBLE, Decline
 from mousterian.fitting.result import Fit
@@ -182,6 +183,23 @@ def _harm(fit: Fit, n_base: float) -> str:
         return f"{said} {percent(found.alone)} without them {down}"
     said = f"Beyond about {_about(found.count)}, synthetic images alone do harm: accuracy falls from"
     return f"{said} {percent(found.best)} {down}"
+
+
+def compared(row: Mapping[Hashable, Any]) -> dict[str, str]:
+    """Return a row of a comparison (`answers.comparison`) as texts, by their headings."""
+    points = [100 * float(row[name]) for name in ("difference", "difference_low", "difference_high")]
+    worth = Interval(*(row[name] for name in ("ratio", "ratio_low", "ratio_high")))
+    real = f", {number(row['n_real_plus'])} real" if row["n_real_plus"] else ""
+    how = "" if row["trials"] == "paired" else " · unpaired"
+    drawn = " · unpaired" if row["draws"] == "unpaired" else ""
+    return {
+        "arms": f"{row['first']} against {row['second']}",
+        "n_base": number(row["n_base"]),
+        "added": f"{number(row['n_syn_plus'])} synthetic{real}",
+        "points of accuracy": f"{ratios(Interval(*points))}{how}",
+        "p (Holm)": "–" if np.isnan(row["p_holm"]) else f"{row['p_holm']:.2g}",
+        "ratio of worth": "–" if np.isnan(worth.estimate) else f"{ratios(worth)}{drawn}",
+    }
 
 
 def _about(count: float) -> str:

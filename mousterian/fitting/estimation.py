@@ -14,11 +14,12 @@ import pandas as pd
 from mousterian.errors import InputError
 from mousterian.fitting import engine, published, variance
 from mousterian.fitting import surface as surfaces
+from mousterian.fitting.arms import refuse_several
 from mousterian.fitting.extrapolation import FREEDOM, Extrapolation, slopes
 from mousterian.fitting.extrapolation import weights as extrapolation_weights
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.measured_range import MeasuredRange
-from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage
+from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage, draw_order
 from mousterian.fitting.noise import UNKNOWN, noise_is_known, without_intervals
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Fitted, Problem
@@ -82,7 +83,7 @@ def average(
     shares = np.floor(weights * count).astype(int)
     left = count - int(shares.sum())
     shares[np.argsort(shares - weights * count, kind="stable")[:left]] += 1
-    chosen = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(heavy)), shares))
+    chosen = draw_order(shares, seed)
     draws = {fit.surface.name: engine.draw(fit, problem, scatter(problem, fit), count, seed) for fit in heavy}
     members = tuple(
         Member(
@@ -196,7 +197,10 @@ def fit(
         table, given, labels = found.rows, found.name, labels or found.labels
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem
-    checked = check(load(table))
+    frame = load(table)
+    if "n_syn_plus" in frame:
+        refuse_several(frame)
+    checked = check(frame)
     return Fit(
         name=name or given,
         labels=dict(labels or {}),

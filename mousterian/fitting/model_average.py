@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -72,7 +72,7 @@ class ModelAverage:
         most_real: search limit for real images.
         extrapolation: the average beyond the measured range; None for a fit of one surface, whose answers
             are conditional on it everywhere.
-        noise_known: whether the draws are an interval; without known noise they show the surfaces' spread alone.
+        noise_known: whether the draws give intervals; without it they have the spread of the surfaces alone.
     """
 
     members: tuple[Member, ...]
@@ -189,6 +189,11 @@ class ModelAverage:
         most = self.most_synthetic
         grid = np.concatenate([[0.0], np.geomspace(1.0, most, 200)]) if most else np.zeros(1)
         return grid, self.estimate(Points.of(n_base, 0.0, grid))
+
+
+def draw_order(shares: Sequence[int] | Array, seed: int) -> Array:
+    """Return which member of an average each draw belongs to, (D,), from the members' numbers of draws."""
+    return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(shares)), shares))
 
 
 def bracket(accuracy: Callable[[Array], Array], target: Array, most: float) -> Array:

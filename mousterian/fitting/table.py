@@ -213,8 +213,8 @@ def _name_equal_rows(numbers: pd.DataFrame, warnings: list[str]) -> None:
     if equal.any():
         where = listed(sorted(numbers.loc[equal, "row"].tolist()))
         warnings.append(
-            f"{where[0].upper()}{where[1:]} equal one another and have no seeds: each counts as a trial. If one"
-            " was entered twice, delete it; if they are repeats, give their seeds."
+            f"{where[0].upper()}{where[1:]} equal one another and have no seeds: each counts as a trial. If"
+            " one was entered twice, delete it; if they are repeats, give their seeds."
         )
 
 

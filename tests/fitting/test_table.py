@@ -100,9 +100,7 @@ def test_equal_rows_without_seeds_are_named_and_kept() -> None:
 
 
 def test_one_mixture_under_two_names_is_named_and_no_contradiction() -> None:
-    rows = table(
-        n_base=[100, 100, 100, 200, 200, 200, 400, 400]
-    )  # 100 + 100 and 200 + 0; 200 + 200 and 400 + 0
+    rows = table()  # has 100 + 100 and 200 + 0, 200 + 200 and 400 + 0
     [said] = check(rows.assign(seed=0)).warnings
     assert said.startswith("Mixtures under several names")
     assert "200 + 0 = 100 + 100, 400 + 0 = 200 + 200" in said
