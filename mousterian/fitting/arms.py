@@ -76,9 +76,11 @@ def refuse_several(frame: pd.DataFrame) -> None:
     """Raise InputError where rows are of several arms, naming the columns in which these differ.
 
     Rows without synthetic images have no generator, so that only the others' generators count.
+
+    Args:
+        frame: a table under canonical names of its columns (`renamed`).
     """
-    if "top1" in frame:  # evaluations without an accuracy are no arms
-        frame = frame[frame["top1"].notna()]
+    frame = frame[frame["accuracy"].notna()]  # evaluations without an accuracy are no arms
     synthetic = pd.to_numeric(frame["n_syn_plus"], errors="coerce") > 0
     parts = [(frame, (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1]))),
              (frame[synthetic], (*_SOURCE, "generator_options", *_VERSIONS)),

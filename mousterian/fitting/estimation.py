@@ -26,7 +26,7 @@ from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
-from mousterian.fitting.table import Table, check, load
+from mousterian.fitting.table import Table, check, load, renamed
 
 # Surfaces of less weight than this are left out of the average.
 _LEAST_WEIGHT = 0.01
@@ -197,9 +197,8 @@ def fit(
         table, given, labels = found.rows, found.name, labels or found.labels
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem
-    frame = load(table)
-    if "n_syn_plus" in frame:
-        refuse_several(frame)
+    frame = renamed(load(table))
+    refuse_several(frame)
     checked = check(frame)
     return Fit(
         name=name or given,

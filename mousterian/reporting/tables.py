@@ -130,7 +130,7 @@ def difference_table(found: pd.DataFrame) -> Table:
         "Arms at equal counts, at each base size with the most synthetic images that both have: accuracy of"
         " the first less that of the second, and the real images that these synthetic ones are worth in the"
         " first over those in the second; 95 % intervals in brackets. Paired by seed and draw unless said."
-        f" {multiplicity(found)} `mousterian compare` prints all of them.",
+        f" {multiplicity(found)} The command mousterian compare prints all of them.",
         ("Arms", "Base images", "Added", "Points of accuracy", "p (Holm)", "Ratio of worth"),
         [tuple(row.values()) for row in rows],
         heads=3,

@@ -125,7 +125,7 @@ def test_paired_ratios_hold_the_truth_and_are_narrower(fits: dict[str, mousteria
         made = mousterian.fit_arms(two_arms(seed), surface="effective_data", bootstrap=100)
         found = mousterian.compare(made)
         assert set(found["draws"]) == {"paired"}
-        covered.append(((found["ratio_low"] < 2.5) & (2.5 < found["ratio_high"])).mean())
+        covered.append(((found["ratio_low"] < 2.5) & (found["ratio_high"] > 2.5)).mean())
     assert np.mean(covered) > 0.7  # 0.94 of 40 tables; the nine answers of a table go together
     paired = mousterian.compare(fits)
     more = mousterian.fit_arms(two_arms(), surface="effective_data", bootstrap=201)
