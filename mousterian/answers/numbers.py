@@ -113,7 +113,7 @@ def _shortest(interval: Interval, write: Callable[[float, int], str]) -> str:
 def _span(low: str, high: str) -> str:
     if high == "∞":
         # A lower end of about 0 is no bound either.
-        return "not determined" if low in {"0", "<1", "<0.01"} else f"at least {low}"
+        return "not determined" if low in {"0", "<1", "<0.01", "0.00"} else f"at least {low}"
     return f"{low} to {high}" if "−" in low else f"{low}–{high}"
 
 
