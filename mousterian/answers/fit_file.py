@@ -23,6 +23,7 @@ from mousterian.fitting.extrapolation import Extrapolation
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.model_average import Member, ModelAverage
+from mousterian.fitting.noise import noise_is_known
 from mousterian.fitting.population import Levels
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.table import TRAINED_ON_SUBSET
@@ -157,7 +158,13 @@ def from_json(found: Mapping[str, Any]) -> Fit:
         warnings=tuple(found["warnings"]),
         leaks=tuple(found.get("leaks", ())),
         settings=found["settings"],
-        averaged=ModelAverage(members, limits["n_syn_plus"], limits["n_real_plus"], extrapolation),
+        averaged=ModelAverage(
+            members,
+            limits["n_syn_plus"],
+            limits["n_real_plus"],
+            extrapolation,
+            noise_is_known(data, len(found["surfaces"][0]["parameters"])),
+        ),
         conditional=conditional,
     )
 

@@ -174,9 +174,9 @@ def _cheapest(
     real_drawn = np.where(np.isfinite(costs[chosen]), n_real[cheapest], np.inf)
     return {
         "reachable": True,
-        "n_real_plus": Interval.of_draws(np.asarray(real), real_drawn),
-        "n_syn_plus": Interval.of_draws(np.asarray(syn), draws[chosen]),
-        "cost": Interval.of_draws(np.asarray(cost), costs[chosen]),
+        "n_real_plus": fit.averaged.interval(np.asarray(real), real_drawn),
+        "n_syn_plus": fit.averaged.interval(np.asarray(syn), draws[chosen]),
+        "cost": fit.averaged.interval(np.asarray(cost), costs[chosen]),
         "accuracy": fit.predict(base, real, syn),
         "probability": float((fit.averaged.drawn(Points.of([base], real, syn)) >= target).mean()),
         "trust": fit.measured.trust(base, real, syn),

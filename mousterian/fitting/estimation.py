@@ -14,17 +14,19 @@ import pandas as pd
 from mousterian.errors import InputError
 from mousterian.fitting import engine, published, variance
 from mousterian.fitting import surface as surfaces
+from mousterian.fitting.arms import refuse_several
 from mousterian.fitting.extrapolation import FREEDOM, Extrapolation, slopes
 from mousterian.fitting.extrapolation import weights as extrapolation_weights
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.measured_range import MeasuredRange
-from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage
+from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage, draw_order
+from mousterian.fitting.noise import UNKNOWN, noise_is_known, without_intervals
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
-from mousterian.fitting.table import Table, check, load
+from mousterian.fitting.table import Table, check, load, renamed
 from mousterian.store import leaks
 
 # Surfaces of less weight than this are left out of the average.
@@ -45,13 +47,21 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     averaged, draws = average(fits, problem, bootstrap, seed)
     components = variance.scatter(problem, fits[0]).components
     found = tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits)
+    data = _rows(table, averaged, outliers)
+    known = noise_is_known(data, len(found[0].parameters))
+    if not known:
+        found = tuple(without_intervals(each) for each in found)
     return {
-        "data": _rows(table, averaged, outliers),
+        "data": data,
         "surfaces": found,
         "components": {part: float(np.sqrt(value)) for part, value in dataclasses.asdict(components).items()},
         "conditional": table.levels.conditional,
-        "warnings": (*table.warnings, *_warnings(fits, found[0].unidentified, table)),
-        "averaged": averaged,
+        "warnings": (
+            *table.warnings,
+            *(() if known else (UNKNOWN,)),
+            *_warnings(fits, found[0].unidentified, table),
+        ),
+        "averaged": dataclasses.replace(averaged, noise_known=known),
     }
 
 
@@ -69,7 +79,7 @@ def average(
     shares = np.floor(weights * count).astype(int)
     left = count - int(shares.sum())
     shares[np.argsort(shares - weights * count, kind="stable")[:left]] += 1
-    chosen = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(heavy)), shares))
+    chosen = draw_order(shares, seed)
     draws = {
         fit.surface.name: engine.draw(fit, problem, variance.scatter(problem, fit), count, seed)
         for fit in heavy
@@ -186,7 +196,8 @@ def fit(
         table, given, labels = found.rows, found.name, labels or found.labels
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem
-    frame = load(table)
+    frame = renamed(load(table))
+    refuse_several(frame)
     if labels and "trained_on" in labels and "trained_on" not in frame:
         frame = frame.assign(trained_on=labels["trained_on"])
     checked = check(frame)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mousterian.errors import InputError, nearest
+from mousterian.errors import InputError, first_of, nearest
 from mousterian.fitting.population import Levels
 from mousterian.fitting.surface import Array, Points
 
@@ -217,6 +217,8 @@ def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
             f"{where} repeat a trial (same counts, seeds and accuracy) and count once.".capitalize()
         )
         numbers = numbers[~same]
+    _name_equal_rows(numbers[~seeded.loc[numbers.index]], warnings)
+    _name_one_mixture(numbers, warnings)
     unlike = seeded.loc[numbers.index] & numbers.duplicated(trial, keep=False)
     if unlike.any():
         where = listed(sorted(numbers.loc[unlike, "row"].tolist()))
@@ -224,6 +226,39 @@ def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
             f"{where} contradict each other: same counts and seeds, other accuracies.".capitalize()
         )
     return numbers
+
+
+def _name_equal_rows(numbers: pd.DataFrame, warnings: list[str]) -> None:
+    """Warn of equal rows without seeds: two trials that happen to agree, or one that was entered twice."""
+    equal = numbers.duplicated([*COUNTS, "accuracy", "total"], keep=False)
+    if equal.any():
+        where = listed(sorted(numbers.loc[equal, "row"].tolist()))
+        warnings.append(
+            f"{where[0].upper()}{where[1:]} equal one another and have no seeds: each counts as a trial. If"
+            " one was entered twice, delete it; if they are repeats, give their seeds."
+        )
+
+
+def _name_one_mixture(numbers: pd.DataFrame, warnings: list[str]) -> None:
+    """Warn of mixtures under two names: base and real additions are nested, so only their sum matters."""
+    real = numbers["n_base"] + numbers["n_real_plus"]
+    trial = numbers[["n_syn_plus", *_SEEDS]].assign(real=real)
+    alike = (numbers["n_syn_plus"] == 0) & trial.duplicated(keep=False)
+    names = numbers[alike].groupby(real[alike], sort=True)["n_base"].unique()
+    several = names[names.map(len) > 1]
+    if several.empty:
+        return
+    said = first_of(
+        [
+            " = ".join(f"{base:,.0f} + {total - base:,.0f}" for base in sorted(bases, reverse=True))
+            for total, bases in several.items()
+        ],
+        most=3,
+    )
+    warnings.append(
+        f"Mixtures under several names (n_base + n_real_plus: {said}): subsets are nested, so with the same"
+        " seeds these are the same images, and share much of their noise."
+    )
 
 
 def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
@@ -235,8 +270,6 @@ def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
         warnings.append("Accuracy is the same in every row: what images are worth cannot be estimated.")
     if (numbers["n_syn_plus"] == 0).all():
         warnings.append("No row has synthetic images: accuracy can be predicted, an equivalence cannot.")
-    elif (numbers.loc[numbers["n_syn_plus"] == 0, ["n_base", "n_real_plus"]].sum(axis=1).nunique()) < 2:
-        warnings.append("Real images alone were measured at one size: what they are worth is extrapolated.")
     if numbers["n_base"].nunique() == 1:
         warnings.append("Only one base size: how the equivalence depends on n_base cannot be estimated.")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import print_json
-from mousterian.errors import InputError
 
 _BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
 
@@ -32,14 +31,11 @@ def rate(
     """
     from mousterian.answers import fit_file
     from mousterian.answers.equivalence import marginal_rate
-    from mousterian.answers.measured import has_synthetic
     from mousterian.answers.numbers import number, rates
-    from mousterian.answers.wording import NO_SYNTHETIC, standing
+    from mousterian.answers.wording import standing
     from mousterian.cli.commands._leaks import show_leaks
 
     made = fit_file.read(fit)
-    if not has_synthetic(made.data):
-        raise InputError(NO_SYNTHETIC, where=made.name)
     mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
     rate, trust = marginal_rate(made, **mixture), made.measured.trust(**mixture)
     if json:

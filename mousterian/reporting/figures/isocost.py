@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mousterian.answers.measured import require_synthetic, typical_question
+from mousterian.answers.answerable import require_answer
+from mousterian.answers.measured import typical_question
 from mousterian.answers.numbers import counts, number, percent
 from mousterian.answers.plan import Plan, cheapest_mix
 from mousterian.answers.wording import with_caveat
@@ -51,7 +52,7 @@ def draw(
     Raises:
         InputError: no trial adds synthetic images, or no mixture reaches the target.
     """
-    require_synthetic(fit)
+    require_answer(fit)
     base, real = typical_question(fit)
     base = base if n_base is None else float(n_base)
     if target_accuracy is None:
