@@ -131,8 +131,10 @@ def test_its_numbers_are_those_of_the_json(browser: Any) -> None:
     with opened(browser, CALCULATOR) as (page, _):
         ready(page)
         ask(page, question)
-        found = page.evaluate("page.fits[1].answers")
+        found, conditional = page.evaluate("[page.fits[1].answers, page.fits[1].conditional]")
     made, base = fit(FITS[1]), question["n_base"]
+    assert conditional == made.conditional  # the page says it once for all answers
+    found = {name: {**each, "conditional": conditional} for name, each in found.items()}
     near(found["forward"], made.equivalence(n_base=base, n_real_plus=question["n_real_plus"]).to_json())
     near(found["backward"], made.equivalence(n_base=base, n_syn_plus=question["n_syn_plus"]).to_json())
     prices = {name: question[name] for name in ("real_cost", "syn_cost")}
