@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,13 @@ class ImageSampling:
         kept = place[rows[self.known[rows]]]
         return ImageSampling(self.known[rows], self.covariance[np.ix_(kept, kept)], self.freedom)
 
+    @cached_property
+    def _root(self) -> Array:
+        """A root of the covariance, (K, L)."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        large = values > _NEGLIGIBLE * max(values.max(initial=0.0), _NEGLIGIBLE)
+        return np.asarray(vectors[:, large] * np.sqrt(values[large]))
+
     def weighted(self, basis: Array, root: Array) -> Array:
         """Return independent effects on the rows' accuracies times `root`, (R, L), L ≤ K.
 
@@ -66,10 +74,8 @@ class ImageSampling:
             basis: of the fit's tangent space in the weighted rows, (effective_parameters, R).
             root: root of each row's weight, (R,); 0 for those set aside.
         """
-        values, vectors = np.linalg.eigh(self.covariance)
-        large = values > _NEGLIGIBLE * max(values.max(initial=0.0), _NEGLIGIBLE)
-        effects = np.zeros((len(root), int(large.sum())))
-        effects[self.known] = root[self.known, None] * vectors[:, large] * np.sqrt(values[large])
+        effects = np.zeros((len(root), self._root.shape[1]))
+        effects[self.known] = root[self.known, None] * self._root
         if (self.known | (root == 0)).all():
             return effects
         part = basis[:, self.known]
