@@ -49,6 +49,7 @@ def to_json(fit: Fit) -> dict[str, Any]:
         "formula": formula.to_json() if formula else None,
         "ratio": ratio_json(improvement_ratio(fit)),
         "components": {name: rounded(value) for name, value in fit.components.items()},
+        "test_set_share": rounded(fit.test_set_share),
         "conditional": fit.conditional,
         "warnings": list(fit.warnings),
         "leaks": list(fit.leaks),
@@ -166,6 +167,7 @@ def from_json(found: Mapping[str, Any]) -> Fit:
             noise_is_known(data, len(found["surfaces"][0]["parameters"])),
         ),
         conditional=conditional,
+        test_set_share=_number(found.get("test_set_share")),
     )
 
 

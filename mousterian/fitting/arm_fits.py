@@ -8,7 +8,9 @@ from typing import Any
 from mousterian.errors import InputError, InputErrors, error_source
 from mousterian.fitting import estimation
 from mousterian.fitting.arms import Arm
+from mousterian.fitting.image_sampling import ImageSampling
 from mousterian.fitting.result import Fit
+from mousterian.store.predictions import PredictionFiles
 
 
 def fit_each(arms: Sequence[Arm], refused: list[InputError], **settings: Any) -> Iterator[Fit]:
@@ -25,7 +27,9 @@ def fit_each(arms: Sequence[Arm], refused: list[InputError], **settings: Any) ->
     for arm in arms:
         try:
             with error_source(arm.source):
-                made = estimation.fit(arm.rows, name=arm.name, labels=arm.labels, **settings)
+                made = estimation.fit(
+                    arm.rows, name=arm.name, labels=arm.labels, sampling=_sampling(arm), **settings
+                )
         except InputError as error:
             if len(arms) == 1:
                 raise
@@ -35,3 +39,9 @@ def fit_each(arms: Sequence[Arm], refused: list[InputError], **settings: Any) ->
             yield made
     if len(refused) == len(arms):
         raise InputErrors(refused)
+
+
+def _sampling(arm: Arm) -> ImageSampling | None:
+    """Return the sampling of an arm's test images; None where its source has no predictions."""
+    found = PredictionFiles(arm.source).correct(arm.rows) if arm.source else None
+    return ImageSampling.of(found.known, found.correct) if found else None

@@ -17,6 +17,7 @@ from mousterian.fitting import surface as surfaces
 from mousterian.fitting.arms import refuse_several
 from mousterian.fitting.extrapolation import FREEDOM, Extrapolation, slopes
 from mousterian.fitting.extrapolation import weights as extrapolation_weights
+from mousterian.fitting.image_sampling import ImageSampling, share_of_differences
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage, draw_order
@@ -45,7 +46,7 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     wanted = every if name == "auto" else (surfaces.load(name),)
     fits, problem, outliers = engine.fit_all(wanted, every, table)
     averaged, draws = average(fits, problem, bootstrap, seed)
-    components = variance.scatter(problem, fits[0]).components
+    scatter = variance.scatter(problem, fits[0])
     found = tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits)
     data = _rows(table, averaged, outliers)
     known = noise_is_known(data, len(found[0].parameters))
@@ -54,8 +55,13 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     return {
         "data": data,
         "surfaces": found,
-        "components": {part: float(np.sqrt(value)) for part, value in dataclasses.asdict(components).items()},
+        "components": {
+            part: float(np.sqrt(value)) for part, value in dataclasses.asdict(scatter.components).items()
+        },
         "conditional": table.levels.conditional,
+        "test_set_share": share_of_differences(
+            scatter.images, table.of_rows(averaged.drawn(table.points)), table.rows["n_base"].to_numpy()
+        ),
         "warnings": (
             *table.warnings,
             *(() if known else (UNKNOWN,)),
@@ -184,8 +190,12 @@ def fit(
     seed: int = 0,
     name: str = "",
     labels: Mapping[str, str] | None = None,
+    sampling: ImageSampling | None = None,
 ) -> Fit:
-    """Fit accuracy surfaces to a table of trials; arguments and errors are those of `mousterian.fit`."""
+    """Fit accuracy surfaces to a table of trials; arguments and errors are those of `mousterian.fit`.
+
+    `sampling` is of the test images that the table's rows share, in their order.
+    """
     if bootstrap < 20 or seed < 0:
         raise InputError(
             f"bootstrap is {bootstrap} and seed {seed}; at least 20 draws, and a seed of 0 or more"
@@ -200,7 +210,7 @@ def fit(
     refuse_several(frame)
     if labels and "trained_on" in labels and "trained_on" not in frame:
         frame = frame.assign(trained_on=labels["trained_on"])
-    checked = check(frame)
+    checked = check(frame, sampling)
     return Fit(
         name=name or given,
         labels=dict(labels or {}),

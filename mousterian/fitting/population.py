@@ -103,7 +103,8 @@ def spreads(levels: Levels, basis: Array, weighted: Array, root_weights: Array) 
     Args:
         levels: of the rows.
         basis: orthonormal basis of the fit's tangent space in the weighted rows, (effective_parameters, R).
-        weighted: residual of each row times the root of its weight, (R,).
+        weighted: residuals of each row times the root of its weight, (R, K); the variances of K independent
+            sets of residuals are summed.
         root_weights: root of each row's weight, (R,); 0 for those set aside.
     """
     synthetic = levels.generator >= 0
@@ -116,14 +117,14 @@ def spreads(levels: Levels, basis: Array, weighted: Array, root_weights: Array) 
         scores = _scores(part, residual, generator)
         if levels.over_subsets:
             # What a subset and a generator do together, and the trials' noise, are in the subsets' already.
-            scores = _difference(scores, _interaction(part * residual, levels.subset[synthetic], generator))
+            scores = difference(scores, _interaction(part, residual, levels.subset[synthetic], generator))
         found.append((scores, levels.generators - 1.0))
     inverse = np.divide(1.0, root_weights, out=np.zeros_like(root_weights), where=root_weights > 0)
     return tuple(Spread((basis.T @ scores) * inverse[:, None], freedom) for scores, freedom in found)
 
 
 def _scores(basis: Array, weighted: Array, groups: Array) -> Array:
-    """Return each level's pull on the fit, (effective_parameters, L), such that S Sᵀ estimates its variance.
+    """Return all levels' pulls on the fit, (effective_parameters, ·), such that S Sᵀ estimates its variance.
 
     The fit follows each level in part, so that residuals are smaller than effects: each level's pull is
     corrected by its leverage (Bell and McCaffrey's CR2, exact where all levels have the same cells).
@@ -134,28 +135,30 @@ def _scores(basis: Array, weighted: Array, groups: Array) -> Array:
         part = basis[:, mine]
         values, vectors = np.linalg.eigh(part @ part.T)
         shrunk = 1.0 / np.sqrt(1.0 - np.minimum(values, _MOST_LEVERAGE))
-        found.append(vectors @ (shrunk * (vectors.T @ (part @ weighted[mine]))))
-    return np.stack(found, axis=1)
+        found.append(vectors @ (shrunk[:, None] * (vectors.T @ (part @ weighted[mine]))))
+    return np.concatenate(found, axis=1)
 
 
-def _interaction(pulls: Array, subset: Array, generator: Array) -> Array:
-    """Return what pairs of subset and generator add to the sum of either, (effective_parameters, pairs).
+def _interaction(basis: Array, weighted: Array, subset: Array, generator: Array) -> Array:
+    """Return what pairs of subset and generator add to the sum of either, (effective_parameters, ·).
 
     Args:
-        pulls: of each row on the fit, (effective_parameters, R).
+        basis: of the tangent space, (effective_parameters, R).
+        weighted: residuals of each row, (R, K).
         subset: index of each row's subset, (R,).
         generator: index of each row's generator, (R,).
     """
     at = [np.unique(index, return_inverse=True)[1] for index in (subset, generator)]
     counts = [int(index.max()) + 1 for index in at]
-    pairs = np.zeros((*counts, len(pulls)))
-    np.add.at(pairs, tuple(at), pulls.T)
+    pulls = basis.T[:, :, None] * weighted[:, None, :]
+    pairs = np.zeros((*counts, *pulls.shape[1:]))
+    np.add.at(pairs, tuple(at), pulls)
     rest = pairs - pairs.mean(axis=0) - pairs.mean(axis=1, keepdims=True) + pairs.mean(axis=(0, 1))
     freedom = np.prod([count - 1 for count in counts]) / np.prod(counts)
-    return np.asarray(rest.reshape(-1, len(pulls)).T / np.sqrt(freedom))
+    return np.asarray(np.moveaxis(rest, 2, 0).reshape(len(basis), -1) / np.sqrt(freedom))
 
 
-def _difference(more: Array, less: Array) -> Array:
+def difference(more: Array, less: Array) -> Array:
     """Return a root of S Sᵀ − T Tᵀ without its negative part, (effective_parameters, ·)."""
     values, vectors = np.linalg.eigh(more @ more.T - less @ less.T)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))

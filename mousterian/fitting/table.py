@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mousterian.errors import InputError, first_of, nearest
+from mousterian.fitting.image_sampling import ImageSampling
 from mousterian.fitting.population import Levels
 from mousterian.fitting.surface import Array, Points
 
@@ -43,6 +44,7 @@ class Table:
         share: of its row's weight, (K,).
         nested: whether each subset has generators of its own.
         warnings: irregularities of the table, as sentences.
+        sampling: of the test images; None where no predictions are known.
     """
 
     rows: pd.DataFrame
@@ -51,6 +53,7 @@ class Table:
     share: Array
     nested: bool
     warnings: tuple[str, ...]
+    sampling: ImageSampling | None = None
 
     @property
     def accuracy(self) -> Array:
@@ -109,8 +112,12 @@ def load(source: pd.DataFrame | Path | str) -> pd.DataFrame:
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name=_ROW))
 
 
-def check(frame: pd.DataFrame) -> Table:
+def check(frame: pd.DataFrame, sampling: ImageSampling | None = None) -> Table:
     """Return the checked table.
+
+    Args:
+        frame: the table.
+        sampling: of the test images that its rows share, in the order of its rows.
 
     Raises:
         InputError: columns are missing, or values cannot be used; the message names the rows.
@@ -118,6 +125,7 @@ def check(frame: pd.DataFrame) -> Table:
     frame = renamed(frame)
     in_file = frame.index.name == _ROW
     numbers = pd.DataFrame({"row": np.asarray(frame.index) if in_file else np.arange(1, len(frame) + 1)})
+    numbers["given"] = np.arange(len(frame))
     for name in COLUMNS:
         if name in frame:
             given = frame[name].reset_index(drop=True)
@@ -141,7 +149,8 @@ def check(frame: pd.DataFrame) -> Table:
     numbers = _distinct(numbers, warnings)
     _refuse_uninformative(numbers, warnings)
     rows = numbers.drop(columns="row").reset_index(drop=True)[list(COLUMNS)]
-    return Table(rows, *_readings(rows), _nested(frame), tuple(warnings))
+    ordered = sampling.at(numbers["given"].to_numpy()) if sampling else None
+    return Table(rows, *_readings(rows), _nested(frame), tuple(warnings), ordered)
 
 
 def _nested(frame: pd.DataFrame) -> bool:

@@ -7,6 +7,7 @@ were not thought of when a trial ran are computed later (`metrics.py`), and tria
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,6 +20,7 @@ from mousterian.files import write_atomically
 from mousterian.store import parquet
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 _KEYS = ("evaluation", "evaluation_options", "evaluation_set", "test_set")
@@ -29,6 +31,16 @@ class Predictions(NamedTuple):
 
     predicted: NDArray[np.int64]
     labels: NDArray[np.int64]
+
+
+class CorrectImages(NamedTuple):
+    """Which images of one test set the trials of R rows classified correctly.
+
+    `known`: the rows that have a side file of it, (R,) bool; `correct`: theirs, (K, N) bool.
+    """
+
+    known: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
 
 
 class PredictionFiles:
@@ -83,6 +95,37 @@ class PredictionFiles:
             key = (row["evaluation"], row["evaluation_options"], row["evaluation_set"])
             found[key] = (row["test_set"], Predictions(predicted, labels))
         return found
+
+    def correct(self, rows: pd.DataFrame) -> CorrectImages | None:
+        """Return which test images each row's trial classified correctly; None where no row has a side file.
+
+        Of several test sets, the one that most rows share. Files of other trials are not opened.
+
+        Args:
+            rows: of the store, one evaluation each.
+
+        Raises:
+            InputError: a file cannot be read, or the labels of the test set are missing.
+        """
+        keys = ["trial", *_KEYS[:3]]
+        if not self.folder.is_dir() or not set(keys) <= set(rows):
+            return None
+        found = {}
+        for row, (trial, *key) in enumerate(rows[keys].itertuples(index=False, name=None)):
+            if self._file(trial).exists():
+                saved = _read(self._file(trial))
+                named = list(zip(*(saved[name].to_pylist() for name in _KEYS[:3]), strict=True))
+                if tuple(key) in named:
+                    at = named.index(tuple(key))
+                    predicted = np.asarray(saved["predicted"][at].values)
+                    found[row] = (saved["test_set"][at].as_py(), predicted)
+        if not found:
+            return None
+        [(shared, _)] = Counter(test_set for test_set, _ in found.values()).most_common(1)
+        labels = np.asarray(_read(self._test_set(shared))["label"])
+        mine = {row: predicted for row, (test_set, predicted) in found.items() if test_set == shared}
+        known = np.isin(np.arange(len(rows)), list(mine))
+        return CorrectImages(known, np.stack(list(mine.values())) == labels)
 
     def copy(self, trials: Collection[str], store: Path) -> int:
         """Copy the side files of trials, and their test sets, to another store's folder; return how many."""

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mousterian
 from mousterian.data.datasets import digits
+from mousterian.errors import InputError
 from mousterian.store.metrics import TOP1
 from mousterian.store.predictions import PredictionFiles, Predictions
 from mousterian.store.rows import Store
@@ -68,6 +70,19 @@ def test_ten_thousand_images_take_about_ten_kilobytes(tmp_path: Path) -> None:
     assert (found.predicted == predicted).all() and (found.labels == labels).all()
 
 
+def test_fits_of_a_store_use_them(tmp_path: Path, tiny_grid: Path, run: Run) -> None:
+    assert run("grid", tiny_grid, "--store", "store", "--device", "cpu")[0] == 0
+    code, out, _ = run("fit", "--store", "store", "--surface", "loglinear", "--bootstrap", 50)
+    assert code == 0
+    assert "of the variance of differences between mixtures" in out
+    [made] = mousterian.fit_arms(tmp_path / "store", surface="loglinear", bootstrap=50).values()
+    assert 0 < made.test_set_share <= 1
+    assert mousterian.Fit.from_json(made.to_json()).test_set_share == pytest.approx(made.test_set_share)
+    assert np.isnan(
+        mousterian.fit(made.data.drop(columns="z"), surface="loglinear", bootstrap=50).test_set_share
+    )
+
+
 def test_damaged_files_are_named_and_lose_nothing_else(store: Path, run: Run) -> None:
     assert json.loads(run("store", "verify", "--store", store, "--json")[1]) == []
     file = next((store / "predictions").glob("*.parquet"))
@@ -76,6 +91,26 @@ def test_damaged_files_are_named_and_lose_nothing_else(store: Path, run: Run) ->
     assert code != 0 and file.name in out
     assert run("fit", "--store", store, "--out", "fits")[0] in (0, 2)  # too few rows here, but no traceback
     assert len(Store(store).read()) == 12
+
+
+def test_a_matrix_says_which_images_each_row_has_right(store: Path) -> None:
+    rows, files = Store(store).read(), PredictionFiles(store)
+    (store / "predictions" / f"{rows['trial'].iloc[0]}.parquet").unlink()
+    found = files.correct(rows)
+    assert found is not None
+    assert (found.known == (rows["trial"] != rows["trial"].iloc[0])).all()
+    assert found.correct.mean(axis=1) == pytest.approx(rows["top1"][found.known])
+    assert files.correct(rows[~found.known]) is None
+    assert PredictionFiles(store / "elsewhere").correct(rows) is None
+
+
+def test_a_file_that_no_row_needs_is_not_opened(store: Path) -> None:
+    rows = Store(store).read()
+    first = rows["trial"].iloc[0]
+    (store / "predictions" / f"{first}.parquet").write_bytes(b"damaged")
+    assert PredictionFiles(store).correct(rows[rows["trial"] != first]) is not None
+    with pytest.raises(InputError, match="file of predictions"):
+        PredictionFiles(store).correct(rows)
 
 
 def test_trials_of_earlier_code_have_none(tmp_path: Path) -> None:

@@ -144,6 +144,9 @@ def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
             out.print(
                 f"  outlier at {place} ({z:.1f} residuals off): {reason}", highlight=False, markup=False
             )
+        if not math.isnan(share := made.test_set_share):
+            text = f"  test images: {100 * share:.0f} % of the variance of differences between mixtures"
+            out.print(text, highlight=False)
         for leak in made.leaks:
             out.print(f"  leak: {leak}", highlight=False, markup=False)
         for warning in made.warnings:
