@@ -103,14 +103,14 @@ def test_what_trials_share_is_added(subsets: int) -> None:
 def test_what_residuals_hold_is_not_counted_again(subsets: int) -> None:
     """Trials that err on images of their own: test noise is in their scatter, all of it, and there alone."""
     found = []
-    for seed in range(4):
+    for seed in range(3):
         rows, correct = trials(
-            np.random.default_rng(seed), subsets=subsets, seeds=12, shared=0, mixed=0, luck=0
+            np.random.default_rng(seed), subsets=subsets, seeds=8, shared=0, mixed=0, luck=0
         )
         found.append((width(fitted(rows, None)), width(fitted(rows, correct))))
     without, made = np.mean(found, axis=0)
     assert made == pytest.approx(without, rel=0.25)
-    assert made < 0.2 * np.sqrt(0.25 / IMAGES)  # 12 · subsets trials a cell
+    assert made < 0.25 * np.sqrt(0.25 / IMAGES)  # 8 · subsets trials a cell
 
 
 def test_the_share_is_that_of_differences_at_one_base() -> None:
