@@ -1,4 +1,4 @@
-"""Coverage of intervals with and without side files: what the choice of test images adds, on simulated tables.
+"""Coverage of intervals with and without side files: what the choice of test images adds, in simulations.
 
     OMP_NUM_THREADS=1 PYTHONPATH=tests/fitting python benchmarks/test_images.py [--tables 100]
 
