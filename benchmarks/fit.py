@@ -3,6 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/fit.py speed
     python benchmarks/fit.py process
     python benchmarks/fit.py coverage --grids 100
+    python benchmarks/fit.py few --grids 30
     python benchmarks/fit.py lcdb --file database-accuracy.csv --curves 1000
 
 LCDB 1.0 is the PyPI package `lcdb`: unpack its source archive and pass its database-accuracy.csv.
@@ -20,6 +21,7 @@ import time
 import warnings
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -137,6 +139,70 @@ def coverage(grids: range, only: list[str]) -> None:
         )
 
 
+# Truths of few-row tables: none is an installed surface, and no constant was set on them.
+_FEW_TRUTHS = {
+    "power": lambda n, s, base: 0.95 - 4 * (n + 0.3 * s) ** -0.45,
+    "saturating": lambda n, s, base: 0.97 - 2.2 * (n + 0.4 * base * -np.expm1(-s / base)) ** -0.35,
+    "logistic": lambda n, s, base: 0.9 / (1 + (300 / (n + 0.5 * s**0.9)) ** 0.8),
+    "logarithmic": lambda n, s, base: 0.25 + 0.07 * np.log(n) + 0.03 * np.log1p(s / (0.7 * base)),
+}
+_FEW_CELLS = [(500, 0, 0), (500, 0, 500), (500, 500, 0), (500, 0, 1000)]
+_FEW_CELLS += [(2 * base, 2 * real, 2 * syn) for base, real, syn in _FEW_CELLS]
+_FEW_ROWS = {2: _FEW_CELLS[:2], 4: _FEW_CELLS[:4], 8: _FEW_CELLS, 16: 2 * _FEW_CELLS}
+
+
+def few(tables: range) -> None:
+    """95 % intervals of 500 synthetic images' worth at 500 base images, from tables of 2 to 16 rows.
+
+    Accuracies have the noise of 1,000 test images and 0.5 points between trials; 16 rows are 8 cells twice.
+    """
+    print("| rows | `total` | tables | refused | no interval | covered | below | above | interval, medians |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for count, cells in _FEW_ROWS.items():
+        for known in (False, True):
+            found = [
+                _few_one(name, truth, cells, seed, known)
+                for name, truth in _FEW_TRUTHS.items()
+                for seed in tables
+            ]
+            kinds = [each for each in found if isinstance(each, str)]
+            ends = np.array([each for each in found if not isinstance(each, str)]).reshape(-1, 3)
+            print(
+                f"| {count} | {'yes' if known else 'no'} | {len(found)} | {kinds.count('refused')} |"
+                f" {kinds.count('none')} | {_few_covered(ends) if len(ends) else '– | – | – | –'} |",
+                flush=True,
+            )
+
+
+def _few_covered(ends: np.ndarray) -> str:
+    """Return the share covered, the shares below and above, and median ends of (truth, low, high), (N, 3)."""
+    below, above = ends[:, 0] < ends[:, 1], ends[:, 0] > ends[:, 2]
+    low, high = np.median(ends[:, 1:], axis=0)
+    shares = (1 - np.mean(below | above), below.mean(), above.mean())
+    return " | ".join([*(f"{share:.2f}" for share in shares), f"{low:.0f} to {high:.0f}"])
+
+
+def _few_one(
+    name: str, truth: Any, cells: list[tuple[int, int, int]], seed: int, known: bool
+) -> str | tuple[float, float, float]:
+    """Return the true worth with its interval; "refused", or "none" where no interval is given."""
+    rng = np.random.default_rng([seed, list(_FEW_TRUTHS).index(name)])
+    rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"])
+    mean = truth(rows["n_base"] + rows["n_real_plus"], rows["n_syn_plus"], rows["n_base"])
+    shown = np.clip(mean + rng.normal(0, 0.005, len(rows)), 0, 1)
+    rows = rows.assign(accuracy=rng.binomial(1000, shown) / 1000)
+    target = np.array([truth(500.0, 500.0, 500.0)])
+    worth = bracket(lambda count: truth(500.0 + count, 0.0, 500.0), target, 1e5)[0]
+    try:
+        fit = mousterian.fit(rows.assign(total=1000) if known else rows, bootstrap=200, seed=seed)
+        found = fit.equivalence(n_base=500, n_syn_plus=500).n_real_plus
+    except InputError:
+        return "refused"
+    if not isinstance(found, Interval):
+        return float(worth), 5000.0, np.inf
+    return "none" if np.isnan(found.low) else (float(worth), found.low, found.high)
+
+
 def lcdb(file: Path, curves: int) -> None:
     """Extrapolate learning curves to four times the largest size they were fitted to (n_syn_plus is 0).
 
@@ -211,7 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["speed", "process", "coverage", "lcdb"])
+    parser.add_argument("what", choices=["speed", "process", "coverage", "few", "lcdb"])
     parser.add_argument("--grids", type=int, default=40)
     parser.add_argument("--first", type=int, default=0, help="of the grids")
     parser.add_argument("--only", nargs="*", default=[])
@@ -221,6 +287,8 @@ def main() -> None:
     warnings.simplefilter("error")
     if given.what == "coverage":
         coverage(range(given.first, given.first + given.grids), given.only)
+    elif given.what == "few":
+        few(range(given.first, given.first + given.grids))
     elif given.what == "lcdb":
         lcdb(given.file, given.curves)
     else:

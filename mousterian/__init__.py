@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["Fit", "fit"]
+__all__ = ["Fit", "compare", "fit", "fit_arms"]
 
 
 def __getattr__(name: str) -> Any:

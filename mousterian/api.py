@@ -7,6 +7,7 @@ fit.formula().text                                             # the papers' Eq.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,12 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from mousterian.answers import equivalence, fit_file
+from mousterian.answers import comparison, equivalence, fit_file
 from mousterian.answers import formula as formulas
 from mousterian.answers import improvement_ratio as ratios
 from mousterian.answers.equivalence import Equivalence
 from mousterian.answers.formula import Formula
+from mousterian.errors import InputError
 from mousterian.fitting import estimation, result
+from mousterian.fitting.arm_fits import fit_each
+from mousterian.fitting.arms import frame_arms, read_arms
 from mousterian.fitting.interval import Interval
 
 
@@ -53,10 +57,11 @@ class Fit(result.Fit):
         return formulas.nearest_formula(self)
 
     def ratio(self) -> pd.DataFrame:
-        """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+        """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source, basis.
 
         Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
-        from differences paired by seed. Source "surface": at every measured r.
+        from differences paired by seed. Source "surface": at every measured r. Basis: measured, interpolated
+        or extrapolated.
         """
         return ratios.improvement_ratio(self)
 
@@ -113,8 +118,55 @@ def fit(
         labels: what describes the arm (dataset, generator, trained_on, model, ...).
 
     Raises:
-        InputError: the table cannot be used; the message names the rows.
+        InputError: the table cannot be used, or has rows of several arms (see `fit_arms`); the message names
+            the rows or columns.
     """
     return _public(
         estimation.fit(table, surface=surface, bootstrap=bootstrap, seed=seed, name=name, labels=labels)
     )
+
+
+def fit_arms(
+    table: pd.DataFrame | Path | str, *, surface: str = "auto", bootstrap: int = 1000, seed: int = 0
+) -> dict[str, Fit]:
+    """Fit each arm of a table by itself: another generator, model, dataset or strategy is another arm.
+
+    Rows without synthetic images belong to every arm of the same data, classifier and training.
+
+    Args:
+        table: as for `fit`, or a folder of a store.
+        surface: as for `fit`.
+        bootstrap: as for `fit`.
+        seed: as for `fit`.
+
+    Returns:
+        The fits by name of the arm; a Python warning says why an arm cannot be fitted.
+
+    Raises:
+        InputError: the table cannot be used, or no arm can be fitted.
+    """
+    arms = frame_arms(table) if isinstance(table, pd.DataFrame) else read_arms([str(table)], Path(), ())[0]
+    refused: list[InputError] = []
+    made = fit_each(arms, refused, surface=surface, bootstrap=bootstrap, seed=seed)
+    found = {each.name: _public(each) for each in made}
+    for each in refused:
+        warnings.warn(str(each), stacklevel=2)
+    return found
+
+
+def compare(fits: Mapping[str, Fit] | Sequence[Fit]) -> pd.DataFrame:
+    """Compare every two arms at each mixture that both have measured.
+
+    Args:
+        fits: of the arms, as `fit_arms` gives them.
+
+    Returns:
+        One row a pair and mixture: first, second, n_base, n_real_plus, n_syn_plus; difference (in accuracy, a
+        fraction), difference_low, difference_high, trials ("paired" by seed or "unpaired"), freedom, p and
+        p_holm (corrected for all rows); ratio (of the real images that the synthetic ones are worth),
+        ratio_low, ratio_high and draws ("paired" or "unpaired").
+
+    Raises:
+        InputError: fewer than two arms, two of one name, or no mixture that two of them share.
+    """
+    return comparison.compare(fits)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mousterian.answers.answerable import require_answer
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured_range import Trust, refuse_impossible
@@ -28,6 +29,7 @@ class Equivalence:
         saturation_accuracy: best accuracy from synthetic images alone at this base, within the search limit.
         trust: whether the answer lies inside the measured range, near it, or beyond.
         share_reachable: share of bootstrap draws in which there is an answer.
+        conditional: "conditional on one subset and one generator", where the rows hold too few; else "".
     """
 
     n_base: float
@@ -38,6 +40,7 @@ class Equivalence:
     saturation_accuracy: float
     trust: Trust
     share_reachable: float
+    conditional: str
 
     def to_json(self) -> dict[str, object]:
         """Return the answer as `mousterian equivalence --json` prints it."""
@@ -53,6 +56,7 @@ class Equivalence:
             "saturation_accuracy": rounded(self.saturation_accuracy),
             "trust": self.trust,
             "share_reachable": rounded(self.share_reachable),
+            "conditional": self.conditional,
         }
 
 
@@ -62,8 +66,10 @@ def equivalence(
     """Return the synthetic images equivalent to `n_real_plus`, or the real ones equivalent to `n_syn_plus`.
 
     Raises:
-        InputError: a count is negative, or not exactly one of the two is given.
+        InputError: no equivalence can be had from the fit's rows, a count is negative, or not exactly one of
+            the two is given.
     """
+    require_answer(fit)
     given = n_real_plus if n_real_plus is not None else n_syn_plus
     if given is None or (n_real_plus is not None and n_syn_plus is not None):
         raise InputError("an equivalence needs either n_real_plus or n_syn_plus")
@@ -72,7 +78,12 @@ def equivalence(
 
 
 def equivalences(fit: Fit, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
-    """Return the equivalence of each number of real images; many take little longer than one."""
+    """Return the equivalence of each number of real images; many take little longer than one.
+
+    Raises:
+        InputError: no equivalence can be had from the fit's rows.
+    """
+    require_answer(fit)
     return _solved(fit, float(n_base), [float(count) for count in n_real_plus], forward=True)
 
 
@@ -86,7 +97,7 @@ def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -
     for i, count in enumerate(given):
         share = float(np.isfinite(draws[:, i]).mean())
         reachable = bool(np.isfinite(estimate[i])) and share >= 0.5
-        answer = Interval.of_draws(estimate[i], draws[:, i]) if reachable else None
+        answer = fit.averaged.interval(estimate[i], draws[:, i]) if reachable else None
         real = count if forward else (answer.estimate if answer else math.inf)
         syn = (answer.estimate if answer else 0.0) if forward else count
         trust = fit.measured.trust(n_base, real, syn)
@@ -101,13 +112,19 @@ def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -
                 # "Not reachable" is a statement about amounts beyond the measured ones.
                 trust="near" if not reachable and trust == "inside" else trust,
                 share_reachable=share,
+                conditional=fit.conditional,
             )
         )
     return found
 
 
 def marginal_rate(fit: Fit, *, n_base: float, n_real_plus: float = 0, n_syn_plus: float = 0) -> Interval:
-    """Return the synthetic images worth one more real image at this mixture; inf where none are."""
+    """Return the synthetic images worth one more real image at this mixture; inf where none are.
+
+    Raises:
+        InputError: no equivalence can be had from the fit's rows, or a count is negative.
+    """
+    require_answer(fit)
     refuse_impossible(n_base=n_base, n_real_plus=n_real_plus, n_syn_plus=n_syn_plus)
     base, real, syn = float(n_base), float(n_real_plus), float(n_syn_plus)
     estimate, draws = fit.averaged.reaching(
@@ -115,4 +132,4 @@ def marginal_rate(fit: Fit, *, n_base: float, n_real_plus: float = 0, n_syn_plus
         lambda count: Points.of(base, real, syn + count),
         fit.averaged.most_synthetic,
     )
-    return Interval.of_draws(estimate[0], draws[:, 0])
+    return fit.averaged.interval(estimate[0], draws[:, 0])

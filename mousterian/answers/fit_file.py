@@ -23,7 +23,10 @@ from mousterian.fitting.extrapolation import Extrapolation
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.model_average import Member, ModelAverage
+from mousterian.fitting.noise import noise_is_known
+from mousterian.fitting.population import Levels
 from mousterian.fitting.result import Fit, SurfaceFit
+from mousterian.fitting.table import TRAINED_ON_SUBSET
 
 FORMAT, VERSION = "mousterian fit", 2
 
@@ -46,6 +49,8 @@ def to_json(fit: Fit) -> dict[str, Any]:
         "formula": formula.to_json() if formula else None,
         "ratio": ratio_json(improvement_ratio(fit)),
         "components": {name: rounded(value) for name, value in fit.components.items()},
+        "test_set_share": rounded(fit.test_set_share),
+        "conditional": fit.conditional,
         "warnings": list(fit.warnings),
         "leaks": list(fit.leaks),
         "data": {name: [_plain(value) for value in fit.data[name].tolist()] for name in fit.data},
@@ -141,6 +146,10 @@ def from_json(found: Mapping[str, Any]) -> Fit:
     data = pd.DataFrame(found["data"]).astype(types)
     limits = found["search_limits"]
     extrapolation = _extrapolation(found["extrapolation"], data) if found["extrapolation"] else None
+    conditional = found.get("conditional")
+    if conditional is None:
+        nested = found["labels"].get("trained_on") in TRAINED_ON_SUBSET
+        conditional = Levels.of(data, nested=nested).conditional
     return Fit(
         name=found["name"],
         labels=found["labels"],
@@ -150,7 +159,15 @@ def from_json(found: Mapping[str, Any]) -> Fit:
         warnings=tuple(found["warnings"]),
         leaks=tuple(found.get("leaks", ())),
         settings=found["settings"],
-        averaged=ModelAverage(members, limits["n_syn_plus"], limits["n_real_plus"], extrapolation),
+        averaged=ModelAverage(
+            members,
+            limits["n_syn_plus"],
+            limits["n_real_plus"],
+            extrapolation,
+            noise_is_known(data, len(found["surfaces"][0]["parameters"])),
+        ),
+        conditional=conditional,
+        test_set_share=_number(found.get("test_set_share")),
     )
 
 

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.measured import with_synthetic
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.least_squares import Model, minimise
@@ -76,7 +77,10 @@ _projected: WeakKeyDictionary[Fit, Formula | None] = WeakKeyDictionary()
 
 
 def nearest_formula(fit: Fit) -> Formula | None:
-    """Return the papers' formula nearest to a fit; None where synthetic images reach too little."""
+    """Return the papers' formula nearest to a fit; None where synthetic images reach too little.
+
+    None, too, where the rows can tell no equivalence.
+    """
     if fit not in _projected:
         _projected[fit] = _of_rows(fit)
     return _projected[fit]
@@ -85,7 +89,7 @@ def nearest_formula(fit: Fit) -> Formula | None:
 def _of_rows(fit: Fit) -> Formula | None:
     rows = fit.data[~fit.data["outlier"]]
     with_syn = with_synthetic(rows)
-    if with_syn.empty:
+    if refusal(fit):
         return None
     largest_real = float((rows["n_base"] + rows["n_real_plus"]).max())
     bases = np.unique(with_syn["n_base"].to_numpy(dtype=float))
@@ -111,10 +115,10 @@ def project(averaged: ModelAverage, bases: Array, largest_real: float, largest_s
     best = _nearest(n_base, r_real, estimate[None], _first(n_base, r_real, estimate), several)
     drawn = _nearest(n_base, r_real, draws, np.repeat(best, len(draws), axis=0), several)
     miss = np.log(estimate / n_base) - _model(n_base, r_real, several)(best)[0][0]
-    c, log_h = (Interval.of_draws(np.exp(best[0, i]), np.exp(drawn[:, i])) for i in (0, 2))
+    c, log_h = (averaged.interval(np.exp(best[0, i]), np.exp(drawn[:, i])) for i in (0, 2))
     scale = float(n_base.max())
     log_g = (
-        Interval.of_draws(best[0, 1] / scale, drawn[:, 1] / scale)
+        averaged.interval(best[0, 1] / scale, drawn[:, 1] / scale)
         if several
         else Interval(0.0, -math.inf, math.inf)
     )

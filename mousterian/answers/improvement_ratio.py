@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri, stdtrit
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.measured import with_synthetic
-from mousterian.fitting.interval import LEVEL, Interval, rounded
+from mousterian.fitting.interval import LEVEL, rounded
 from mousterian.fitting.model_average import ModelAverage
+from mousterian.fitting.population import FEWEST_LEVELS
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
 
-COLUMNS = ("n_base", "r", "ratio", "low", "high", "source")
+COLUMNS = ("n_base", "r", "ratio", "low", "high", "source", "basis")
+Basis = Literal["measured", "interpolated", "extrapolated"]
 
 
 def improvement_ratio(fit: Fit) -> pd.DataFrame:
-    """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source.
+    """Return the improvement ratio (Eq. 3): columns n_base, r, ratio, low, high, source, basis.
 
     Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
-    from differences paired by seed. Source "surface": at every measured r.
+    from differences paired by seed. Source "surface": at every measured r. Basis: whether the base alone and
+    both additions were measured at that r, or the ratio rests on inter- or extrapolation. No rows where the
+    fit can tell no equivalence (`answerable`).
     """
+    if refusal(fit):
+        return pd.DataFrame(columns=list(COLUMNS))
     found = list(from_trials(fit.data, _noise(fit.data)))
-    rows = with_synthetic(fit.data[~fit.data["outlier"]])
-    if not rows.empty:
-        ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
-        bases = np.unique(rows["n_base"].to_numpy(dtype=float))
-        found += from_surface(fit.averaged, bases, ratios)
+    used = fit.data[~fit.data["outlier"]]
+    rows = with_synthetic(used)
+    ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
+    bases = np.unique(rows["n_base"].to_numpy(dtype=float))
+    found += (
+        {**row, "basis": _basis(fit, used, row["n_base"], row["r"])}
+        for row in from_surface(fit.averaged, bases, ratios)
+    )
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _basis(fit: Fit, rows: pd.DataFrame, base: float, ratio: float) -> Basis:
+    """Return what a surface's ratio rests on: accuracies at its three mixtures, or a curve between others."""
+    alone, added = rows[rows["n_syn_plus"] == 0], ratio * base
+    real = alone["n_base"] + alone["n_real_plus"]
+    synthetic = rows.loc[(rows["n_base"] == base) & (rows["n_real_plus"] == 0), "n_syn_plus"]
+    if _has(real, base) and _has(real, base + added) and _has(synthetic, added):
+        return "measured"
+    both = fit.measured.trust(base, added, 0), fit.measured.trust(base, 0, added)
+    return "interpolated" if both == ("inside", "inside") else "extrapolated"
+
+
+def _has(counts: pd.Series[float], wanted: float) -> bool:
+    """Return whether a count is among others; as r is rounded, it may be off by an image or two."""
+    return bool(((counts - wanted).abs() <= 2.0 + 1e-3 * wanted).any())
 
 
 def _noise(data: pd.DataFrame) -> Array:
@@ -56,7 +82,8 @@ def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
             if base > 0 and len(alone) and len(real):
                 with_syn = synthetic[synthetic["n_syn_plus"] == added]
                 estimate, low, high = _fieller(alone, with_syn, real)
-                yield dict(zip(COLUMNS, (base, added / base, estimate, low, high, "trials"), strict=True))
+                found = (base, added / base, estimate, low, high, "trials", "measured")
+                yield dict(zip(COLUMNS, found, strict=True))
 
 
 def _cell(rows: pd.DataFrame, base: float, real: float) -> pd.DataFrame:
@@ -78,10 +105,9 @@ def _fieller(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -
         cells = (alone, synthetic, real)
         base, syn, more = (float(cell["accuracy"].mean()) for cell in cells)
         mean = np.array([syn - base, more - base])
-        variances = [_mean_variance(cell) for cell in cells]
+        variances, quantile = _unpaired(cells, float(mean[0] / mean[1]) if mean[1] else 1.0)
         shared = variances[0]
         covariance = np.array([[variances[1] + shared, shared], [shared, variances[2] + shared]])
-        quantile = float(ndtri((1 + LEVEL) / 2))
     of_means = float(mean[0] / mean[1]) if mean[1] else math.nan
     if np.isnan(covariance).any():
         return of_means, math.nan, math.nan
@@ -101,7 +127,10 @@ def fieller(mean: Array, covariance: Array, quantile: float) -> tuple[float, flo
 
 
 def _paired(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -> Array | None:
-    """Return both gains for each seed that all three cells have, (S, 2); None if fewer than two."""
+    """Return both gains for each seed that all three cells have, (S, 2); None if fewer than two.
+
+    Where there are enough subset seeds, the training seeds of each count as one.
+    """
     seeds = ["subset_seed", "training_seed"]
     if alone["training_seed"].isna().any():
         return None
@@ -109,21 +138,42 @@ def _paired(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) ->
         cell.fillna({"subset_seed": -1}).groupby(seeds)["accuracy"].mean()
         for cell in (alone, synthetic, real)
     ]
-    joined = pd.concat(cells, axis=1, join="inner").to_numpy(dtype=float)
+    found = pd.concat(cells, axis=1, join="inner")
+    if found.index.get_level_values("subset_seed").nunique() >= FEWEST_LEVELS:
+        found = found.groupby(level="subset_seed").mean()
+    joined = found.to_numpy(dtype=float)
     if len(joined) < 2:
         return None
     return np.stack([joined[:, 1] - joined[:, 0], joined[:, 2] - joined[:, 0]], axis=1)
 
 
-def _mean_variance(cell: pd.DataFrame) -> float:
-    """Return the variance of a cell's mean: between its rows, or its test set's where there is one row."""
-    if len(cell) > 1:
-        return float(cell["accuracy"].var(ddof=1)) / len(cell)
-    return float(cell["noise"].iloc[0])
+def _unpaired(cells: Sequence[pd.DataFrame], ratio: float) -> tuple[Array, float]:
+    """Return the variances of the cells' means (3,) and the quantile to multiply standard errors with.
+
+    With two rows or more in each cell: their own variances, and Student's t with Satterthwaite's degrees of
+    freedom for (ratio − 1)·alone + synthetic − ratio·real, whose mean is zero. Else the variance of a row is
+    pooled over the cells, and taken as equal in them; where each has one row, it is the test set's binomial
+    variance, a first bound.
+    """
+    counts = np.array([len(cell) for cell in cells])
+    freedom = counts - 1
+    means = [float(cell["accuracy"].mean()) for cell in cells]
+    squares = np.array([((c["accuracy"] - mean) ** 2).sum() for c, mean in zip(cells, means, strict=True)])
+    if not freedom.any():
+        noise = np.array([float(cell["noise"].iloc[0]) for cell in cells])
+        return noise, float(ndtri((1 + LEVEL) / 2))
+    if not freedom.all():
+        pooled = int(freedom.sum())
+        return squares.sum() / pooled / counts, float(stdtrit(pooled, (1 + LEVEL) / 2))
+    variances = squares / freedom / counts
+    parts = variances * np.array([ratio - 1.0, 1.0, ratio]) ** 2
+    scale = float((parts**2 / freedom).sum())
+    effective = max(parts.sum() ** 2 / scale, float(freedom.min())) if scale else float(freedom.sum())
+    return variances, float(stdtrit(effective, (1 + LEVEL) / 2))
 
 
 def from_surface(averaged: ModelAverage, bases: Array, ratios: Array) -> Iterator[dict[str, Any]]:
-    """Yield the averaged surface's ratio at each base and r."""
+    """Yield the averaged surface's ratio at each base and r, all columns but `basis`."""
     for base in bases:
         points = Points.of(base, np.concatenate([[0.0], 0 * ratios, ratios * base]),
                            np.concatenate([[0.0], ratios * base, 0 * ratios]))  # fmt: skip
@@ -131,15 +181,10 @@ def from_surface(averaged: ModelAverage, bases: Array, ratios: Array) -> Iterato
             [m.surface.accuracy(points, m.draws) for m in averaged.members if len(m.draws)]
         )
         estimate, draws = _ratios(averaged.estimate(points)[None]), _ratios(drawn)
-        found = Interval.of_draws(estimate[0], draws)
+        found = averaged.interval(estimate[0], draws)
         for i, added in enumerate(ratios):
-            yield dict(
-                zip(
-                    COLUMNS,
-                    (base, added, found.estimate[i], found.low[i], found.high[i], "surface"),
-                    strict=True,
-                )
-            )
+            row = (base, added, found.estimate[i], found.low[i], found.high[i], "surface")
+            yield dict(zip(COLUMNS, row, strict=False))
 
 
 def _ratios(accuracy: Array) -> Array:

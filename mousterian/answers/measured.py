@@ -51,12 +51,6 @@ def typical_question(fit: Fit) -> tuple[float, float]:
     return points[int(nearest[(len(nearest) - 1) // 2])]
 
 
-def require_synthetic(fit: Fit) -> None:
-    """Raise InputError where no trial adds synthetic images to a base."""
-    if not has_synthetic(fit.data):
-        raise InputError("no trial adds synthetic images to a base")
-
-
 def real_added(data: pd.DataFrame, n_base: float) -> pd.DataFrame:
     """Return the trials that add real images alone to a base, with their number in the column `added`.
 

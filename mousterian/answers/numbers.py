@@ -43,6 +43,8 @@ def percent(value: float, digits: int = 1) -> str:
 def percents(interval: Interval, digits: int = 1) -> str:
     """Write an accuracy with its interval: 91.2 (90.1–92.0) %."""
     estimate, low, high = (f"{100 * part:.{digits}f}" for part in _parts(interval))
+    if math.isnan(interval.low):
+        return f"{estimate}{_NBSP}%"
     return f"{estimate} ({low}–{high}){_NBSP}%"
 
 
@@ -53,6 +55,8 @@ def counts(interval: Interval) -> str:
     '1,200 (810–2,100)'
     >>> counts(Interval(1613.0, 1069.0, math.inf))
     '1,600 (at least 1,100)'
+    >>> counts(Interval(1613.0, math.nan, math.nan))  # the noise is unknown
+    '1,600 (no interval)'
     """
     return _shortest(interval, _whole)
 
@@ -65,6 +69,8 @@ def rates(interval: Interval) -> str:
 def ratios(interval: Interval) -> str:
     """Write a ratio with its interval: 0.84 (0.62–1.10); open ends as ∞."""
     estimate, low, high = (signed(part) for part in _parts(interval))
+    if math.isnan(interval.low):
+        return f"{estimate} (no interval)"
     if low == "−∞" and high == "∞":
         return f"{estimate} (not determined)"
     return f"{estimate} ({_span(low, high)})"
@@ -95,6 +101,8 @@ def _parts(interval: Interval) -> tuple[float, float, float]:
 
 def _shortest(interval: Interval, write: Callable[[float, int], str]) -> str:
     parts = _parts(interval)
+    if math.isnan(parts[1]):
+        return f"{write(parts[0], 2)} (no interval)"
     for digits in (2, 3, 4):
         shown = [write(value, digits) for value in parts]
         if len(set(shown)) == len(set(parts)):
@@ -105,7 +113,7 @@ def _shortest(interval: Interval, write: Callable[[float, int], str]) -> str:
 def _span(low: str, high: str) -> str:
     if high == "∞":
         # A lower end of about 0 is no bound either.
-        return "not determined" if low in {"0", "<1", "<0.01"} else f"at least {low}"
+        return "not determined" if low in {"0", "<1", "<0.01", "0.00"} else f"at least {low}"
     return f"{low} to {high}" if "−" in low else f"{low}–{high}"
 
 

@@ -37,6 +37,7 @@ class Plan:
         probability: that the mixture (any mixture, where not reachable) reaches the target, over draws.
         cost_of_real_alone, cost_of_synthetic_alone: what the target costs with one kind; None if unreachable.
         trust: whether the mixture lies inside the measured range.
+        conditional: what the plan is conditional on, like an equivalence; "" if nothing.
         frontier: mixtures that just reach the target (isocost picture): n_real_plus, n_syn_plus, cost.
     """
 
@@ -51,6 +52,7 @@ class Plan:
     cost_of_real_alone: float | None
     cost_of_synthetic_alone: float | None
     trust: Trust
+    conditional: str
     frontier: pd.DataFrame
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class Plan:
             "cost_of_real_alone": self.cost_of_real_alone,
             "cost_of_synthetic_alone": self.cost_of_synthetic_alone,
             "trust": self.trust,
+            "conditional": self.conditional,
             "frontier": [
                 {str(name): rounded(value) for name, value in row.items()}
                 for row in self.frontier.to_dict("records")
@@ -115,6 +118,7 @@ def cheapest_mix(
         Plan,
         n_base=base,
         target_accuracy=target,
+        conditional=fit.conditional,
         cost_of_real_alone=_finite(real_alone * prices[0]),
         cost_of_synthetic_alone=_finite(float(_costs(prices, np.zeros(1), estimate[:1])[0])),
         frontier=frontier[np.isfinite(estimate)].reset_index(drop=True),
@@ -170,9 +174,9 @@ def _cheapest(
     real_drawn = np.where(np.isfinite(costs[chosen]), n_real[cheapest], np.inf)
     return {
         "reachable": True,
-        "n_real_plus": Interval.of_draws(np.asarray(real), real_drawn),
-        "n_syn_plus": Interval.of_draws(np.asarray(syn), draws[chosen]),
-        "cost": Interval.of_draws(np.asarray(cost), costs[chosen]),
+        "n_real_plus": fit.averaged.interval(np.asarray(real), real_drawn),
+        "n_syn_plus": fit.averaged.interval(np.asarray(syn), draws[chosen]),
+        "cost": fit.averaged.interval(np.asarray(cost), costs[chosen]),
         "accuracy": fit.predict(base, real, syn),
         "probability": float((fit.averaged.drawn(Points.of([base], real, syn)) >= target).mean()),
         "trust": fit.measured.trust(base, real, syn),

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.equivalence import Equivalence, equivalence
 from mousterian.answers.measured import has_synthetic, synthetic_tried
-from mousterian.answers.numbers import counts, number, percent, percents
-from mousterian.errors import InputError
+from mousterian.answers.numbers import counts, number, percent, percents, ratios, signed
 from mousterian.fitting.interval import Interval
+from mousterian.fitting.measured_range import Trust
 from mousterian.fitting.model_average import NEGLIGIBLE, Decline
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Points
 from mousterian.plugins import registry
 
-NO_SYNTHETIC = "no trial adds synthetic images to a base, so what they are worth cannot be estimated"
-RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
+_RANGE = {"inside": "inside the data", "near": "near the data", "extrapolated": "extrapolated"}
 TRUST = {
     "inside": "The answer lies inside the measured range.",
     "near": "The answer lies just beyond the measured range.",
@@ -33,14 +35,30 @@ _GUIDED_BY = {"base": "the base images", "upstream": "upstream images"}
 _NOTHING = "can be said yet: no trial adds synthetic images to a base."
 
 
+def standing(trust: Trust | None, conditional: str) -> str:
+    """Return how far an answer holds, as it stands behind it in brackets; "" if nothing is to be said.
+
+    >>> standing("inside", "conditional on one subset and one generator")
+    '[inside the data; conditional on one subset and one generator]'
+    """
+    said = "; ".join(filter(None, (_RANGE[trust] if trust else "", conditional)))
+    return f"[{said}]" if said else ""
+
+
+def with_caveat(text: str, conditional: str) -> str:
+    """Return sentences, and one on what they are conditional on, if on anything."""
+    told = conditional.capitalize()
+    return f"{text} {told}: others may differ by more than the interval says." if told else text
+
+
 @dataclass(frozen=True)
 class Answer:
     """The answer at one base size: a sentence, split before and after its number.
 
-    `cell` is the answer in a table.
+    `cell` is the answer in a table. There is no equivalence where the rows cannot tell one (`answerable`).
     """
 
-    equivalence: Equivalence
+    equivalence: Equivalence | None
     n_real_plus: float
     lead: str
     number: str
@@ -78,14 +96,19 @@ def _pretrained(generator: str) -> bool:
 
 
 def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
-    """Return the equivalence at one point as a sentence."""
-    found = equivalence(fit, n_base=n_base, n_real_plus=n_real_plus)
+    """Return the equivalence at one point as a sentence, or why the rows cannot tell one."""
     data = fit.data
     at, real = f"At {number(n_base)} base images,", f"{number(n_real_plus)} more real"
     name = generator(fit.labels)
     source = f" from {name}" if name else ""
     if not has_synthetic(data):
-        return Answer(found, n_real_plus, at, "nothing", _NOTHING, "nothing was tried")
+        return Answer(None, n_real_plus, at, "nothing", _NOTHING, "nothing was tried")
+    refused = refusal(fit)
+    if refused:
+        lead, gain, span = _gain(data[~data["outlier"] & (data["n_base"] == n_base)])
+        why = f"{refused.what[0].upper()}{refused.what[1:]}."
+        return Answer(None, n_real_plus, f"{at} synthetic images{source} {lead}", gain, f"{span}{why}")
+    found = equivalence(fit, n_base=n_base, n_real_plus=n_real_plus)
     synthetic = found.n_syn_plus
     if not isinstance(synthetic, Interval):
         tail, cell = _unreachable(fit, found, source, real)
@@ -101,6 +124,17 @@ def answer(fit: Fit, n_base: float, n_real_plus: float) -> Answer:
         )  # fmt: skip
     estimate, _, interval = worth.partition(" ")
     return Answer(found, n_real_plus, lead, estimate, f"{interval} synthetic ones{source}.", worth)
+
+
+def _gain(rows: pd.DataFrame) -> tuple[str, str, str]:
+    """Return what the synthetic images at one base gain, as measured: verb, number, and what it is of."""
+    alone = rows.loc[rows["n_syn_plus"] == 0, "accuracy"].mean()
+    means = rows[rows["n_syn_plus"] > 0].groupby("n_syn_plus")["accuracy"].mean()
+    if np.isnan(alone):
+        return "reach", percent(means.max()), ""
+    best = float(means.index.to_numpy(float)[means.to_numpy().argmax()])
+    span = f"({percent(alone)} to {percent(means.max())}, with {number(best)} of them). "
+    return "gain", f"{signed(100 * (means.max() - alone), 1)} points", span
 
 
 def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[str, str]:
@@ -168,14 +202,29 @@ def _harm(fit: Fit, n_base: float) -> str:
     return f"{said} {percent(found.best)} {down}"
 
 
+def compared(row: Mapping[Hashable, Any]) -> dict[str, str]:
+    """Return a row of a comparison (`answers.comparison`) as texts, by their headings."""
+    points = [100 * float(row[name]) for name in ("difference", "difference_low", "difference_high")]
+    worth = Interval(*(row[name] for name in ("ratio", "ratio_low", "ratio_high")))
+    real = f", {number(row['n_real_plus'])} real" if row["n_real_plus"] else ""
+    how = "" if row["trials"] == "paired" else " · unpaired"
+    drawn = " · unpaired" if row["draws"] == "unpaired" else ""
+    return {
+        "arms": f"{row['first']} against {row['second']}",
+        "n_base": number(row["n_base"]),
+        "added": f"{number(row['n_syn_plus'])} synthetic{real}",
+        "points of accuracy": f"{ratios(Interval(*points))}{how}",
+        "p (Holm)": "–" if np.isnan(row["p_holm"]) else f"{row['p_holm']:.2g}",
+        "ratio of worth": "–" if np.isnan(worth.estimate) else f"{ratios(worth)}{drawn}",
+    }
+
+
 def _about(count: float) -> str:
     return number(float(f"{count:.2g}"))
 
 
 def sentence(made: Fit, found: Equivalence) -> str:
     """Return an equivalence as a sentence with its interval and its trust."""
-    if not has_synthetic(made.data):
-        raise InputError(NO_SYNTHETIC, where=made.name)
     if isinstance(found.n_real_plus, float):
         text = answer(made, found.n_base, found.n_real_plus).text
     else:
@@ -186,4 +235,4 @@ def sentence(made: Fit, found: Equivalence) -> str:
             f"At {number(found.n_base)} base images, {number(given)} more synthetic images are worth"
             f" {worth} real ones."
         )
-    return f"{text} [{RANGE[found.trust]}]"
+    return f"{text} {standing(found.trust, found.conditional)}"

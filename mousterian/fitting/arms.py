@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from mousterian.errors import InputError, error_source, unknown_name
+from mousterian.errors import InputError, error_source, first_of, unknown_name
 from mousterian.fitting import published, versions
-from mousterian.fitting.table import load, renamed
+from mousterian.fitting.table import COUNTS, load, renamed
 from mousterian.plugins.differences import distinguishing_options
 from mousterian.plugins.key_value import key_and_value
 from mousterian.store.rows import Store
@@ -21,6 +21,8 @@ from mousterian.store.versions import COLUMNS as VERSIONS
 # What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
 _CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
 _SOURCE = ("generator", "trained_on", "n_upstream")
+# Code and files that made a row: those of another version are another arm's.
+_VERSIONS = ("code_revisions", "content_stamps")
 _OPTIONS = ("dataset", "model", "strategy", "recipe", "evaluation", "generator")
 
 
@@ -79,6 +81,33 @@ def _named(
     return {name: (own, rows) for name, own, (_, rows) in zip(names, described, found, strict=True)}
 
 
+def refuse_several(frame: pd.DataFrame) -> None:
+    """Raise InputError where rows are of several arms, naming the columns in which these differ.
+
+    Rows without synthetic images have no generator, so that only the others' generators count.
+
+    Args:
+        frame: a table under canonical names of its columns (`renamed`).
+    """
+    frame = frame[frame["accuracy"].notna()]  # evaluations without an accuracy are no arms
+    synthetic = pd.to_numeric(frame["n_syn_plus"], errors="coerce") > 0
+    parts = [(frame, (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1]))),
+             (frame[synthetic], (*_SOURCE, "generator_options", *_VERSIONS)),
+             (frame[~synthetic], _VERSIONS)]  # fmt: skip
+    differing = {
+        column: sorted(set(rows[column].astype(str)))
+        for rows, columns in parts
+        for column in columns
+        if column in rows and rows[column].astype(str).nunique() > 1
+    }
+    if differing:
+        told = "; ".join(f"{column} is {first_of(values)}" for column, values in differing.items())
+        raise InputError(
+            f"the rows are of several arms: {told}",
+            hint="mousterian.fit_arms(table) gives one fit an arm; or keep the rows of one",
+        )
+
+
 def _numbered(names: Iterable[str]) -> Iterator[str]:
     """Yield the names, equal ones numbered from the second on: a, a-#2, a-#3."""
     seen: Counter[str] = Counter()
@@ -133,8 +162,7 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
     for source in sources or [str(store)]:
         if source.startswith(published.PREFIX):
             paper = published.load(source.removeprefix(published.PREFIX))
-            rows = select(paper.rows, where)
-            found.append(Arm(paper.name.replace("/", "-"), paper.labels, rows, source))
+            found += _published(paper, select(paper.rows, where), source)
             continue
         path = Path(source)
         frame = Store(path).read() if path.is_dir() or not sources else _usable(load(path), source)
@@ -155,6 +183,22 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
     names = _numbered(arm.name for arm in found)
     named = [replace(arm, name=name) for arm, name in zip(found, names, strict=True)]
     return named, "\n".join([f"{counted} trials are left out"] * bool(counted) + said)
+
+
+def _published(paper: published.Published, rows: pd.DataFrame, source: str) -> list[Arm]:
+    """Return the arms of a paper's table: itself, or one for each of its generators, models, strategies."""
+    name = paper.name.replace("/", "-")
+    split = arms(rows) if set(COUNTS) <= set(rows) else {}
+    if len(split) < 2:
+        return [Arm(name, paper.labels, rows, source)]
+    return [
+        Arm(f"{name}-{arm}", paper.labels | labels, part, source) for arm, (labels, part) in split.items()
+    ]
+
+
+def frame_arms(frame: pd.DataFrame) -> list[Arm]:
+    """Return the arms of a data frame of trials."""
+    return [Arm(name, labels, rows) for name, (labels, rows) in arms(renamed(frame)).items()]
 
 
 def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:

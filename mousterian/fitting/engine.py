@@ -19,8 +19,8 @@ _SUBSETS, _SUBSET_SHARE = 4, 0.7
 _DRAW_STEPS = 15
 
 
-def robust(surface: Surface, table: Table) -> tuple[Array, float]:
-    """Return outlier-robust unknowns (S, P), best first, and the scale of their residuals.
+def robust(surface: Surface, table: Table) -> Array:
+    """Return outlier-robust unknowns (S, P), best first.
 
     Each start is first fitted to a random subset of the rows, so that some begin free of outliers.
     """
@@ -51,8 +51,7 @@ def robust(surface: Surface, table: Table) -> tuple[Array, float]:
         ).unknowns
     values = surface.accuracy(points, surface.bounded(unknowns))
     scales = residual_scale(table.of_rows(target - values), parameters)
-    order = np.argsort(scales, kind="stable")[:_ROBUST_STARTS]
-    return unknowns[order], float(scales[order[0]])
+    return unknowns[np.argsort(scales, kind="stable")[:_ROBUST_STARTS]]
 
 
 def plain(surface: Surface, problem: Problem) -> Array:
@@ -132,8 +131,8 @@ def fit_all(
         The fits, heaviest first; the problem that they solve; and the outliers.
     """
     known = {surface.name: surface for surface in (*surfaces, *every)}
-    tried = {name: (surface, *robust(surface, table)) for name, surface in known.items()}
-    outliers = find(table, [(surface, unknowns[0], scale) for surface, unknowns, scale in tried.values()])
+    tried = {name: (surface, robust(surface, table)) for name, surface in known.items()}
+    outliers = find(table, [(surface, unknowns[0]) for surface, unknowns in tried.values()])
     starts = [tried[surface.name][1] for surface in surfaces]
     keep = ~outliers.flagged
     given = table.rows["weight"].to_numpy(dtype=float)

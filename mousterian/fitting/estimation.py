@@ -14,17 +14,20 @@ import pandas as pd
 from mousterian.errors import InputError
 from mousterian.fitting import engine, published, variance
 from mousterian.fitting import surface as surfaces
+from mousterian.fitting.arms import refuse_several
 from mousterian.fitting.extrapolation import FREEDOM, Extrapolation, slopes
 from mousterian.fitting.extrapolation import weights as extrapolation_weights
+from mousterian.fitting.image_sampling import ImageSampling, share_of_differences
 from mousterian.fitting.interval import Interval, rounded_array
 from mousterian.fitting.measured_range import MeasuredRange
-from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage
+from mousterian.fitting.model_average import SEARCH_FACTOR, Member, ModelAverage, draw_order
+from mousterian.fitting.noise import UNKNOWN, noise_is_known, without_intervals
 from mousterian.fitting.outliers import Outliers
 from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
-from mousterian.fitting.table import Table, check, load
+from mousterian.fitting.table import Table, check, load, renamed
 from mousterian.store import leaks
 
 # Surfaces of less weight than this are left out of the average.
@@ -43,21 +46,29 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
     wanted = every if name == "auto" else (surfaces.load(name),)
     fits, problem, outliers = engine.fit_all(wanted, every, table)
     averaged, draws = average(fits, problem, bootstrap, seed)
-    components = scatter(problem, fits[0]).components
+    scatter = variance.scatter(problem, fits[0])
     found = tuple(_surface_fit(fit, problem, draws.get(fit.surface.name)) for fit in fits)
+    data = _rows(table, averaged, outliers)
+    known = noise_is_known(data, len(found[0].parameters))
+    if not known:
+        found = tuple(without_intervals(each) for each in found)
     return {
-        "data": _rows(table, averaged, outliers),
+        "data": data,
         "surfaces": found,
-        "components": {part: float(np.sqrt(value)) for part, value in dataclasses.asdict(components).items()},
-        "warnings": (*table.warnings, *_warnings(fits, found[0].unidentified, table)),
-        "averaged": averaged,
+        "components": {
+            part: float(np.sqrt(value)) for part, value in dataclasses.asdict(scatter.components).items()
+        },
+        "conditional": table.levels.conditional,
+        "test_set_share": share_of_differences(
+            scatter.images, table.of_rows(averaged.drawn(table.points)), table.rows["n_base"].to_numpy()
+        ),
+        "warnings": (
+            *table.warnings,
+            *(() if known else (UNKNOWN,)),
+            *_warnings(fits, found[0].unidentified, table),
+        ),
+        "averaged": dataclasses.replace(averaged, noise_known=known),
     }
-
-
-def scatter(problem: Problem, fit: Fitted) -> variance.Scatter:
-    """Return the scatter of the rows around a fit."""
-    table, found = problem.table, fit.information
-    return variance.scatter(table, table.accuracy - fit.values, found.leverage, found.basis, problem.keep)
 
 
 def average(
@@ -74,8 +85,11 @@ def average(
     shares = np.floor(weights * count).astype(int)
     left = count - int(shares.sum())
     shares[np.argsort(shares - weights * count, kind="stable")[:left]] += 1
-    chosen = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(heavy)), shares))
-    draws = {fit.surface.name: engine.draw(fit, problem, scatter(problem, fit), count, seed) for fit in heavy}
+    chosen = draw_order(shares, seed)
+    draws = {
+        fit.surface.name: engine.draw(fit, problem, variance.scatter(problem, fit), count, seed)
+        for fit in heavy
+    }
     members = tuple(
         Member(
             fit.surface,
@@ -176,8 +190,12 @@ def fit(
     seed: int = 0,
     name: str = "",
     labels: Mapping[str, str] | None = None,
+    sampling: ImageSampling | None = None,
 ) -> Fit:
-    """Fit accuracy surfaces to a table of trials; arguments and errors are those of `mousterian.fit`."""
+    """Fit accuracy surfaces to a table of trials; arguments and errors are those of `mousterian.fit`.
+
+    `sampling` is of the test images that the table's rows share, in their order.
+    """
     if bootstrap < 20 or seed < 0:
         raise InputError(
             f"bootstrap is {bootstrap} and seed {seed}; at least 20 draws, and a seed of 0 or more"
@@ -188,8 +206,11 @@ def fit(
         table, given, labels = found.rows, found.name, labels or found.labels
     elif not isinstance(table, pd.DataFrame):
         given = Path(table).stem
-    frame = load(table)
-    checked = check(frame)
+    frame = renamed(load(table))
+    refuse_several(frame)
+    if labels and "trained_on" in labels and "trained_on" not in frame:
+        frame = frame.assign(trained_on=labels["trained_on"])
+    checked = check(frame, sampling)
     return Fit(
         name=name or given,
         labels=dict(labels or {}),

@@ -17,7 +17,7 @@ DIGITS = 7
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and its 95 % interval: floats, or arrays of one shape; ±inf where open."""
+    """An estimate and its 95 % interval: floats, or arrays of one shape; ±inf if open, NaN if unknown."""
 
     estimate: Any
     low: Any

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -71,12 +72,22 @@ class ModelAverage:
         most_real: search limit for real images.
         extrapolation: the average beyond the measured range; None for a fit of one surface, whose answers
             are conditional on it everywhere.
+        noise_known: whether the draws give intervals; without it they have the spread of the surfaces alone.
     """
 
     members: tuple[Member, ...]
     most_synthetic: float
     most_real: float
     extrapolation: Extrapolation | None
+    noise_known: bool = True
+
+    def interval(
+        self, estimate: Array, draws: Array, *, within: tuple[float, float] = (-math.inf, math.inf)
+    ) -> Interval:
+        """Return the interval of draws (D, ...) of this average; its ends are NaN where noise is unknown."""
+        found = Interval.of_draws(estimate, draws, within=within)
+        nothing = found.estimate * math.nan
+        return found if self.noise_known else Interval(found.estimate, nothing, nothing)
 
     @property
     def count(self) -> int:
@@ -122,7 +133,7 @@ class ModelAverage:
 
     def predict(self, points: Points) -> Interval:
         """Return accuracies with intervals at M points, (M,) each, clipped to 0 and 1."""
-        return Interval.of_draws(self.estimate(points), self.drawn(points), within=(0.0, 1.0))
+        return self.interval(self.estimate(points), self.drawn(points), within=(0.0, 1.0))
 
     def reaching(self, target: Points, path: Callable[[Array], Points], most: float) -> tuple[Array, Array]:
         """Return the least count along a path that reaches the accuracy of the target points.
@@ -169,8 +180,8 @@ class ModelAverage:
         count = float(grid[reached.argmax()])
         two = Points.of(n_base, 0.0, [count, tried])
         estimate, draws = self.estimate(two), self.drawn(two)
-        drop = Interval.of_draws(estimate[0] - estimate[1], draws[:, 0] - draws[:, 1])
-        last = Interval.of_draws(estimate[1], draws[:, 1], within=(0.0, 1.0))
+        drop = self.interval(estimate[0] - estimate[1], draws[:, 0] - draws[:, 1])
+        last = self.interval(estimate[1], draws[:, 1], within=(0.0, 1.0))
         return Decline(count, tried, float(reached[0]), float(reached.max()), last, drop)
 
     def _alone(self, n_base: float) -> tuple[Array, Array]:
@@ -178,6 +189,11 @@ class ModelAverage:
         most = self.most_synthetic
         grid = np.concatenate([[0.0], np.geomspace(1.0, most, 200)]) if most else np.zeros(1)
         return grid, self.estimate(Points.of(n_base, 0.0, grid))
+
+
+def draw_order(shares: Sequence[int] | Array, seed: int) -> Array:
+    """Return which member of an average each draw belongs to, (D,), from the members' numbers of draws."""
+    return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(shares)), shares))
 
 
 def bracket(accuracy: Callable[[Array], Array], target: Array, most: float) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtrit
 
 from mousterian.fitting.surface import Array, Surface
@@ -18,6 +19,10 @@ _EFFICIENCY = 0.37
 _LEAST_SCALE = 1e-4
 # If a larger share of rows is far off, the trials are heavy-tailed and none is flagged.
 _MOST_FLAGGED = 0.1
+# Exponents of size that the spread may have, and the standard errors from which on it is taken to have any.
+_STEEPEST, _CLEAR = 1.5, 2.0
+# Rows, evenly picked, whose pairs estimate it.
+_PAIRED = 400
 # Surfaces are considered if their residual scale is at most this many times the best one's.
 _COMPARABLE = 3.0
 
@@ -38,29 +43,76 @@ def residual_scale(residual: Array, effective_parameters: int) -> Array:
     return np.asarray(np.maximum(1.4826 * correction * np.median(np.abs(residual), axis=-1), _LEAST_SCALE))
 
 
-def find(table: Table, fits: list[tuple[Surface, Array, float]]) -> Outliers:
+def relative_spread(table: Table, residual: Array) -> Array:
+    """Return how far each row's residual is expected to stray beside the others, (R,), its median 1.
+
+    Small training sets scatter more. The spread is a power of the number of real images, whose exponent is
+    Theil and Sen's: the median slope of ln|residual| between pairs of rows, which up to a quarter of the rows
+    cannot bend. All ones where the slope is not clear.
+
+    Args:
+        table: the rows.
+        residual: of each row, (R,).
+    """
+    rows = table.rows
+    size = np.log(np.maximum((rows["n_base"] + rows["n_real_plus"]).to_numpy(dtype=float), 1.0))
+    few = np.unique(np.linspace(0, len(size) - 1, min(len(size), _PAIRED)).round().astype(int))
+    x, y = size[few], np.log(np.maximum(np.abs(residual[few]), _LEAST_SCALE))
+    first, second = np.triu_indices(len(few), 1)
+    apart = x[first] != x[second]
+    if not apart.any():
+        return np.ones(len(size))
+    slope = float(np.median((y[second] - y[first])[apart] / (x[second] - x[first])[apart]))
+    # The scatter of ln|residual| of a normal distribution is π/√8.
+    error = np.pi / np.sqrt(8 * max(len(few) * float(np.var(x)), 1e-12))
+    if abs(slope) < _CLEAR * error:
+        return np.ones(len(size))
+    return np.asarray(np.exp(np.clip(slope, -_STEEPEST, _STEEPEST) * (size - np.median(size))))
+
+
+def find(table: Table, fits: list[tuple[Surface, Array]]) -> Outliers:
     """Flag the rows that are far off every surface that fits most rows about as well as the best.
 
     Args:
         table: the rows.
-        fits: each surface with robust unknowns (P,) and its residual scale.
+        fits: each surface with robust unknowns (P,).
     """
-    best = min(scale for _, _, scale in fits)
     count = len(table.rows)
+    fitted = [table.of_rows(each.accuracy(table.points, each.bounded(unknowns))) for each, unknowns in fits]
+    deviations = [
+        (table.accuracy - values) / relative_spread(table, table.accuracy - values) for values in fitted
+    ]
+    parameters = [len(surface.parameters) for surface, _ in fits]
+    scales = [float(residual_scale(each, p)) for each, p in zip(deviations, parameters, strict=True)]
     z, values = np.full(count, np.inf), np.zeros(count)
     far = np.ones(count, dtype=bool)
-    for surface, unknowns, scale in fits:
-        if scale > _COMPARABLE * best:
-            continue
-        fitted = table.of_rows(surface.accuracy(table.points, surface.bounded(unknowns)))
-        deviation = (table.accuracy - fitted) / scale
-        freedom = max((count - len(surface.parameters)) * _EFFICIENCY, 1.0)
+    for index in np.flatnonzero(np.array(scales) <= _COMPARABLE * min(scales)):
+        alike, alike_rows = _alike(table, deviations[index])
+        deviation = deviations[index] / np.maximum(scales[index], alike)
+        rows = np.where(alike > scales[index], alike_rows, count - parameters[index])
+        freedom = np.maximum(rows * _EFFICIENCY, 1.0)
         far &= np.abs(deviation) > stdtrit(freedom, 1 - _FALSE_ALARM / (2 * count))
         nearer = np.abs(deviation) < np.abs(z)
-        z, values = np.where(nearer, deviation, z), np.where(nearer, fitted, values)
+        z, values = np.where(nearer, deviation, z), np.where(nearer, fitted[index], values)
     if far.sum() > max(2.0, _MOST_FLAGGED * count):
         far[:] = False
     return Outliers(far, z, tuple(_reason(table, i, values[i]) if far[i] else "" for i in range(count)))
+
+
+def _alike(table: Table, residual: Array) -> tuple[Array, Array]:
+    """Return the robust scale of residuals (R,) of rows with equal ratios of added images, and their number.
+
+    Over several subsets luck varies, and most where much is added: a lucky subset is no outlier. 0 for fewer.
+    """
+    if not table.levels.over_subsets:
+        return np.zeros(len(residual)), np.ones(len(residual))
+    base, *added = (table.rows[name].to_numpy(dtype=float) for name in COUNTS)
+    ratios = [np.round(each / np.maximum(base, 1.0), 2) for each in added]
+    kind = np.unique(ratios, axis=1, return_inverse=True)[1].ravel()
+    # About each cell's median, so that a surface's misfit does not count as luck.
+    off = residual - pd.Series(residual).groupby(table.cell).transform("median").to_numpy()
+    scales = [residual_scale(off[kind == each], 0) for each in range(kind.max() + 1)]
+    return np.asarray(scales)[kind], np.bincount(kind)[kind]
 
 
 def _reason(table: Table, index: int, expected: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,7 +32,11 @@ class Fit:
         warnings: caveats for whoever reads an answer, as sentences.
         settings: bootstrap, seed and surface as given.
         averaged: the surfaces with their parameters and draws.
+        conditional: what the answers are conditional on, where the rows hold too few subsets or generators:
+            "conditional on one subset and one generator"; "" where answers are about their population.
         leaks: what leak checks found of the rows' data sets and pools, as sentences; every answer has them.
+        test_set_share: share of the variance of differences between mixtures of one base size (which answers
+            rest on) that the choice of test images causes; NaN where predictions of the trials are unknown.
     """
 
     name: str
@@ -42,7 +47,9 @@ class Fit:
     warnings: tuple[str, ...]
     settings: Mapping[str, Any]
     averaged: ModelAverage
+    conditional: str
     leaks: tuple[str, ...] = ()
+    test_set_share: float = math.nan
 
     @property
     def surface(self) -> str:

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mousterian.errors import InputError, nearest
+from mousterian.errors import InputError, first_of, nearest
+from mousterian.fitting.image_sampling import ImageSampling
+from mousterian.fitting.population import Levels
 from mousterian.fitting.surface import Array, Points
 
 COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
 # Other names under which tables hold a column.
 _ALIASES = {"accuracy": ("top1",), "training_seed": ("seed",)}
-_SEEDS = ("subset_seed", "training_seed")
+_SEEDS = ("subset_seed", "generator_seed", "training_seed")
+# Generators of these are trained on images of the row's own subset; others are the same for all subsets.
+TRAINED_ON_SUBSET = ("base", "upstream")
 # Name of a file's index: row numbers from 1, so that errors name a row after sorting, too.
 _ROW = "row"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
@@ -38,14 +42,18 @@ class Table:
         points: the K readings.
         row: index of each reading's row, (K,).
         share: of its row's weight, (K,).
+        nested: whether each subset has generators of its own.
         warnings: irregularities of the table, as sentences.
+        sampling: of the test images; None where no predictions are known.
     """
 
     rows: pd.DataFrame
     points: Points
     row: Array
     share: Array
+    nested: bool
     warnings: tuple[str, ...]
+    sampling: ImageSampling | None = None
 
     @property
     def accuracy(self) -> Array:
@@ -56,6 +64,11 @@ class Table:
     def cell(self) -> Array:
         """Number of each row's cell, by its counts."""
         return np.asarray(self.rows.groupby(list(COUNTS), sort=True).ngroup(), dtype=int)
+
+    @cached_property
+    def levels(self) -> Levels:
+        """The levels of subsets and generators."""
+        return Levels.of(self.rows, nested=self.nested)
 
     def of_rows(self, per_reading: Array) -> Array:
         """Return the mean over each row's readings, (..., R) from (..., K)."""
@@ -99,8 +112,12 @@ def load(source: pd.DataFrame | Path | str) -> pd.DataFrame:
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1, name=_ROW))
 
 
-def check(frame: pd.DataFrame) -> Table:
+def check(frame: pd.DataFrame, sampling: ImageSampling | None = None) -> Table:
     """Return the checked table.
+
+    Args:
+        frame: the table.
+        sampling: of the test images that its rows share, in the order of its rows.
 
     Raises:
         InputError: columns are missing, or values cannot be used; the message names the rows.
@@ -108,6 +125,7 @@ def check(frame: pd.DataFrame) -> Table:
     frame = renamed(frame)
     in_file = frame.index.name == _ROW
     numbers = pd.DataFrame({"row": np.asarray(frame.index) if in_file else np.arange(1, len(frame) + 1)})
+    numbers["given"] = np.arange(len(frame))
     for name in COLUMNS:
         if name in frame:
             given = frame[name].reset_index(drop=True)
@@ -124,12 +142,23 @@ def check(frame: pd.DataFrame) -> Table:
     _refuse(numbers, ~(numbers["weight"] >= 0), "weight is negative or missing")
     _refuse(numbers, numbers["total"] < 1, "total (test images) is below 1")
     _refuse(numbers, numbers[list(COUNTS)].sum(axis=1) == 0, "no training images at all")
+    # Without synthetic images there is no generator, whatever its column holds.
+    numbers.loc[numbers["n_syn_plus"] == 0, "generator_seed"] = np.nan
     warnings: list[str] = []
     numbers["accuracy"] = _fractions(numbers, warnings)
     numbers = _distinct(numbers, warnings)
     _refuse_uninformative(numbers, warnings)
     rows = numbers.drop(columns="row").reset_index(drop=True)[list(COLUMNS)]
-    return Table(rows, *_readings(rows), tuple(warnings))
+    ordered = sampling.at(numbers["given"].to_numpy()) if sampling else None
+    return Table(rows, *_readings(rows), _nested(frame), tuple(warnings), ordered)
+
+
+def _nested(frame: pd.DataFrame) -> bool:
+    """Return whether each subset has generators of its own, by the column `trained_on` of synthetic rows."""
+    if "trained_on" not in frame:
+        return False
+    synthetic = pd.to_numeric(frame["n_syn_plus"], errors="coerce") > 0
+    return bool(frame.loc[synthetic, "trained_on"].isin(TRAINED_ON_SUBSET).all())
 
 
 def renamed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -188,7 +217,8 @@ def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
     """Sort rows, drop repeated trials, and warn of contradictory ones."""
     numbers = numbers.sort_values([*COUNTS, *_SEEDS, "accuracy", "total", "weight"], kind="stable")
     trial = [*COUNTS, *_SEEDS]
-    seeded = numbers[list(_SEEDS)].notna().any(axis=1)
+    # A generator's seed alone does not say which of its trials a row is.
+    seeded = numbers[["subset_seed", "training_seed"]].notna().any(axis=1)
     same = seeded & numbers.duplicated([*trial, "accuracy"])
     if same.any():
         where = listed(sorted(numbers.loc[same, "row"].tolist()))
@@ -196,6 +226,8 @@ def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
             f"{where} repeat a trial (same counts, seeds and accuracy) and count once.".capitalize()
         )
         numbers = numbers[~same]
+    _name_equal_rows(numbers[~seeded.loc[numbers.index]], warnings)
+    _name_one_mixture(numbers, warnings)
     unlike = seeded.loc[numbers.index] & numbers.duplicated(trial, keep=False)
     if unlike.any():
         where = listed(sorted(numbers.loc[unlike, "row"].tolist()))
@@ -203,6 +235,39 @@ def _distinct(numbers: pd.DataFrame, warnings: list[str]) -> pd.DataFrame:
             f"{where} contradict each other: same counts and seeds, other accuracies.".capitalize()
         )
     return numbers
+
+
+def _name_equal_rows(numbers: pd.DataFrame, warnings: list[str]) -> None:
+    """Warn of equal rows without seeds: two trials that happen to agree, or one that was entered twice."""
+    equal = numbers.duplicated([*COUNTS, "accuracy", "total"], keep=False)
+    if equal.any():
+        where = listed(sorted(numbers.loc[equal, "row"].tolist()))
+        warnings.append(
+            f"{where[0].upper()}{where[1:]} equal one another and have no seeds: each counts as a trial. If"
+            " one was entered twice, delete it; if they are repeats, give their seeds."
+        )
+
+
+def _name_one_mixture(numbers: pd.DataFrame, warnings: list[str]) -> None:
+    """Warn of mixtures under two names: base and real additions are nested, so only their sum matters."""
+    real = numbers["n_base"] + numbers["n_real_plus"]
+    trial = numbers[["n_syn_plus", *_SEEDS]].assign(real=real)
+    alike = (numbers["n_syn_plus"] == 0) & trial.duplicated(keep=False)
+    names = numbers[alike].groupby(real[alike], sort=True)["n_base"].unique()
+    several = names[names.map(len) > 1]
+    if several.empty:
+        return
+    said = first_of(
+        [
+            " = ".join(f"{base:,.0f} + {total - base:,.0f}" for base in sorted(bases, reverse=True))
+            for total, bases in several.items()
+        ],
+        most=3,
+    )
+    warnings.append(
+        f"Mixtures under several names (n_base + n_real_plus: {said}): subsets are nested, so with the same"
+        " seeds these are the same images, and share much of their noise."
+    )
 
 
 def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
@@ -214,8 +279,6 @@ def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
         warnings.append("Accuracy is the same in every row: what images are worth cannot be estimated.")
     if (numbers["n_syn_plus"] == 0).all():
         warnings.append("No row has synthetic images: accuracy can be predicted, an equivalence cannot.")
-    elif (numbers.loc[numbers["n_syn_plus"] == 0, ["n_base", "n_real_plus"]].sum(axis=1).nunique()) < 2:
-        warnings.append("Real images alone were measured at one size: what they are worth is extrapolated.")
     if numbers["n_base"].nunique() == 1:
         warnings.append("Only one base size: how the equivalence depends on n_base cannot be estimated.")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from mousterian.fitting.population import Spread, difference, spreads
+from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table
 
@@ -117,7 +119,7 @@ def _clusters(table: Table) -> tuple[Array | None, Array | None]:
 
 @dataclass(frozen=True)
 class _Groups:
-    """Residuals by group: means, sizes, variances within and between, degrees of freedom of the latter."""
+    """Residuals by group: means (G, K), sizes (G,), variances within and between, freedom of the latter."""
 
     means: Array
     sizes: Array
@@ -130,13 +132,15 @@ def _grouped(values: Array, groups: Array, basis: Array) -> _Groups:
     """Return the variances of residuals within and between groups (method of moments, not negative).
 
     Args:
-        values: residuals, (R,).
+        values: residuals, (R, K); the variances of K independent sets are summed.
         groups: index of each one's group, (R,).
         basis: of the fit's tangent space, (effective_parameters, R): the fit absorbs part of the shared
             effects, so that group means scatter less than these.
     """
     sizes = np.bincount(groups).astype(float)
-    means = np.bincount(groups, values) / sizes
+    means = np.zeros((len(sizes), values.shape[1]))
+    np.add.at(means, groups, values)
+    means /= sizes[:, None]
     count, total = len(sizes), float(len(values))
     shared = np.zeros((len(basis), count))
     np.add.at(shared.T, groups, basis.T)
@@ -146,7 +150,7 @@ def _grouped(values: Array, groups: Array, basis: Array) -> _Groups:
     if count < 2 or within_freedom < 1 or freedom < _LEAST_FREEDOM:
         return _Groups(means, sizes, 0.0, 0.0, 0.0)
     within = float(((values - means[groups]) ** 2).sum()) / within_freedom
-    spread = float((sizes * means**2).sum()) / freedom
+    spread = float((sizes[:, None] * means**2).sum()) / freedom
     typical = (total - float((sizes**2).sum()) / total) / (count - 1)
     return _Groups(means, sizes, within, max((spread - within) / typical, 0.0), freedom)
 
@@ -159,12 +163,18 @@ class Scatter:
         own: each row's own residual, (R,).
         clusters: effects shared within clusters: index of each row's cluster, (R,), the variance of the
             effects, and its degrees of freedom.
+        spreads: what subsets and generators do to the rows, where there are enough of them. All noise of a
+            subset's trials is part of its effect, and all noise of a generator's trials of its effect.
         components: the variances.
+        images: what the sampling of test images does to the fitted accuracies of the rows, by independent
+            effects, (R, L); L is 0 where it is unknown. The draws hold all of it.
     """
 
     own: Array
     clusters: tuple[tuple[Array, float, float], ...]
+    spreads: tuple[Spread, ...]
     components: Components
+    images: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     def draws(self, fitted: Array, count: int, rng: np.random.Generator) -> Array:
         """Return bootstrap accuracies, (count, R).
@@ -176,23 +186,70 @@ class Scatter:
         for groups, variance, freedom in self.clusters:
             size = np.sqrt(variance * freedom / rng.chisquare(freedom, count))[:, None]
             drawn += size * rng.standard_normal((count, int(groups.max()) + 1))[:, groups]
+        for spread in self.spreads:
+            size = np.sqrt(spread.freedom / rng.chisquare(spread.freedom, count))[:, None]
+            drawn += size * rng.standard_normal((count, spread.effects.shape[1])) @ spread.effects.T
         return np.asarray(drawn)
 
+    def pulls(self, basis: Array, root: Array) -> Array:
+        """Return a root of the covariance of the draws' estimates, (effective_parameters, ·)."""
+        weighted = basis * root
+        found = [weighted * self.own]
+        for groups, variance, _ in self.clusters:
+            shared = np.zeros((int(groups.max()) + 1, len(basis)))
+            np.add.at(shared, groups, weighted.T)
+            found.append(np.sqrt(variance) * shared.T)
+        return np.concatenate([*found, *(weighted @ spread.effects for spread in self.spreads)], axis=1)
 
-def scatter(table: Table, residual: Array, leverage: Array, basis: Array, keep: Array) -> Scatter:
-    """Split residuals (R,) into components.
 
-    Args:
-        table: the rows.
-        residual: of each row, (R,).
-        leverage: of each row, (R,), for which its own residual is corrected.
-        basis: of the fit's tangent space, (effective_parameters, R).
-        keep: rows that count, (R,) bool.
+def scatter(problem: Problem, fit: Fitted) -> Scatter:
+    """Split the residuals of a fit into components."""
+    table, keep, leverage = problem.table, problem.keep, fit.information.leverage
+    residual = (table.accuracy - fit.values)[:, None]
+    left, clusters = _without_clusters(problem, fit, residual)
+    noise, freedom = binomial(table), float(keep.sum() - leverage[keep].sum())
+    trial = float((left[keep] ** 2).sum()) / max(freedom, 1.0)
+    lacking = np.zeros(len(noise))
+    if not np.isnan(noise).any():
+        # A nearly saturated fit leaves no residuals; the test set's noise then stands in for them.
+        expected = (freedom * trial + _PRIOR_FREEDOM * noise) / (freedom + _PRIOR_FREEDOM)
+        own = left[:, 0] / (1.0 - np.minimum(leverage, _MOST_LEVERAGE))
+        lacking = np.maximum(expected - float((own[keep] ** 2).mean()), 0.0)
+    found = {name: variance for name, (_, variance, _) in clusters.items()}
+    test_set = float(noise.mean())
+    components = Components(test_set, found.get("seed", 0.0), found.get("subset", 0.0), trial)
+    made = _scatter(problem, fit, residual, lacking, components)
+    return made if table.sampling is None else _with_images(problem, fit, made, lacking)
+
+
+def _with_images(problem: Problem, fit: Fitted, made: Scatter, lacking: Array) -> Scatter:
+    """Return the scatter with what its draws lack of the variance that the sampling of test images causes.
+
+    What they have of it is the same scatter of what that sampling leaves as residuals.
     """
-    subset, seed = _clusters(table)
+    sampling, basis = problem.table.sampling, fit.information.basis
+    if sampling is None:
+        return made
+    root = np.sqrt(problem.row_weights)
+    inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)[:, None]
+    noise = sampling.weighted(basis, root)
+    if not noise.shape[1]:
+        return made
+    pulls = basis @ noise
+    had = _scatter(problem, fit, inverse * (noise - basis.T @ pulls), lacking, made.components)
+    lacks = difference(pulls, had.pulls(basis, root))
+    spread = Spread(inverse * (basis.T @ lacks), sampling.freedom)
+    return replace(made, spreads=(*made.spreads, spread), images=inverse * (basis.T @ pulls))
+
+
+def _without_clusters(
+    problem: Problem, fit: Fitted, residual: Array
+) -> tuple[Array, dict[str, tuple[Array, float, float]]]:
+    """Return what the effects of base sets and seeds leave of residuals, (R, K), and these clusters."""
+    keep, basis = problem.keep, fit.information.basis
+    subset, seed = _clusters(problem.table)
     left = residual.copy()
-    clusters = []
-    found = {"seed": 0.0, "subset": 0.0}
+    clusters = {}
     # Base sets first; seed effects are then estimated from what these leave.
     for name, groups in (("subset", subset), ("seed", seed)):
         if groups is None or not keep.any():
@@ -202,16 +259,33 @@ def scatter(table: Table, residual: Array, leverage: Array, basis: Array, keep: 
         between = split.between
         if between == 0.0:
             continue
-        found[name] = between
-        clusters.append((groups, between, max(split.freedom, _LEAST_CLUSTER_FREEDOM)))
-        left[keep] -= (split.means * between / (between + split.within / split.sizes))[numbers]
-    own = np.where(keep, left / (1.0 - np.minimum(leverage, _MOST_LEVERAGE)), 0.0)
-    noise, freedom = binomial(table), float(keep.sum() - leverage[keep].sum())
-    trial = float((left[keep] ** 2).sum()) / max(freedom, 1.0)
-    if not np.isnan(noise).any():
-        # A nearly saturated fit leaves no residuals; the test set's noise then stands in for them.
-        expected = (freedom * trial + _PRIOR_FREEDOM * noise) / (freedom + _PRIOR_FREEDOM)
-        lacking = np.maximum(expected - float((own[keep] ** 2).mean()), 0.0)
-        own = np.where(keep, np.where(left < 0, -1.0, 1.0) * np.sqrt(own**2 + lacking), 0.0)
-    test_set = float(noise.mean())
-    return Scatter(own, tuple(clusters), Components(test_set, found["seed"], found["subset"], trial))
+        clusters[name] = (groups, between, max(split.freedom, _LEAST_CLUSTER_FREEDOM))
+        share = between / (between + split.within / split.sizes)
+        left[keep] -= (split.means * share[:, None])[numbers]
+    return left, clusters
+
+
+def _scatter(
+    problem: Problem, fit: Fitted, residual: Array, lacking: Array, components: Components
+) -> Scatter:
+    """Return the error model of residuals (R, K), the variances of K independent sets summed.
+
+    Args:
+        problem: the problem.
+        fit: its fit.
+        residual: of each row.
+        lacking: variance that each row's own residual lacks, (R,).
+        components: the variances.
+    """
+    levels, root, basis = problem.table.levels, np.sqrt(problem.row_weights), fit.information.basis
+    if levels.over_subsets:
+        found = spreads(levels, basis, root[:, None] * residual, root)
+        return Scatter(np.zeros_like(root), (), found, components)
+    left, clusters = _without_clusters(problem, fit, residual)
+    scaled = left / (1.0 - np.minimum(fit.information.leverage, _MOST_LEVERAGE))[:, None]
+    size = np.sqrt((scaled**2).sum(axis=1) + lacking)
+    own = np.where(problem.keep, np.where(left[:, 0] < 0, -size, size), 0.0)
+    found = spreads(levels, basis, root[:, None] * left, root)
+    if levels.over_generators:
+        own = np.where(levels.generator >= 0, 0.0, own)
+    return Scatter(own, tuple(clusters.values()), found, components)

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 from markupsafe import Markup
 
+from mousterian.answers.comparison import compare
 from mousterian.errors import InputError
 from mousterian.files import write_atomically
 from mousterian.reporting.figures import _comparison
 from mousterian.reporting.page_arms import arm, shown
 from mousterian.reporting.page_data import as_data, formulas
 from mousterian.reporting.provenance import provenance_of
-from mousterian.reporting.tables import comparison
+from mousterian.reporting.tables import Table, comparison, difference_table
 from mousterian.store.samples import Sheet
 
 if TYPE_CHECKING:
@@ -109,15 +110,26 @@ def render(shown: Mapping[str, Any]) -> str:
 
 def _compared(arms: Sequence[Mapping[str, Any]], fits: Sequence[Fit]) -> dict[str, Any] | None:
     """Return the comparison of the arms that have answers: a table and, where possible, a figure."""
+    if len(arms) < 2:
+        return None
+    differences = _differences({arm["name"]: fit for arm, fit in zip(arms, fits, strict=True)})
     answered = [(arm, fit) for arm, fit in zip(arms, fits, strict=True) if arm["told"]]
     if len(answered) < 2:
-        return None
+        return {"table": None, "figure": None, "differences": differences} if differences else None
     table = comparison([(arm["name"], arm["equivalences"]) for arm, _ in answered])
     try:
         figure = shown(_comparison.draw([(arm["name"], fit) for arm, fit in answered]), "side-by-side")
     except InputError:  # fewer than two arms have synthetic images: the table is all there is to show
         figure = None
-    return {"table": table, "figure": figure}
+    return {"table": table, "figure": figure, "differences": differences}
+
+
+def _differences(fits: Mapping[str, Fit]) -> Table | None:
+    """Return the arms' differences in accuracy and worth; None where no two share a mixture."""
+    try:
+        return difference_table(compare(fits))
+    except InputError:  # each arm has mixtures, or a name, of its own
+        return None
 
 
 def _style(environment: jinja2.Environment) -> Markup:

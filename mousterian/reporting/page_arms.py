@@ -10,11 +10,12 @@ from urllib.parse import quote
 import numpy as np
 from markupsafe import Markup
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.formula import LEAST_LOG_H, Formula, nearest_formula
 from mousterian.answers.improvement_ratio import improvement_ratio
-from mousterian.answers.measured import base_sizes, has_synthetic, real_added, typical_question
-from mousterian.answers.numbers import number, percent, signed
-from mousterian.answers.wording import TRUST, Answer, answer, generator, limit, setting
+from mousterian.answers.measured import has_synthetic, typical_question
+from mousterian.answers.numbers import number, percent
+from mousterian.answers.wording import TRUST, Answer, answer, generator, limit, setting, with_caveat
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 from mousterian.plugins import registry
@@ -33,6 +34,7 @@ from mousterian.reporting.tables import (
 )
 
 if TYPE_CHECKING:
+    from mousterian.answers.equivalence import Equivalence
     from mousterian.fitting.result import Fit
     from mousterian.plugins.spec import Plugin
     from mousterian.reporting.drawing import Figure
@@ -55,32 +57,31 @@ def arm(fit: Fit, index: int, *, store: str, against: str) -> dict[str, Any]:
     `store` and `against` are those of the report, and options of figures that have options of these names.
     """
     anchor = f"arm-{index}"
-    first = answer(fit, *typical_question(fit))
-    # Without synthetic images there is no answer, whatever the surfaces predict.
-    synthetic = has_synthetic(fit.data)
-    # Nor with real images alone at one size only: the gain from more of them would be pure extrapolation.
-    answered = synthetic and any(len(real_added(fit.data, base)) for base in base_sizes(fit))
-    answers = [answer(fit, *point) for point in points_of(fit)] if answered else []
-    formula = nearest_formula(fit) if answered else None
-    first = first if answered or not synthetic else _of_one_size(fit, first)
+    asked = typical_question(fit)
+    first, refused = answer(fit, *asked), refusal(fit)
+    answers = [] if refused else [answer(fit, *point) for point in points_of(fit)]
+    formula, solved = nearest_formula(fit), first.equivalence
     return {
         "anchor": anchor,
         "name": fit.name or generator(fit.labels) or f"Fit {index}",
-        # A third party's surface may not be translatable to JavaScript: then there is no calculator.
-        "asks": answered and formulas((fit,)) is not None,
+        # No calculator without intervals, nor if a third party's surface is not translatable to JavaScript.
+        "asks": not refused and fit.averaged.noise_known and formulas((fit,)) is not None,
         "setting": setting(fit.labels),
         "generator": generator(fit.labels),
         "answer": first,
-        "limit": _limit(fit, first) if synthetic else "",
+        "limit": _limit(fit, asked[0], first) if has_synthetic(fit.data) else "",
         "measured": _measured(fit, store),
-        "trust": first.equivalence.trust,
-        "verdict": f"{TRUST[first.equivalence.trust]} {_doubt(first)}" if answered else "",
-        "told": answered,
+        "trust": solved.trust if solved else "",
+        "conditional": fit.conditional if solved else "",
+        "verdict": _verdict(solved) if solved else "",
+        "told": not refused,
+        "refused": refused.what if refused else "",
+        "remedy": refused.hint if refused else "",
         "facts": [*_facts(fit), *stored_facts(fit, store)],
         "formula": _formula(formula) if formula else None,
         **_figures(fit, anchor, {"store": store, "against": against}),
         "equivalences": answers,
-        "equivalence_table": equivalence_table(answers) if answered else None,
+        "equivalence_table": equivalence_table(answers) if answers else None,
         "ratio_table": ratio_table(improvement_ratio(fit)),
         "surface_table": surface_table(fit.surfaces),
         "surfaces": [(surface, parameter_table(surface)) for surface in fit.surfaces],
@@ -91,25 +92,9 @@ def arm(fit: Fit, index: int, *, store: str, against: str) -> dict[str, Any]:
     }
 
 
-def _of_one_size(fit: Fit, found: Answer) -> Answer:
-    """Return the measured gain from synthetic images where that from real ones is unknown."""
-    data = fit.data[~fit.data["outlier"] & (fit.data["n_base"] == found.equivalence.n_base)]
-    alone = data.loc[data["n_syn_plus"] == 0, "accuracy"].mean()
-    means = data[data["n_syn_plus"] > 0].groupby("n_syn_plus")["accuracy"].mean()
-    at = f"At {number(found.equivalence.n_base)} base images, synthetic images"
-    source = f" from {generator(fit.labels)}" if generator(fit.labels) else ""
-    best = float(means.index.to_numpy(float)[means.to_numpy().argmax()])
-    why = "What they are worth cannot be told: real images alone were measured at one size."
-    if np.isnan(alone):
-        return Answer(found.equivalence, found.n_real_plus, f"{at}{source} reach", percent(means.max()), why)
-    span = f"({percent(alone)} to {percent(means.max())}, with {number(best)} of them). {why}"
-    gain = f"{signed(100 * (means.max() - alone), 1)} points"
-    return Answer(found.equivalence, found.n_real_plus, f"{at}{source} gain", gain, span)
-
-
-def _limit(fit: Fit, found: Answer) -> str:
+def _limit(fit: Fit, n_base: float, found: Answer) -> str:
     """Return where synthetic images stop helping at an answer's base size; "" if the answer says so."""
-    said = limit(fit, found.equivalence.n_base)
+    said = limit(fit, n_base)
     return "" if said in found.tail else said
 
 
@@ -124,12 +109,17 @@ def _measured(fit: Fit, store: str) -> str:
     return "; ".join(parts)
 
 
-def _doubt(found: Answer) -> str:
+def _verdict(found: Equivalence) -> str:
+    """Return how far an answer holds, as sentences."""
+    return f"{with_caveat(TRUST[found.trust], found.conditional)} {_doubt(found)}".rstrip()
+
+
+def _doubt(found: Equivalence) -> str:
     """Return the share of draws that disagree on whether there is an answer; "" if none does."""
-    share = found.equivalence.share_reachable
+    share = found.share_reachable
     if share in (0.0, 1.0):
         return ""
-    if isinstance(found.equivalence.n_syn_plus, Interval):
+    if isinstance(found.n_syn_plus, Interval):
         return f"In {percent(1 - share, 0)} of bootstrap draws no number of synthetic images is enough."
     return f"In {percent(share, 0)} of bootstrap draws some number of synthetic images is enough."
 

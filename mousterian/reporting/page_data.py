@@ -48,6 +48,7 @@ def _fit(fit: Fit) -> dict[str, Any]:
     tried = rows.groupby("n_base")["n_syn_plus"].max()
     return {
         "generator": generator(fit.labels),
+        "conditional": fit.conditional,
         "first": {"n_base": base, "n_real_plus": real, "n_syn_plus": real},
         "least_base": float(rows.loc[rows["n_base"] > 0, "n_base"].min()),
         "most_base": float(rows["n_base"].max()),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mousterian.answers.comparison import multiplicity
 from mousterian.answers.measured import base_sizes, evenly, real_added
 from mousterian.answers.numbers import (
     counts,
@@ -21,7 +22,7 @@ from mousterian.answers.numbers import (
     signed,
     times,
 )
-from mousterian.answers.wording import Answer
+from mousterian.answers.wording import Answer, compared
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import load
 
@@ -69,6 +70,8 @@ def equivalence_table(answers: Sequence[Answer]) -> Table:
     rows = []
     for found in answers:
         equivalence, real = found.equivalence, found.n_real_plus
+        if equivalence is None:
+            continue
         syn = equivalence.n_syn_plus
         rate = "–"
         if isinstance(syn, Interval):
@@ -83,8 +86,10 @@ def equivalence_table(answers: Sequence[Answer]) -> Table:
                 equivalence.trust,
             )
         )
+    conditional = _conditional(answers)
     return Table(
-        "How many synthetic images, added alone, do what the real ones do; 95 % intervals in brackets. "
+        "How many synthetic images, added alone, do what the real ones do; 95 % intervals"
+        f"{conditional and f', {conditional},'} in brackets. "
         "Range: whether the answer lies inside what was measured.",
         ("Base images", "Real images added", "Worth in synthetic", "Synthetic per real", "Accuracy", "Range"),
         rows,
@@ -97,10 +102,12 @@ def comparison(arms: Sequence[tuple[str, Sequence[Answer]]]) -> Table:
     cells: dict[tuple[float, float], dict[int, str]] = {}
     for index, (_, answers) in enumerate(arms):
         for found in answers:
-            syn = found.equivalence.n_syn_plus
-            shown = counts(syn) if isinstance(syn, Interval) else "not reachable"
-            note = "" if found.equivalence.trust == "inside" else f" · {found.equivalence.trust}"
-            cells.setdefault((found.equivalence.n_base, found.n_real_plus), {})[index] = shown + note
+            equivalence = found.equivalence
+            if equivalence is None:
+                continue
+            shown = counts(syn) if isinstance(syn := equivalence.n_syn_plus, Interval) else "not reachable"
+            note = "" if equivalence.trust == "inside" else f" · {equivalence.trust}"
+            cells.setdefault((equivalence.n_base, found.n_real_plus), {})[index] = shown + note
     rows = [
         (
             number(base),
@@ -111,9 +118,34 @@ def comparison(arms: Sequence[tuple[str, Sequence[Answer]]]) -> Table:
     ]
     return Table(
         "Synthetic images that the added real ones are worth, with 95 % intervals, in each arm.",
-        ("Base images", "Real images added", *(name for name, _ in arms)),
+        ("Base images", "Real images added", *(_heading(name, answers) for name, answers in arms)),
         rows,
         heads=2,
+    )
+
+
+def _heading(name: str, answers: Sequence[Answer]) -> str:
+    """Return an arm's name with what its answers are conditional on."""
+    conditional = _conditional(answers)
+    return f"{name} ({conditional})" if conditional else name
+
+
+def _conditional(answers: Sequence[Answer]) -> str:
+    return next((found.equivalence.conditional for found in answers if found.equivalence), "")
+
+
+def difference_table(found: pd.DataFrame) -> Table:
+    """Return the differences of arms, at each base with the most synthetic images that both have."""
+    most = found.groupby(["first", "second", "n_base"])["n_syn_plus"].transform("max")
+    rows = [compared(row) for row in found[found["n_syn_plus"] == most].to_dict("records")]
+    return Table(
+        "Arms at equal counts, at each base size with the most synthetic images that both have: accuracy of"
+        " the first less that of the second, and the real images that these synthetic ones are worth in the"
+        " first over those in the second; 95 % intervals in brackets. Paired by seed and draw unless said."
+        f" {multiplicity(found)} The command mousterian compare prints all of them.",
+        ("Arms", "Base images", "Added", "Points of accuracy", "p (Holm)", "Ratio of worth"),
+        [tuple(row.values()) for row in rows],
+        heads=3,
     )
 
 
@@ -125,16 +157,22 @@ def ratio_table(ratio: pd.DataFrame) -> Table | None:
     for base, r in ratio[["n_base", "r"]].drop_duplicates().sort_values(["n_base", "r"]).to_numpy():
         here = ratio[(ratio["n_base"] == base) & (ratio["r"] == r)].set_index("source")
         found = {
-            source: ratios(Interval(*here.loc[source, ["ratio", "low", "high"]])) for source in here.index
+            source: ratios(Interval(row["ratio"], row["low"], row["high"])) + _unmeasured(row["basis"])
+            for source, row in here.iterrows()
         }
         rows.append((number(base), times(r), *(found.get(source, "–") for source in _SOURCES)))
     return Table(
         "Improvement ratio (Eq. 3): accuracy gained from r synthetic images for each base image, over that "
-        "gained from as many real ones; 95 % intervals in brackets.",
+        "gained from as many real ones; 95 % intervals in brackets. Interpolated or extrapolated: both "
+        "additions were not measured at that r, so the curve's form decides.",
         ("Base images", "r", "From the trials", "From the surface"),
         rows,
         heads=2,
     )
+
+
+def _unmeasured(basis: str) -> str:
+    return "" if basis == "measured" else f" · {basis}"
 
 
 def identified_table(formula: Formula) -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mousterian.errors import InputError
+from mousterian.store.predictions import PredictionFiles
 from mousterian.store.quality import QualityTable
 from mousterian.store.rows import Store
 
@@ -22,7 +23,7 @@ class Exported:
 
 
 def export_trials(trials: Set[str], store: Path, out: Path) -> Exported:
-    """Write the rows of trials, and the measurements of their pools, to a new store.
+    """Write the rows of trials, their side files, and the measurements of their pools, to a new store.
 
     Rows are in one file, as after `compact`; the same rows give the same bytes. Pools are not copied.
 
@@ -44,6 +45,7 @@ def export_trials(trials: Set[str], store: Path, out: Path) -> Exported:
     if rows.empty:
         raise InputError("it has none of the trials", where=f"--store {store}", hint="run the grid first")
     Store(out).write_frame(rows)
+    PredictionFiles(store).copy(set(rows["trial"]), out)
     measurements = QualityTable(store).copy(set(rows["pool"]) - {""}, out)
     exported = rows["trial"].nunique()
     return Exported(out, exported, len(trials) - exported, measurements)

@@ -132,7 +132,8 @@ class EvaluationPlugin(Protocol):
         Returns:
             Column -> value: `top1` (0 to 1), with `correct` and `total` (images) where it is a share of them;
             `evaluation_set` where the images are not the dataset's test images; others of the group
-            "result" (`mousterian list columns`).
+            "result" (`mousterian list columns`); and `predictions`, a `store.predictions.Predictions`, where
+            it predicts a class of each image: kept in the row's side file.
         """
         ...
 

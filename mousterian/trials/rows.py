@@ -97,7 +97,7 @@ def rows_of(
         devices: number of devices that trained it.
     """
     common = {
-        "evaluation_set": f"{trial.dataset.name}/test",
+        "evaluation_set": test_set_of(trial),
         "seconds": seconds,
         "train_seconds": outcome.cost.seconds,
         "steps": outcome.cost.steps,
@@ -111,6 +111,11 @@ def rows_of(
         {**identity_columns(trial, each), **common, **score}
         for each, score in zip(trial.evaluations, outcome.scores, strict=True)
     ]
+
+
+def test_set_of(trial: Trial) -> str:
+    """Return the name of the trial's own test set."""
+    return f"{trial.dataset.name}/test"
 
 
 def failed_row(trial: Trial, grid: str, error: str) -> dict[str, Any]:

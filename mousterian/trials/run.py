@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mousterian.seeds import digest
+from mousterian.store.predictions import PredictionFiles
 from mousterian.store.rows import Store
+from mousterian.store.versions import parts_of
 from mousterian.trials import leaks
 from mousterian.trials.identity import Trial
 from mousterian.trials.images import images_of, make_pool, pool_of
 from mousterian.trials.notes import notes_of_trial
-from mousterian.trials.rows import rows_of
+from mousterian.trials.rows import rows_of, test_set_of
 from mousterian.trials.settings import Settings
 
 
@@ -42,7 +47,19 @@ def run_trial(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
         "leaks": leaks.column(trial, pool_of(trial, settings), settings),
         "data_notes": "\n".join(notes_of_trial(trial, settings)),
     }
-    return [row | data for row in rows]
+    return [row | data | _test_set(trial, row) for row in rows]
+
+
+def _test_set(trial: Trial, row: Mapping[str, Any]) -> dict[str, str]:
+    """Return what identifies the images that a row's predictions are of, and their order."""
+    found = row.get("predictions")
+    if found is None:
+        return {}
+    labels = hashlib.sha256(found.labels.astype("<i8").tobytes()).hexdigest()
+    images = [trial.dataset.describe(), row["evaluation_set"], labels]
+    if row["evaluation_set"] != test_set_of(trial):  # of other images, which the evaluation's options name
+        images += [row["evaluation_options"], parts_of(row["content_stamps"]).get("evaluation", "")]
+    return {"test_set": digest(images)}
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:
@@ -54,5 +71,8 @@ def run_and_save(trial: Trial, settings: Settings) -> None:
     """Run a trial and write its rows to the store, unless another grid has done so in the meantime."""
     store = Store(settings.store)
     if not store.holds(trial.key):
-        store.write(run_trial(trial, settings))
+        rows = run_trial(trial, settings)
+        predicting = [row for row in rows if "predictions" in row]
+        PredictionFiles(settings.store).write(trial.key, predicting)  # first: a row has its side file
+        store.write(rows)
     checkpoint_file(trial, settings).unlink(missing_ok=True)

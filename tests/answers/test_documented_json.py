@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import mousterian
+from mousterian.answers.comparison import to_json
 from mousterian.answers.plan import cheapest_mix
 
 PAGE = (Path(__file__).parents[2] / "docs" / "answers.md").read_text(encoding="utf-8")
@@ -80,6 +81,12 @@ def test_every_key_of_a_report_is_documented_and_there(run, fit: mousterian.Fit,
     # The keys of equivalences have a table of their own.
     arm |= {"equivalence": None, "equivalences": []}
     assert set(paths(printed)) == set(documented("report"))
+
+
+def test_every_key_of_a_comparison_is_documented_and_there(fit: mousterian.Fit) -> None:
+    found = to_json(mousterian.compare({"one": fit, "two": fit}))
+    assert set(paths(found)) == set(documented("compare"))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
 def test_intervals_are_where_the_page_says(fit: mousterian.Fit) -> None:

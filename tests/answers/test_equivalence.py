@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import mousterian
+from mousterian.answers.improvement_ratio import from_trials
 from mousterian.errors import InputError
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.arms import arms
@@ -183,6 +184,19 @@ def test_ratio_from_trials_is_equation_3(noisy: mousterian.Fit) -> None:
     drawn = table[table["source"] == "surface"].set_index(["n_base", "r"]).loc[(400.0, 1.0)]
     assert drawn["low"] < drawn["ratio"] < drawn["high"]
     assert math.isfinite(drawn["high"])
+
+
+def test_unpaired_ratios_of_two_trials_a_cell_cover_the_truth() -> None:
+    rng, covered = np.random.default_rng(0), []
+    cells = [(0, 0, 0.60), (0, 100, 0.66), (100, 0, 0.70)] * 2
+    rows = pd.DataFrame(cells, columns=["n_real_plus", "n_syn_plus", "mean"]).assign(
+        n_base=100.0, training_seed=np.nan, subset_seed=np.nan, outlier=False
+    )
+    for _ in range(200):
+        drawn = rows.assign(accuracy=rows["mean"] + rng.normal(0, 0.01, 6))
+        [found] = from_trials(drawn, np.full(6, np.nan))
+        covered.append(found["low"] <= 0.6 <= found["high"])
+    assert np.mean(covered) > 0.93  # 0.82 with quantiles of the normal distribution
 
 
 def test_arms_share_the_rows_without_synthetic_images() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from mousterian.trials import grid
 # As a store keeps them: options, and the filters among them.
 GENERATED = '{"channels":16,"steps":0,"filter":[{"name":"duplicates","distance":3}]}'
 
+COUNTS = ["n_base", "n_real_plus", "n_syn_plus"]
 
-def stored(folder: Path, kappas: dict[str, float]) -> Path:
+
+def stored(folder: Path, kappas: dict[str, float], smaller: int = 1) -> Path:
     """A store with one arm per value of the generator's `trained_on`."""
     options = {
         "dataset": "{}",
@@ -33,7 +36,9 @@ def stored(folder: Path, kappas: dict[str, float]) -> Path:
     recipe = '{"name":"small","iterations":300,"epochs":null,"milestones":[0.5,0.75]}'
     number = 0
     for trained_on, kappa in kappas.items():
-        for row in table(kappa).to_dict("records"):
+        rows = table(kappa)
+        rows[COUNTS] = rows[COUNTS] // smaller
+        for row in rows.to_dict("records"):
             if not row["n_syn_plus"] and trained_on != next(iter(kappas)):
                 continue
             source = {
@@ -95,6 +100,22 @@ def test_a_suggested_grid_is_one_that_the_grid_verb_reads(run, tmp_path: Path) -
     assert generators <= {"upstream"}
     filters = [each for trial in trials if trial.generator for each in trial.generator.filters]
     assert {(each.name, each.options["distance"]) for each in filters} == {("duplicates", 3)}
+
+
+def test_a_grid_of_new_subsets_is_one_that_runs(run, tmp_path: Path) -> None:
+    stored(tmp_path / "store", {"base": 0.5}, smaller=20)
+    run("fit", "--store", "store", "--out", "fits", "--bootstrap", 200)
+    fit = next((tmp_path / "fits").glob("*.json"))
+    code, out, _ = run("suggest", fit, "--trials", 30, "--out", "more.toml")
+    assert (code, "needs 2 more subset seeds, which these" in " ".join(out.split())) == (0, True)
+    trials, _ = grid.read(tmp_path / "more.toml")
+    assert {trial.subset_seed for trial in trials} == {1, 2}
+    assert len({trial.training_seed for trial in trials}) == 1
+    listed = json.loads(run("suggest", fit, "--trials", 30, "--json")[1])
+    assert sum(each["trials"] for each in listed) == len(trials) <= 30
+    assert {tuple(each["subset_seeds"]) for each in listed} == {(1, 2)}
+    code, out, err = run("grid", "more.toml", "--store", "store", "--dry-run", "--json")
+    assert (code, err) == (0, "") and json.loads(out)["trials"]["new"] == len(trials)
 
 
 @pytest.mark.parametrize(

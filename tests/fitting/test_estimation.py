@@ -13,12 +13,11 @@ from mousterian.answers.formula import Formula
 from mousterian.answers.improvement_ratio import fieller
 from mousterian.fitting import engine, published, selection, variance
 from mousterian.fitting import surface as surfaces
-from mousterian.fitting.estimation import scatter
 from mousterian.fitting.measured_range import MeasuredRange
 from mousterian.fitting.problem import Problem
 from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.surface import Array, Points
-from mousterian.fitting.table import Table, check
+from mousterian.fitting.table import COUNTS, Table, check
 
 EVERY = tuple(surfaces.load(name) for name in surfaces.names())
 TRUTH = np.array([0.98, 1.6, 0.5, 0.8, 0.4])
@@ -57,6 +56,19 @@ def test_gross_outliers_are_flagged_with_their_sign_and_do_not_bias_the_fit() ->
     for name, value in clean.surfaces[0].parameters.items():
         assert value.low <= fit.surfaces[0].parameters[name].estimate <= value.high
     assert not clean.outliers
+
+
+def test_noise_that_shrinks_with_size_is_no_outlier() -> None:
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame([cell for cell in cells() for _ in range(4)], columns=COUNTS)
+    real = table["n_base"] + table["n_real_plus"]
+    table["accuracy"] = 0.95 - 2.0 * (real + 0.3 * table["n_syn_plus"]) ** -0.45
+    noisy = table.assign(accuracy=table["accuracy"] + rng.normal(0, 0.04 * 100 / real))
+    assert not mousterian.fit(noisy, surface="effective_data", bootstrap=20).outliers
+    largest = int(real.idxmax())
+    noisy.loc[largest, "accuracy"] -= 0.06  # 1.5 times the noise of the smallest sizes, 36 times its own
+    [(row, z, _)] = mousterian.fit(noisy, surface="effective_data", bootstrap=20).outliers
+    assert (row["n_base"], z < 0) == (800, True)
 
 
 def test_heavy_tails_are_not_outliers() -> None:
@@ -267,7 +279,7 @@ def test_the_formula_projects_other_surfaces_with_its_error() -> None:
 def test_draws_are_reproducible() -> None:
     table = check(simulate())
     fits, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    spread = scatter(problem, fits[0])
+    spread = variance.scatter(problem, fits[0])
     first, second = (engine.draw(fits[0], problem, spread, 20, 7) for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert isinstance(table, Table)

@@ -14,7 +14,8 @@ from mousterian.errors import InputError
 from mousterian.fitting import published
 from mousterian.fitting.published.equations import EQUATIONS, equation
 from mousterian.fitting.table import check
-from mousterian.reporting.figures import equation_audit
+from mousterian.reporting.figures import equation_audit, improvement_ratio
+from mousterian.reporting.page import contents
 
 # External synthetic images that help the smallest base set and do harm to the others.
 STUDY = Path(__file__).parents[2] / "fits" / "study-fashion" / "fashion_mnist-edm-upstream-joint.json"
@@ -25,6 +26,9 @@ def test_every_table_is_complete(name: str) -> None:
     found = published.load(name)
     assert found.paper and found.title and found.table
     rows = found.rows
+    if name == "mousterian/table-2":  # two pools and their quality; no trials
+        assert rows["fid"].notna().any()
+        return
     assert not rows[["n_base", "n_real_plus", "n_syn_plus", "accuracy"]].isna().any().any()
     assert rows["accuracy"].between(1, 100).all()
     assert ((rows["n_real_plus"] >= 0) & (rows["n_syn_plus"] >= 0)).all()
@@ -48,6 +52,77 @@ def test_gains_printed_beside_table_5_hold() -> None:
     rows = published.load("mousterian/table-5").rows.set_index(["n_base", "n_syn_plus"])["accuracy"]
     assert rows[6500, 65000] - rows[6500, 0] == pytest.approx(38.71)
     assert rows[26000, 130000] - rows[26000, 0] == pytest.approx(15.39)
+
+
+def test_gains_of_table_6_and_its_test_sets() -> None:
+    """Half of the classes are tested: 50 validation images of each."""
+    rows = published.load("mousterian/table-6-sd3").rows.set_index("n_syn_plus")["accuracy"]
+    assert rows[650] - rows[0] == pytest.approx(16.54)
+    totals = {name: published.load(f"mousterian/table-6-{name}").rows["total"].unique().tolist()
+              for name in ("sd2", "sd3", "imagenet-100")}  # fmt: skip
+    assert totals == {"sd2": [250], "sd3": [250], "imagenet-100": [2500]}
+
+
+def test_equation_2_is_audited_against_the_only_table_with_its_base() -> None:
+    [name] = [
+        name
+        for name in published.names()
+        if name.startswith("mousterian/") and 26000 in set(published.load(name).rows.get("n_base", ()))
+    ]
+    assert EQUATIONS["eq2"].table == name == "mousterian/table-5"
+
+
+def test_a_table_of_pools_cannot_be_fitted() -> None:
+    with pytest.raises(InputError, match="no column n_base, n_real_plus, accuracy"):
+        mousterian.fit("published:mousterian/table-2")
+
+
+@pytest.mark.parametrize("name", ["table-6-sd2", "table-6-imagenet-100"])
+def test_zero_shot_tables_are_refused_in_one_wording(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    why = "what synthetic images are worth cannot be told: real images alone were measured at one size"
+    made = mousterian.fit(f"published:mousterian/{name}", bootstrap=20)
+    made.save(tmp_path / "fit.json")
+    base = float(made.data["n_base"].max())
+    for ask in (
+        lambda: made.equivalence(n_base=base, n_syn_plus=650),
+        lambda: made.equivalences(n_base=base, n_real_plus=[650]),
+        lambda: made.marginal_rate(n_base=base),
+        lambda: improvement_ratio.draw(made),
+    ):
+        with pytest.raises(InputError, match=why) as caught:
+            ask()
+        assert "measure real images alone at another size" in caught.value.hint
+    assert made.formula() is None
+    assert made.ratio().empty
+    [arm] = contents((made,))["arms"]
+    assert why in arm["answer"].text.replace("What", "what")
+    with pytest.raises(SystemExit):
+        main(["fit", f"published:mousterian/{name}", "--bootstrap", "20", "--out", str(tmp_path / "b.json")])
+    said = capsys.readouterr().out
+    assert f"no equation: {why}" in said
+    assert "are worth <1" not in said
+
+
+def test_ratios_between_measured_sizes_are_marked() -> None:
+    made = mousterian.fit("published:mousterian/table-5", surface="complementary", bootstrap=50)
+    ratio = made.ratio()
+    # Real images alone were measured at 6,500, 26,000 and 130,000: at none of the r of synthetic images.
+    assert set(ratio["basis"]) == {"interpolated", "extrapolated"}
+    at = ratio.set_index(["n_base", "r"])["basis"]
+    assert (at[6500, 1.0], at[130000, 1.0]) == ("interpolated", "extrapolated")
+    assert "so the curve's form decides" in improvement_ratio.draw(made).caption
+    more = published.load("mousterian/table-5").rows
+    more.loc[len(more)] = {
+        "n_base": 13000,
+        "n_real_plus": 0,
+        "n_syn_plus": 0,
+        "accuracy": 45.0,
+        "total": 5000,
+    }
+    known = mousterian.fit(more, surface="complementary", bootstrap=50).ratio()
+    assert known.set_index(["source", "n_base", "r"])["basis"]["surface", 6500, 1.0] == "measured"
 
 
 def test_equations_as_printed() -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import mousterian
+from mousterian.answers import wording
 from mousterian.errors import InputError
 from mousterian.fitting.table import check, load
 
@@ -55,6 +56,11 @@ def test_a_constant_accuracy_is_said_and_still_predicted() -> None:
     rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus"]).assign(accuracy=0.8)
     fit = mousterian.fit(rows, bootstrap=100)
     assert any("the same in every row" in warning for warning in fit.warnings)
+    with pytest.raises(InputError, match="neither real nor synthetic images gain anything") as caught:
+        fit.equivalence(n_base=200, n_real_plus=100)
+    assert "harder" in caught.value.hint
+    assert fit.formula() is None
+    assert fit.ratio().empty
     inside, beyond = fit.predict(200), fit.predict(6400)
     assert inside.estimate == pytest.approx(0.8, abs=1e-4)
     assert beyond.high - beyond.low > inside.high - inside.low
@@ -78,10 +84,58 @@ def test_contradictory_trials_are_named_and_kept() -> None:
     assert len(found.rows) == 9
 
 
+def test_rows_of_other_generators_are_other_trials() -> None:
+    rows = table().assign(seed=0, subset_seed=0)
+    both = pd.concat([rows.assign(generator_seed=seed) for seed in (0, 1)])
+    found = check(both)
+    # Rows of real images alone have no generator: the second copies repeat them.
+    alone = int((rows["n_syn_plus"] == 0).sum())
+    assert len(found.rows) == 2 * len(rows) - alone
+    assert "repeat a trial" in found.warnings[0] and not any("contradict" in each for each in found.warnings)
+    assert found.rows["generator_seed"].isna().sum() == alone
+
+
 def test_replicates_without_seeds_are_ordinary() -> None:
-    found = check(pd.concat([table(), table().head(2)]))
+    found = check(pd.concat([table(), table().head(2).assign(accuracy=[0.51, 0.59])]))
     assert len(found.rows) == 10
-    assert not found.warnings
+    assert found.warnings == check(table()).warnings
+
+
+def test_equal_rows_without_seeds_are_named_and_kept() -> None:
+    found = check(pd.concat([table(), table().head(2)], ignore_index=True))
+    assert len(found.rows) == 10
+    said = found.warnings[0]
+    assert said.startswith("Rows 1, 2, 9, 10 equal one another and have no seeds")
+    repeated = check(pd.concat([table(), table().head(2)], ignore_index=True).assign(seed=range(10)))
+    assert not repeated.warnings
+
+
+def test_one_mixture_under_two_names_is_named_and_no_contradiction() -> None:
+    rows = table()  # has 100 + 100 and 200 + 0, 200 + 200 and 400 + 0
+    [said] = check(rows.assign(seed=0)).warnings
+    assert said.startswith("Mixtures under several names")
+    assert "200 + 0 = 100 + 100, 400 + 0 = 200 + 200" in said
+    assert "contradict" not in said
+    assert not check(rows.assign(seed=range(8))).warnings
+
+
+def test_few_rows_have_an_interval_only_where_noise_is_known() -> None:
+    cells = [(1000, 0, 0, 0.60), (1000, 1000, 0, 0.70), (1000, 0, 1000, 0.65), (1000, 0, 4000, 0.72)]
+    rows = pd.DataFrame(cells, columns=["n_base", "n_real_plus", "n_syn_plus", "accuracy"])
+    bare = mousterian.fit(rows, bootstrap=100)
+    counted = mousterian.fit(rows.assign(total=1000), bootstrap=100)
+    asked = {"n_base": 1000, "n_real_plus": 1000}
+    for fit in (bare, mousterian.Fit.from_json(bare.to_json())):
+        answer = fit.equivalence(**asked).n_syn_plus
+        assert answer.estimate == pytest.approx(counted.equivalence(**asked).n_syn_plus.estimate)
+        assert np.isnan([answer.low, answer.high, fit.predict(1000, 500).low]).all()
+        assert "(no interval)" in wording.answer(fit, 1000, 1000).text
+    assert any("Add a column `total`" in warning for warning in bare.warnings)
+    known = counted.equivalence(**asked).n_syn_plus
+    assert known.high / known.low > 1.5
+    repeated = pd.concat([rows, rows.assign(accuracy=rows["accuracy"] + 0.01)])
+    again = mousterian.fit(repeated, bootstrap=100).equivalence(**asked).n_syn_plus
+    assert again.low < again.estimate < again.high
 
 
 def test_store_columns_and_seed_are_understood() -> None:

@@ -42,7 +42,7 @@ def expected(name: str, question: dict[str, float]) -> list[str]:
     """Return what the command line prints for a question about a fit, line by line."""
     made, file = fit(name), ROOT / "fits" / f"{name}.json"
     base, real, syn = (question[name] for name in ("n_base", "n_real_plus", "n_syn_plus"))
-    both = wording.RANGE[made.measured.trust(base, real, syn)]
+    both = wording.standing(made.measured.trust(base, real, syn), made.conditional)
     reached = numbers.percents(made.predict(base, real, syn), 2)
     prices = {name: question[name] for name in ("real_cost", "syn_cost")}
     cheapest = cheapest_mix(made, n_base=base, target_accuracy=question["target"], **prices)
@@ -50,7 +50,7 @@ def expected(name: str, question: dict[str, float]) -> list[str]:
         sentence(made, made.equivalence(n_base=base, n_real_plus=real)),
         sentence(made, made.equivalence(n_base=base, n_syn_plus=syn)),
         *printed(rate.rate, file, n_base=base, n_real_plus=real, n_syn_plus=syn),
-        f"All of them together reach {reached} test accuracy. [{both}]",
+        f"All of them together reach {reached} test accuracy. {both}",
         *printed(plan._show, cheapest),
     ]
 
@@ -131,8 +131,10 @@ def test_its_numbers_are_those_of_the_json(browser: Any) -> None:
     with opened(browser, CALCULATOR) as (page, _):
         ready(page)
         ask(page, question)
-        found = page.evaluate("page.fits[1].answers")
+        found, conditional = page.evaluate("[page.fits[1].answers, page.fits[1].conditional]")
     made, base = fit(FITS[1]), question["n_base"]
+    assert conditional == made.conditional  # the page says it once for all answers
+    found = {name: {**each, "conditional": conditional} for name, each in found.items()}
     near(found["forward"], made.equivalence(n_base=base, n_real_plus=question["n_real_plus"]).to_json())
     near(found["backward"], made.equivalence(n_base=base, n_syn_plus=question["n_syn_plus"]).to_json())
     prices = {name: question[name] for name in ("real_cost", "syn_cost")}

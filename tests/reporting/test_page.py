@@ -236,7 +236,7 @@ def test_without_synthetic_images_the_report_says_so_and_answers_nothing() -> No
     real = fit(rows[rows["n_syn_plus"] == 0], surface="loglinear", bootstrap=20, name="real only")
     text = Page(render(contents((real,)))).text
     assert "nothing can be said yet: no trial adds synthetic images to a base." in text
-    assert "Contour map: no trial adds synthetic images to a base." in text
+    assert "Contour map: no trial adds synthetic images to a base, so what they are worth cannot" in text
     assert "at best" not in text
 
 

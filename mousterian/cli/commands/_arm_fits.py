@@ -1,4 +1,4 @@
-"""Fits of several arms, of which some may be too incomplete to fit."""
+"""Fits of several arms; of those that cannot be fitted, the error output says why."""
 
 from __future__ import annotations
 
@@ -6,35 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mousterian.cli.console import console
-from mousterian.errors import InputError, InputErrors, error_source
-from mousterian.fitting import estimation
+from mousterian.errors import InputError
+from mousterian.fitting.arm_fits import fit_each
 from mousterian.fitting.arms import Arm
 from mousterian.fitting.result import Fit
 
 
 def fit_arms(arms: Sequence[Arm], **settings: Any) -> Iterator[Fit]:
-    """Yield the fit of each arm; arms that cannot be fitted are reported on the error output.
-
-    Args:
-        arms: arms to fit.
-        settings: surface, bootstrap and seed, as for `mousterian.fit`.
-
-    Raises:
-        InputError: no arm can be fitted.
-    """
+    """Yield the fit of each arm; arguments and errors are those of `fit_each`."""
     refused: list[InputError] = []
-    for arm in arms:
-        try:
-            with error_source(arm.source):
-                made = estimation.fit(arm.rows, name=arm.name, labels=arm.labels, **settings)
-        except InputError as error:  # e.g. an arm of a running grid: the others are fitted all the same
-            if len(arms) == 1:
-                raise
-            what = f"{arm.name} is not fitted: {error.what}"
-            refused.append(InputError(what, where=error.where, hint=error.hint))
-        else:
-            yield made
-    if len(refused) == len(arms):
-        raise InputErrors(refused)
+    yield from fit_each(arms, refused, **settings)
     for each in refused:
         console(stderr=True).print(f"mousterian: {each}", highlight=False)

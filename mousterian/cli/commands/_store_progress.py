@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 
+from mousterian.answers.answerable import refusal
 from mousterian.answers.equivalence import Equivalence, equivalence
-from mousterian.answers.measured import has_synthetic, typical_question
+from mousterian.answers.measured import typical_question
 from mousterian.errors import InputError
 from mousterian.fitting.arms import arms
 from mousterian.fitting.estimation import fit
@@ -114,8 +115,9 @@ def answers_so_far(snapshot: Snapshot) -> Iterator[tuple[str, Fit | str, list[tu
     for name, (labels, rows) in arms(snapshot.rows).items():
         earlier = sorted(size for arm, size in snapshot.fits if arm == name and size < len(rows))
         current = _fitted(snapshot, name, labels, rows)
-        if isinstance(current, str) or not has_synthetic(current.data):
-            yield name, current if isinstance(current, str) else "no synthetic images so far", []
+        refused = None if isinstance(current, str) else refusal(current)
+        if isinstance(current, str) or refused:
+            yield name, refused.what if refused else current, []
             continue
         point = typical_question(current)
         in_order = rows.sort_values(["finished_at", "trial"], kind="stable")
@@ -124,7 +126,7 @@ def answers_so_far(snapshot: Snapshot) -> Iterator[tuple[str, Fit | str, list[tu
         history = []
         for size in sizes:
             then = _fitted(snapshot, name, labels, in_order.head(size))
-            if isinstance(then, Fit) and has_synthetic(then.data):
+            if isinstance(then, Fit) and not refusal(then):
                 history.append((size, equivalence(then, n_base=point[0], n_real_plus=point[1])))
         yield name, current, history
 

@@ -30,12 +30,12 @@ def audit(fit: Path, *, against: str, json: bool = False) -> int:
     found = audit_equation(made, against)
     if json:
         show_leaks(made, as_json=True)
-        return print_json(json_module.loads(found.to_json(orient="records")))
+        rows = json_module.loads(found.assign(conditional=made.conditional).to_json(orient="records"))
+        return print_json(rows)
     if found.empty:
         raise InputError("no mixture of this fit can be compared with an equation", where=made.name)
-    console().print(
-        table(f"{against} against {made.name}", found.to_dict("records"), keep=tuple(map(str, found)))
-    )
+    title = ", ".join(filter(None, (f"{against} against {made.name}", made.conditional)))
+    console().print(table(title, found.to_dict("records"), keep=tuple(map(str, found))))
     rows = comparable(found)
     inside = rows[rows["trust"] == "inside"]
     if len(inside):

@@ -144,6 +144,9 @@ def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
             out.print(
                 f"  outlier at {place} ({z:.1f} residuals off): {reason}", highlight=False, markup=False
             )
+        if not math.isnan(share := made.test_set_share):
+            text = f"  test images: {100 * share:.0f} % of the variance of differences between mixtures"
+            out.print(text, highlight=False)
         for leak in made.leaks:
             out.print(f"  leak: {leak}", highlight=False, markup=False)
         for warning in made.warnings:
@@ -152,11 +155,10 @@ def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
 
 
 def _no_equation(made: Fit) -> str:
-    from mousterian.answers.measured import has_synthetic
-    from mousterian.answers.wording import NO_SYNTHETIC
+    from mousterian.answers.answerable import refusal
 
-    reason = "synthetic images gain too little beside real ones" if has_synthetic(made.data) else NO_SYNTHETIC
-    return f"no equation: {reason}"
+    refused = refusal(made)
+    return f"no equation: {refused.what if refused else 'synthetic images gain too little beside real ones'}"
 
 
 def _weights(made: Fit) -> str:
@@ -166,11 +168,18 @@ def _weights(made: Fit) -> str:
 
 
 def _typical(made: Fit) -> list[str]:
-    """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows."""
+    """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows.
+
+    Where the rows can tell none, return what to measure: the equation's line has said why.
+    """
+    from mousterian.answers.answerable import refusal
     from mousterian.answers.equivalence import equivalence as equivalence_of
     from mousterian.answers.measured import with_synthetic
     from mousterian.answers.wording import sentence
 
+    refused = refusal(made)
+    if refused:
+        return [f"to have an answer: {refused.hint}"]
     bases = [float(base) for base in sorted(with_synthetic(made.data)["n_base"].unique())]
     return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in bases]
 

@@ -68,19 +68,20 @@ def plan(
 def _show(made: Plan) -> None:
     """Print the cheapest mixture that reaches a target, and the cost of each kind of image alone."""
     from mousterian.answers.numbers import counts, number, percent, percents
-    from mousterian.answers.wording import RANGE
+    from mousterian.answers.wording import standing
 
     goal = percent(made.target_accuracy, 2)
     if made.n_real_plus is None or made.n_syn_plus is None or made.cost is None:
         best = f"the best is {percents(made.accuracy, 2)}"
         chance = f"some mixture reaches it in {percent(made.probability, 0)} of the draws"
         short = made.accuracy.estimate < made.target_accuracy
-        print(f"{goal} is not reachable within the limits; {best if short else chance}")
+        said = f"{goal} is not reachable within the limits; {best if short else chance}"
+        print(f"{said} {standing(None, made.conditional)}".rstrip())
         return
     alone = (("real", made.cost_of_real_alone), ("synthetic", made.cost_of_synthetic_alone))
     lines = [
         f"for {goal}, add {counts(made.n_real_plus)} real and {counts(made.n_syn_plus)} synthetic images:"
-        f" cost {counts(made.cost)} [{RANGE[made.trust]}]",
+        f" cost {counts(made.cost)} {standing(made.trust, made.conditional)}",
         *(
             f"  {kind} images alone: " + ("not enough" if c is None else f"cost {number(c)}")
             for kind, c in alone

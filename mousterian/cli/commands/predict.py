@@ -33,7 +33,8 @@ def predict(
     found = loaded.predict(n_base, n_real_plus, n_syn_plus)
     trust = loaded.measured.trust(n_base, n_real_plus, n_syn_plus)
     if json:
-        return print_json({**found.to_json(), "trust": trust, "leaks": list(loaded.leaks)})
-    print(f"{numbers.percents(found, 2)} [{wording.RANGE[trust]}]")
+        shown = {**found.to_json(), "trust": trust, "conditional": loaded.conditional}
+        return print_json({**shown, "leaks": list(loaded.leaks)})
+    print(f"{numbers.percents(found, 2)} {wording.standing(trust, loaded.conditional)}")
     show_leaks(loaded)
     return EXIT_DONE

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import print_json
-from mousterian.errors import InputError
 
 _BEYOND_SYNTHETIC = "worth more than any number of synthetic ones"
 
@@ -32,21 +31,18 @@ def rate(
     """
     from mousterian.answers import fit_file
     from mousterian.answers.equivalence import marginal_rate
-    from mousterian.answers.measured import has_synthetic
     from mousterian.answers.numbers import number, rates
-    from mousterian.answers.wording import NO_SYNTHETIC, RANGE
+    from mousterian.answers.wording import standing
     from mousterian.cli.commands._leaks import show_leaks
 
     made = fit_file.read(fit)
-    if not has_synthetic(made.data):
-        raise InputError(NO_SYNTHETIC, where=made.name)
     mixture = {"n_base": n_base, "n_real_plus": n_real_plus, "n_syn_plus": n_syn_plus}
     rate, trust = marginal_rate(made, **mixture), made.measured.trust(**mixture)
     if json:
-        found = {**mixture, "marginal_rate": rate.to_json(), "trust": trust}
-        return print_json({**found, "leaks": list(made.leaks)})
+        found = {"marginal_rate": rate.to_json(), "trust": trust, "conditional": made.conditional}
+        return print_json({**mixture, **found, "leaks": list(made.leaks)})
     at = f"At {number(n_base)} base, {number(n_real_plus)} more real and {number(n_syn_plus)} synthetic"
     worth = f"worth {rates(rate)} synthetic ones" if math.isfinite(rate.estimate) else _BEYOND_SYNTHETIC
-    print(f"{at} images, one more real image is {worth}. [{RANGE[trust]}]")
+    print(f"{at} images, one more real image is {worth}. {standing(trust, made.conditional)}")
     show_leaks(made)
     return EXIT_DONE

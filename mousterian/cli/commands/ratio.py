@@ -6,7 +6,6 @@ from pathlib import Path
 
 from mousterian.cli.commands import EXIT_DONE
 from mousterian.cli.console import console, print_json, table
-from mousterian.errors import InputError
 
 
 def ratio(fit: Path, *, json: bool = False) -> int:
@@ -20,16 +19,18 @@ def ratio(fit: Path, *, json: bool = False) -> int:
         Print as JSON.
     """
     from mousterian.answers import fit_file
-    from mousterian.answers.improvement_ratio import improvement_ratio
+    from mousterian.answers.answerable import require_answer
+    from mousterian.answers.improvement_ratio import improvement_ratio, to_json
     from mousterian.cli.commands._leaks import show_leaks
 
     made = fit_file.read(fit)
-    rows = improvement_ratio(made).to_dict("records")
+    require_answer(made)
+    found = improvement_ratio(made)
     if json:
         show_leaks(made, as_json=True)
-        return print_json(rows)
-    if not rows:
-        raise InputError("no trial adds synthetic images, so there is no improvement ratio", where=made.name)
-    console().print(table(f"improvement ratio of {made.name}", rows, keep=("n_base", "r", "ratio")))
+        return print_json([{**row, "conditional": made.conditional} for row in to_json(found)])
+    rows = found.to_dict("records")
+    title = ", ".join(filter(None, (f"improvement ratio of {made.name}", made.conditional)))
+    console().print(table(title, rows, keep=("n_base", "r", "ratio", "basis")))
     show_leaks(made)
     return EXIT_DONE

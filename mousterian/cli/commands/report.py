@@ -89,13 +89,14 @@ def _described(shown: Mapping[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _arm(shown: Mapping[str, Any]) -> dict[str, Any]:
-    answerable, formula = shown["told"], shown["formula"]
+    formula = shown["formula"]
     return {
         **{name: shown[name] for name in ("name", "setting", "generator")},
         "answer": shown["answer"].text,
-        "equivalence": shown["answer"].equivalence.to_json() if answerable else None,
+        "equivalence": solved.to_json() if (solved := shown["answer"].equivalence) else None,
         "limit": shown["limit"],
-        "trust": shown["trust"] if answerable else None,
+        "trust": shown["trust"] or None,
+        "conditional": shown["conditional"],
         "verdict": shown["verdict"],
         "formula": formula["text"] if formula else None,
         "measured": shown["measured"],

@@ -101,11 +101,13 @@ def verify(*, store: Path = STORE, json: bool = False) -> int:
     json
         Print as JSON.
     """
+    from mousterian.store.predictions import PredictionFiles
     from mousterian.store.quality import QualityTable
     from mousterian.store.rows import Store
     from mousterian.synthesis import pools
 
     faults = [*Store(store).verify(), *pools.verify(store / "pools"), *QualityTable(store).verify()]
+    faults += PredictionFiles(store).verify()
     if json:
         print_json([{"file": str(path), "fault": fault} for path, fault in faults])
     else:

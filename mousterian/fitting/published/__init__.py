@@ -41,7 +41,10 @@ class Published:
 
     @property
     def rows(self) -> pd.DataFrame:
-        """The table: n_base, n_real_plus, n_syn_plus, accuracy (percent), often total (test images)."""
+        """The table: n_base, n_real_plus, n_syn_plus, accuracy (percent), often total (test images).
+
+        A table of pools (FID, IS) has no accuracies, and cannot be fitted.
+        """
         return pd.read_csv(_FOLDER / f"{self.name}.csv")
 
 

@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from mousterian.answers.measured import equivalents, real_added, require_synthetic, typical_question
+from mousterian.answers.answerable import require_answer
+from mousterian.answers.measured import equivalents, real_added, typical_question
 from mousterian.answers.numbers import number, percent, times
 from mousterian.fitting.surface import Array
 from mousterian.reporting.axes import count_axis, steps
@@ -48,7 +49,7 @@ def draw(fit: Fit, *, n_base: float | None = None) -> Figure:
     Raises:
         InputError: no trial has base images, or none synthetic ones.
     """
-    require_synthetic(fit)
+    require_answer(fit)
     base = typical_question(fit)[0] if n_base is None else float(n_base)
     real, synthetic = _measured_ratios(fit, base)
     x, y = steps(real, _GRID, beyond=_BEYOND), steps(synthetic, _GRID, beyond=_BEYOND)

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from mousterian.answers.answerable import require_answer
 from mousterian.answers.audit import audit_equation, comparable, typical_factor
-from mousterian.answers.measured import require_synthetic
 from mousterian.answers.numbers import number, rates
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
@@ -42,7 +42,7 @@ def draw(fit: Fit, *, against: str = "") -> Figure:
     Raises:
         InputError: no equation was derived from this table and none is named, or no mixture is comparable.
     """
-    require_synthetic(fit)
+    require_answer(fit)
     name = against or _own(fit)
     if not name:
         raise InputError(

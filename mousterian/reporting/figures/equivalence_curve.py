@@ -12,8 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from mousterian.answers.measured import base_sizes, equivalents, real_added, require_synthetic
+from mousterian.answers.answerable import require_answer
+from mousterian.answers.measured import base_sizes, equivalents, real_added
 from mousterian.answers.numbers import counts, number
+from mousterian.answers.wording import with_caveat
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.surface import Array
 from mousterian.reporting.axes import log_ticks
@@ -42,7 +44,7 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
     Raises:
         InputError: no trial has base images, or none synthetic ones.
     """
-    require_synthetic(fit)
+    require_answer(fit)
     bases = base_sizes(fit, most=most_panels)
     measured = {base: _measured(fit, base) for base in bases}
     asked = {base: np.geomspace(real[0], real[-1], _POINTS) for base, real in measured.items()}
@@ -64,8 +66,9 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))
+    caption = with_caveat(_caption(data), fit.conditional)
     return Figure(
-        svg, "Synthetic images worth a number of real ones", _caption(data), _alt(bases, data), data, places
+        svg, "Synthetic images worth a number of real ones", caption, _alt(bases, data), data, places
     )
 
 

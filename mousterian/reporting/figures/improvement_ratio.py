@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from mousterian.answers.answerable import require_answer
 from mousterian.answers.improvement_ratio import improvement_ratio
-from mousterian.answers.measured import base_sizes, require_synthetic
+from mousterian.answers.measured import base_sizes, evenly
 from mousterian.answers.numbers import number, ratios, signed, times
+from mousterian.answers.wording import with_caveat
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 from mousterian.reporting.axes import log_ticks
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 PLACE = 4  # in a report
 _COLOUR = SERIES[2]
+# Marks points of a surface that were not measured.
+_UNMEASURED: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 4.4, "color": _COLOUR,
+                               "markerfacecolor": PAPER}  # fmt: skip
 # Limits of the ratio's axis.
 _LOWEST, _HIGHEST = -1.0, 2.5
 
@@ -38,14 +43,20 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         most_panels: base sizes shown at most, evenly spaced.
 
     Raises:
-        InputError: no trial has base images, or none synthetic ones.
+        InputError: no equivalence can be had from the fit's rows, or no ratio lies within the axis.
     """
-    require_synthetic(fit)
-    bases = base_sizes(fit, most=most_panels)
+    require_answer(fit)
     ratio = improvement_ratio(fit)
-    data = ratio[ratio["n_base"].isin(bases) & np.isfinite(ratio["ratio"])].reset_index(drop=True)
+    ratio = ratio[np.isfinite(ratio["ratio"].astype(float))]
+    # A base whose ratios all lie beyond the axis would be an empty frame.
+    seen = set(ratio.loc[ratio["ratio"].between(_LOWEST, _HIGHEST), "n_base"])
+    bases = evenly([base for base in base_sizes(fit, most=len(fit.data)) if base in seen], most_panels)
+    data = ratio[ratio["n_base"].isin(bases)].reset_index(drop=True)
     if data.empty:
-        raise InputError("the fit has no improvement ratio: real images do not change accuracy")
+        raise InputError(
+            "the fit has no improvement ratio to draw: real images change accuracy too little beside"
+            f" synthetic ones (ratios from {_LOWEST:g} to {_HIGHEST:g} are drawn)"
+        )
     with style():
         canvas, axes, inches = panels(
             len(bases), height=2.5, x="r: images added, for each base image", y="Improvement ratio"
@@ -57,13 +68,15 @@ def draw(fit: Fit, *, most_panels: int = 6) -> Figure:
         svg = to_svg(canvas)
         by_base = dict(zip(bases, axes, strict=True))
         places = spots(canvas, ((by_base[row["n_base"]], *_mark(row)) for row in data.to_dict("records")))
-    return Figure(svg, "Improvement ratio", _caption(data), _alt(bases, data), data, places)
+    caption = with_caveat(_caption(data), fit.conditional)
+    return Figure(svg, "Improvement ratio", caption, _alt(bases, data), data, places)
 
 
 def _mark(row: dict[Hashable, Any]) -> tuple[float, float, str]:
     """Return the place and the tooltip of a ratio."""
     ratio = ratios(Interval(row["ratio"], row["low"], row["high"]))
     said = f"{number(row['n_base'])} base images, {times(row['r'])} added: {ratio} by the {row['source']}"
+    said += "" if row["basis"] == "measured" else f", {row['basis']}"
     return row["r"], row["ratio"], said
 
 
@@ -85,6 +98,8 @@ def _draw_panel(axis: Axes, base: float, data: pd.DataFrame, *, inches: float) -
     line = surface[surface["n_base"] == base]
     axis.fill_between(line["r"], line["low"], line["high"], color=_COLOUR, alpha=0.2, linewidth=0)
     axis.plot(line["r"], line["ratio"], color=_COLOUR)
+    guessed = line[line["basis"] != "measured"]
+    axis.plot(guessed["r"], guessed["ratio"], **_UNMEASURED)
     points = data[(data["n_base"] == base) & (data["source"] == "trials")]
     known = np.isfinite(points["low"]) & np.isfinite(points["high"])
     bars = points[known]
@@ -110,6 +125,8 @@ def _legend(data: pd.DataFrame) -> list[Line2D | Patch]:
     ]
     if (data["source"] == "trials").any():
         handles.append(Line2D([], [], linestyle="", marker="o", markersize=4.8, color=INK, label="trials"))
+    if (data["basis"] != "measured").any():
+        handles.append(Line2D([], [], **_UNMEASURED, label="not measured there"))
     if data["n_base"].nunique() > 1:
         handles.append(Line2D([], [], color=MUTED, alpha=0.45, linewidth=1.0, label="the other base sizes"))
     return handles
@@ -125,6 +142,10 @@ def _caption(data: pd.DataFrame) -> str:
         said += " Dots are ratios of measured gains with 95 % intervals, cut off at the frame"
         vague = ~(np.isfinite(trials["low"]) & np.isfinite(trials["high"]))
         said += "; hollow where the real gain cannot be told from nothing." if vague.any() else "."
+    guessed = data[data["basis"] != "measured"]
+    if len(guessed):
+        kinds = " and ".join(f"{n} {kind}" for kind, n in guessed["basis"].value_counts().items())
+        said += f" Diamonds: both additions were not measured there, so the curve's form decides ({kinds})."
     return said
 
 

@@ -11,9 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mousterian.answers.measured import require_synthetic, typical_question
+from mousterian.answers.answerable import require_answer
+from mousterian.answers.measured import typical_question
 from mousterian.answers.numbers import counts, number, percent
 from mousterian.answers.plan import Plan, cheapest_mix
+from mousterian.answers.wording import with_caveat
 from mousterian.errors import InputError
 from mousterian.reporting.axes import count_axis
 from mousterian.reporting.drawing import Figure, spots, to_svg
@@ -50,7 +52,7 @@ def draw(
     Raises:
         InputError: no trial adds synthetic images, or no mixture reaches the target.
     """
-    require_synthetic(fit)
+    require_answer(fit)
     base, real = typical_question(fit)
     base = base if n_base is None else float(n_base)
     if target_accuracy is None:
@@ -68,8 +70,9 @@ def draw(
         legend(canvas, _legend(), most=3)
         svg = to_svg(canvas)
         places = spots(canvas, ((right, *_mark(row)) for row in data.to_dict("records")))
+    caption = with_caveat(_caption(real_cost, syn_cost), made.conditional)
     return Figure(svg, f"Mixtures that reach {percent(made.target_accuracy)} at {number(base)} base images",
-                  _caption(real_cost, syn_cost), _alt(made), data, places)  # fmt: skip
+                  caption, _alt(made), data, places)  # fmt: skip
 
 
 def _cheapest(made: Plan) -> pd.Series:

@@ -84,14 +84,15 @@ function element(tag, text, name) {
   return made;
 }
 
-// Words and numbers in turn, the numbers strong; and whether the answer lies inside the data.
-function told(kind, parts, trust) {
+// Words and numbers in turn, the numbers strong; and how far the answer holds.
+function told(kind, parts, trust, conditional = "") {
   const line = element("p", "", "told");
   line.dataset.kind = kind;
   parts.forEach((part, i) => {
     line.append(i % 2 ? element("strong", part) : part, i + 1 < parts.length && parts[i + 1] !== "." ? " " : "");
   });
-  if (trust) line.append(" ", element("span", RANGE[trust], `range ${trust}`));
+  const range = [RANGE[trust], conditional].filter(Boolean).join("; ");
+  if (range) line.append(" ", element("span", range, `range ${trust}`));
   return line;
 }
 
@@ -101,10 +102,10 @@ function answersOf(fit, {n_base: base, n_real_plus: real, n_syn_plus: syn}) {
   const trust = fit.averaged.measured.trust(base, real, syn);
   fit.answers = {forward, backward, rate, both: {...both, trust}};
   return [
-    told("forward", forwardSentence(fit, forward), forward.trust),
-    told("backward", backwardSentence(fit, backward), backward.trust),
-    told("rate", rateSentence(base, real, syn, rate), rate.trust),
-    told("both", ["All of them together reach", percents(both, 2), "test accuracy."], trust),
+    told("forward", forwardSentence(fit, forward), forward.trust, fit.conditional),
+    told("backward", backwardSentence(fit, backward), backward.trust, fit.conditional),
+    told("rate", rateSentence(base, real, syn, rate), rate.trust, fit.conditional),
+    told("both", ["All of them together reach", percents(both, 2), "test accuracy."], trust, fit.conditional),
   ];
 }
 
@@ -113,7 +114,8 @@ function planOf(fit, question) {
   if (fit.kept?.key !== key) fit.kept = {key, found: mixtures(fit, question.n_base, target)};
   const made = plan(fit, question.n_base, target, question.real_cost, question.syn_cost, fit.kept.found);
   fit.answers.plan = made;
-  return planLines(made).map((parts, i) => told("plan", parts, i === 0 && made.reachable ? made.trust : ""));
+  return planLines(made).map((parts, i) =>
+    i ? told("plan", parts, "") : told("plan", parts, made.reachable ? made.trust : "", fit.conditional));
 }
 
 function commands({n_base: base, n_real_plus: real, n_syn_plus: syn, target, real_cost: priceReal,

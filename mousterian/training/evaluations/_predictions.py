@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mousterian.data.image_set import ImageSet
+from mousterian.store.predictions import Predictions
 from mousterian.training.feature_networks import penultimate
 from mousterian.training.mixture import channels_first, resident
 
@@ -53,9 +54,10 @@ def labels_of(images: ImageSet, device: torch.device) -> Tensor:
 
 
 def accuracies(scores: Tensor, labels: Tensor) -> dict[str, Any]:
-    """Return top1, top5, correct, total and per_class of scores (N, classes) for labels (N,)."""
+    """Return top1, top5, correct, total, per_class and predictions of scores (N, classes) for labels (N,)."""
     classes = scores.shape[1]
-    ranked = scores.topk(min(5, classes), dim=1).indices == labels[:, None]
+    highest = scores.topk(min(5, classes), dim=1).indices
+    ranked = highest == labels[:, None]
     hits = torch.bincount(labels[ranked[:, 0]], minlength=classes).double()
     per_class = hits / torch.bincount(labels, minlength=classes)
     correct = int(ranked[:, 0].sum())
@@ -65,6 +67,7 @@ def accuracies(scores: Tensor, labels: Tensor) -> dict[str, Any]:
         "correct": correct,
         "total": len(labels),
         "per_class": per_class.cpu().tolist(),
+        "predictions": Predictions(highest[:, 0].cpu().numpy(), labels.cpu().numpy()),
     }
 
 
