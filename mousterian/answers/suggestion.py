@@ -221,7 +221,7 @@ def _greedy(
     once: bool = False,
     reducible: Variance | None = None,
 ) -> Choice:
-    """Choose mixtures (C, 3) by what their results tell of the targets.
+    """Choose mixtures (C, 3) by how much their results reduce the variance of the targets.
 
     Args:
         aim: what to narrow.

@@ -10,45 +10,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from tiny_folders import write, write_study
 
 from mousterian.data.image_set import TrialImages
 from mousterian.training.evaluations import _other_datasets
 
-GRID = """
-dataset = {{name = "image_folder", path = "{data}", size = 8}}
-n_base = [4]
-n_syn_plus = [4]
-model = {{name = "small_cnn", width = 4}}
-recipe = {{name = "small", iterations = 2, batch_size = 4}}
-training_seeds = [0]
-[generator]
-name = "precomputed"
-path = "{pool}"
-"""
 Run = Callable[..., tuple[int, str, str]]
-
-
-def write(folder: Path, seed: int, channels: int = 3) -> Path:
-    for label, name in enumerate(("cat", "dog")):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(3):
-            random = np.random.default_rng([seed, label, number])
-            pixels = random.integers(0, 256, (8, 8, channels), dtype=np.uint8).squeeze()
-            Image.fromarray(pixels).save(folder / name / f"{number}.png")
-    return folder
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MOUSTERIAN_DATA", str(tmp_path / "kept"))
-    write(tmp_path / "data" / "train", 1)
-    write(tmp_path / "data" / "val", 2)
-    write(tmp_path / "pool", 3, channels=1)
+    write_study(tmp_path, pool_channels=1)
     (tmp_path / "data" / "train" / "cat" / ".hidden").touch()
     (tmp_path / "pool" / "cat" / "notes.txt").touch()
-    text = GRID.format(data=tmp_path / "data", pool=tmp_path / "pool")
-    (tmp_path / "grid.toml").write_text(text)
     return tmp_path
 
 

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
+from tiny_folders import write, write_study
 
 from mousterian.__main__ import main
 from mousterian.data import loading
@@ -17,40 +16,11 @@ from mousterian.errors import InputError
 from mousterian.plugins.choice import Choice
 from mousterian.quality.inputs import measure_inputs
 
-GRID = """
-dataset = {{name = "image_folder", path = "{data}", size = 8}}
-n_base = [4]
-n_syn_plus = [4]
-model = {{name = "small_cnn", width = 4}}
-recipe = {{name = "small", iterations = 2, batch_size = 4}}
-training_seeds = [0]
-[generator]
-name = "precomputed"
-path = "{pool}"
-"""
-
-
-def write(folder: Path, seed: int) -> Path:
-    """Write two images of two classes, whose files have the same sizes whatever they show."""
-    for label, name in enumerate(("cat", "dog")):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for number in range(2):
-            random = np.random.default_rng([seed, label, number])
-            Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(
-                folder / name / f"{number}.bmp"
-            )
-    return folder
-
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("MOUSTERIAN_DATA", str(tmp_path / "kept"))
-    write(tmp_path / "data" / "train", 1)
-    write(tmp_path / "data" / "val", 2)
-    write(tmp_path / "pool", 3)
-    text = GRID.format(data=tmp_path / "data", pool=tmp_path / "pool")
-    (tmp_path / "grid.toml").write_text(text)
-    return tmp_path
+    return write_study(tmp_path)
 
 
 def run(place: Path, capsys: pytest.CaptureFixture[str], *more: str) -> Any:
