@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from mousterian.fitting import selection, variance
 from mousterian.fitting.least_squares import minimise
 from mousterian.fitting.outliers import Outliers, find, residual_scale
-from mousterian.fitting.problem import Fitted, Information, Problem
+from mousterian.fitting.problem import Fitted, Information, Problem, stratified
 from mousterian.fitting.surface import Array, Points, Surface
 from mousterian.fitting.table import Table
 
@@ -17,17 +19,21 @@ _AICC_CUTOFF = 60.0
 # Random subsets of the rows that each start is fitted to first, and the share of rows in a subset.
 _SUBSETS, _SUBSET_SHARE = 4, 0.7
 _DRAW_STEPS = 15
+# Rows that robust fits rest on at most.
+_ROBUST_ROWS = 2000
 
 
 def robust(surface: Surface, table: Table) -> Array:
     """Return outlier-robust unknowns (S, P), best first.
 
-    Each start is first fitted to a random subset of the rows, so that some begin free of outliers.
+    Each start is first fitted to a random subset of the rows, so that some begin free of outliers. Of many
+    rows a sample serves: what starts from here uses all of them.
     """
-    points, target = table.points, table.accuracy[table.row]
+    table = _sample(table)
+    points, target = table.points.part(table.at), table.accuracy[table.row]
     given = table.rows["weight"].to_numpy(dtype=float)
     weights = (given / given.mean())[table.row] * table.share
-    model, parameters = surface.model(points), len(surface.parameters)
+    model = surface.model(points)
     guesses = surface.starts(points, target, weights, _STARTS)
     unknowns = np.tile(guesses, (_SUBSETS, 1))
     subsets = np.random.default_rng(0).random((len(unknowns), len(given))) < _SUBSET_SHARE
@@ -37,8 +43,7 @@ def robust(surface: Surface, table: Table) -> Array:
         model, target, subset_weights, unknowns, limits=surface.limits, iterations=12, tolerance=1e-4
     ).unknowns
     for steps in (6, 6, 12):
-        values = surface.accuracy(points, surface.bounded(unknowns))
-        scales = residual_scale(table.of_rows(target - values), parameters)
+        scales = _scales(surface, table, unknowns)
         best = np.argsort(scales, kind="stable")[:_STARTS]
         unknowns = minimise(
             model,
@@ -49,9 +54,31 @@ def robust(surface: Surface, table: Table) -> Array:
             scale=scales[best],
             iterations=steps,
         ).unknowns
-    values = surface.accuracy(points, surface.bounded(unknowns))
-    scales = residual_scale(table.of_rows(target - values), parameters)
-    return unknowns[np.argsort(scales, kind="stable")[:_ROBUST_STARTS]]
+    return unknowns[np.argsort(_scales(surface, table, unknowns), kind="stable")[:_ROBUST_STARTS]]
+
+
+def _sample(table: Table) -> Table:
+    """Return the table of `_ROBUST_ROWS` of its rows, or the table itself where it has no more."""
+    rows = stratified(len(table.rows), _ROBUST_ROWS)
+    number = np.full(len(table.rows), -1)
+    number[rows] = np.arange(len(rows))
+    used = number[table.row] >= 0
+    points, at = np.unique(table.at[used], return_inverse=True)
+    return dataclasses.replace(
+        table,
+        rows=table.rows.iloc[rows].reset_index(drop=True),
+        points=table.points.part(points),
+        row=number[table.row][used],
+        at=at,
+        share=table.share[used],
+        sampling=None,
+    )
+
+
+def _scales(surface: Surface, table: Table, unknowns: Array) -> Array:
+    """Return the robust scale of the residuals of each of the unknowns (S, P), (S,)."""
+    values = table.of_rows(surface.accuracy(table.points, surface.bounded(unknowns)))
+    return residual_scale(table.accuracy - values, len(surface.parameters))
 
 
 def plain(surface: Surface, problem: Problem) -> Array:
@@ -83,7 +110,7 @@ def information(surface: Surface, problem: Problem, unknowns: Array) -> Informat
     """Linearise a surface at its best unknowns."""
     table = problem.table
     _, jacobian = surface.model(table.points)(unknowns[None])
-    weighted = jacobian[0] * np.sqrt(problem.row_weights[table.row] * table.share)
+    weighted = jacobian[0][:, table.at] * np.sqrt(problem.row_weights[table.row] * table.share)
     size = np.sqrt((weighted**2).sum(axis=1))
     used = size > 1e-9
     rows, count = len(table.rows), len(unknowns)
@@ -104,10 +131,9 @@ def information(surface: Surface, problem: Problem, unknowns: Array) -> Informat
 
 def draw(fit: Fitted, problem: Problem, scatter: variance.Scatter, count: int, seed: int) -> Array:
     """Return parameters (count, P) refitted to bootstrap accuracies, started from the best ones."""
-    accuracies = scatter.draws(fit.values, count, np.random.default_rng(seed))
     found = minimise(
         fit.surface.model(problem.points),
-        accuracies @ problem.averaging.T,
+        scatter.draws(problem, fit.values, count, np.random.default_rng(seed)),
         problem.weights,
         np.repeat(fit.unknowns[None], count, axis=0),
         limits=fit.surface.limits,

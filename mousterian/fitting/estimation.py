@@ -28,6 +28,7 @@ from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table, check, load, renamed
+from mousterian.fitting.variance import Scatter
 from mousterian.store import leaks
 
 # Surfaces of less weight than this are left out of the average.
@@ -59,9 +60,7 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
             part: float(np.sqrt(value)) for part, value in dataclasses.asdict(scatter.components).items()
         },
         "conditional": table.levels.conditional,
-        "test_set_share": share_of_differences(
-            scatter.images, table.of_rows(averaged.drawn(table.points)), table.rows["n_base"].to_numpy()
-        ),
+        "test_set_share": _test_set_share(table, averaged, scatter),
         "warnings": (
             *table.warnings,
             *(() if known else (UNKNOWN,)),
@@ -69,6 +68,13 @@ def assemble(table: Table, name: str, bootstrap: int, seed: int) -> dict[str, An
         ),
         "averaged": dataclasses.replace(averaged, noise_known=known),
     }
+
+
+def _test_set_share(table: Table, averaged: ModelAverage, scatter: Scatter) -> float:
+    if scatter.images is None:
+        return math.nan
+    draws = table.of_cells(averaged.drawn(table.points))
+    return share_of_differences(scatter.images, draws, table.rows["n_base"].to_numpy(), table.cell)
 
 
 def average(

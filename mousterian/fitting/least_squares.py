@@ -17,6 +17,8 @@ Array = NDArray[Any]
 Model = Callable[[Array], tuple[Array, Array]]
 # Tuning constant of the Cauchy loss (95 % efficiency for normal errors).
 CAUCHY = 2.385
+# Derivatives of a batch; more problems are solved in several, which the cache holds.
+_BLOCK = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class _Task:
     limits: Array | None
 
     def part(self, rows: Array) -> _Task:
+        if len(rows) == len(self.target):
+            return self
         scale = None if self.scale is None else self.scale[rows]
         held = None if self.held is None else self.held[rows]
         return _Task(self.model, self.target[rows], self.weights[rows], scale, held, self.limits)
@@ -148,7 +152,16 @@ def minimise(
     """
     count, size = start.shape[0], target.shape[-1]
     target, weights = np.broadcast_to(target, (count, size)), np.broadcast_to(weights, (count, size))
-    task = _Task(model, target, weights, scale, held, limits)
+    whole = _Task(model, target, weights, scale, held, limits)
+    block = max(_BLOCK // (start.shape[1] * size), 1)
+    parts = [np.arange(first, min(first + block, count)) for first in range(0, max(count, 1), block)]
+    found = [_solved(whole.part(part), start[part], iterations, tolerance) for part in parts]
+    return Solution(*(np.concatenate(each) for each in zip(*found, strict=True)))
+
+
+def _solved(task: _Task, start: Array, iterations: int, tolerance: float) -> tuple[Array, Array, Array]:
+    """Return the parts of the solution of one batch."""
+    count = len(start)
     search = _Search(
         _evaluate(task, start.copy()), np.full(count, 1e-3), np.full(count, 2.0), np.full(start.shape, 1e-30)
     )
@@ -160,4 +173,4 @@ def minimise(
         done = search.advance(task, active, tolerance)
         converged[active[done]] = True
         active = active[~done]
-    return Solution(search.best.unknowns, search.best.loss, converged)
+    return search.best.unknowns, search.best.loss, converged

@@ -86,44 +86,54 @@ def find(table: Table, fits: list[tuple[Surface, Array]]) -> Outliers:
     scales = [float(residual_scale(each, p)) for each, p in zip(deviations, parameters, strict=True)]
     z, values = np.full(count, np.inf), np.zeros(count)
     far = np.ones(count, dtype=bool)
+    kind = _kinds(table)
     for index in np.flatnonzero(np.array(scales) <= _COMPARABLE * min(scales)):
-        alike, alike_rows = _alike(table, deviations[index])
+        alike, alike_rows = _alike(table, kind, deviations[index])
         deviation = deviations[index] / np.maximum(scales[index], alike)
         rows = np.where(alike > scales[index], alike_rows, count - parameters[index])
-        freedom = np.maximum(rows * _EFFICIENCY, 1.0)
-        far &= np.abs(deviation) > stdtrit(freedom, 1 - _FALSE_ALARM / (2 * count))
+        freedom, at = np.unique(np.maximum(rows * _EFFICIENCY, 1.0), return_inverse=True)
+        far &= np.abs(deviation) > stdtrit(freedom, 1 - _FALSE_ALARM / (2 * count))[at]
         nearer = np.abs(deviation) < np.abs(z)
         z, values = np.where(nearer, deviation, z), np.where(nearer, fitted[index], values)
     if far.sum() > max(2.0, _MOST_FLAGGED * count):
         far[:] = False
-    return Outliers(far, z, tuple(_reason(table, i, values[i]) if far[i] else "" for i in range(count)))
+    return Outliers(far, z, _reasons(table, far, values))
 
 
-def _alike(table: Table, residual: Array) -> tuple[Array, Array]:
-    """Return the robust scale of residuals (R,) of rows with equal ratios of added images, and their number.
+def _kinds(table: Table) -> Array:
+    """Return a number for each row's ratios of added images to its base, equal ones alike, (R,)."""
+    base, *added = (table.rows[name].to_numpy(dtype=float) for name in COUNTS)
+    ratios = [np.round(each / np.maximum(base, 1.0), 2) for each in added]
+    return np.unique(ratios, axis=1, return_inverse=True)[1].ravel()
+
+
+def _alike(table: Table, kind: Array, residual: Array) -> tuple[Array, Array]:
+    """Return the robust scale of residuals (R,) of the rows of each kind, and their number.
 
     Over several subsets luck varies, and most where much is added: a lucky subset is no outlier. 0 for fewer.
     """
     if not table.levels.over_subsets:
         return np.zeros(len(residual)), np.ones(len(residual))
-    base, *added = (table.rows[name].to_numpy(dtype=float) for name in COUNTS)
-    ratios = [np.round(each / np.maximum(base, 1.0), 2) for each in added]
-    kind = np.unique(ratios, axis=1, return_inverse=True)[1].ravel()
     # About each cell's median, so that a surface's misfit does not count as luck.
     off = residual - pd.Series(residual).groupby(table.cell).transform("median").to_numpy()
-    scales = [residual_scale(off[kind == each], 0) for each in range(kind.max() + 1)]
-    return np.asarray(scales)[kind], np.bincount(kind)[kind]
+    scale = 1.4826 * pd.Series(np.abs(off)).groupby(kind).transform("median").to_numpy()
+    return np.maximum(scale, _LEAST_SCALE), np.bincount(kind)[kind]
 
 
-def _reason(table: Table, index: int, expected: float) -> str:
-    rows = table.rows
-    row = rows.iloc[index]
-    said = f"{100 * row['accuracy']:.2f} % where the other rows predict {100 * expected:.1f} %"
-    same = (rows["n_syn_plus"] == row["n_syn_plus"]) & (rows.index != index)
-    size, sizes = float(row[list(COUNTS[:2])].sum()), rows[list(COUNTS[:2])].sum(axis=1)
-    below, above = rows[same & (sizes < size)], rows[same & (sizes > size)]
-    if len(above) and row["accuracy"] > above["accuracy"].max():
-        return f"{said}; above every row with as many synthetic and more real images"
-    if len(below) and row["accuracy"] < below["accuracy"].min():
-        return f"{said}; below every row with as many synthetic and fewer real images"
-    return said
+def _reasons(table: Table, flagged: Array, expected: Array) -> tuple[str, ...]:
+    """Return why each row is flagged, "" where it is not, from what the others predict, (R,)."""
+    rows = table.rows[["n_syn_plus", "accuracy"]].assign(size=table.rows[list(COUNTS[:2])].sum(axis=1))
+    # Of rows with as many synthetic images: the least accuracy at fewer real images, the most at more.
+    ends = rows.groupby(["n_syn_plus", "size"])["accuracy"].agg(["min", "max"])
+    below = ends["min"].groupby(level=0).cummin().groupby(level=0).shift(fill_value=-np.inf)
+    above = ends["max"][::-1].groupby(level=0).cummax().groupby(level=0).shift(fill_value=np.inf)
+    found = [""] * len(rows)
+    for index in np.flatnonzero(flagged):
+        synthetic, accuracy, size = rows.iloc[index]
+        said = f"{100 * accuracy:.2f} % where the other rows predict {100 * expected[index]:.1f} %"
+        if accuracy > above[synthetic, size]:
+            said += "; above every row with as many synthetic and more real images"
+        elif accuracy < below[synthetic, size]:
+            said += "; below every row with as many synthetic and fewer real images"
+        found[index] = said
+    return tuple(found)

@@ -7,17 +7,22 @@ together, as one observation of what a level does to the fit (cluster-robust var
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
-from mousterian.fitting.surface import Array
+from mousterian.fitting.surface import Array, Sparse
 
 # Fewest levels of a factor that say how answers vary over it.
 FEWEST_LEVELS = 3
 # Cap on a level's leverage: beyond it, its own residuals say little about its effect.
 _MOST_LEVERAGE = 0.8
+# Variates drawn at a time.
+_BLOCK = 1 << 19
 _WORDS = ("no", "one", "two")
 
 
@@ -88,12 +93,16 @@ class Levels:
 
 @dataclass(frozen=True)
 class Spread:
-    """Effects of one factor: the change of each row's accuracy by each independent effect, (R, L).
+    """Effects of one factor, by way of the fit.
 
-    `freedom` are the degrees of freedom of their variance.
+    Attributes:
+        tangent: change of each row's accuracy as the fit is pulled, (effective_parameters, R).
+        pulls: of L independent effects on the fit, (effective_parameters, L).
+        freedom: degrees of freedom of their variance.
     """
 
-    effects: Array
+    tangent: Array
+    pulls: Array
     freedom: float
 
 
@@ -117,10 +126,11 @@ def spreads(levels: Levels, basis: Array, weighted: Array, root_weights: Array) 
         scores = _scores(part, residual, generator)
         if levels.over_subsets:
             # What a subset and a generator do together, and the trials' noise, are in the subsets' already.
-            scores = difference(scores, _interaction(part, residual, levels.subset[synthetic], generator))
+            both = _interaction(part, residual, levels.subset[synthetic], generator)
+            scores = difference(scores @ scores.T, both)
         found.append((scores, levels.generators - 1.0))
     inverse = np.divide(1.0, root_weights, out=np.zeros_like(root_weights), where=root_weights > 0)
-    return tuple(Spread((basis.T @ scores) * inverse[:, None], freedom) for scores, freedom in found)
+    return tuple(Spread(basis * inverse, scores, freedom) for scores, freedom in found)
 
 
 def _scores(basis: Array, weighted: Array, groups: Array) -> Array:
@@ -129,18 +139,26 @@ def _scores(basis: Array, weighted: Array, groups: Array) -> Array:
     The fit follows each level in part, so that residuals are smaller than effects: each level's pull is
     corrected by its leverage (Bell and McCaffrey's CR2, exact where all levels have the same cells).
     """
-    found = []
-    for level in np.unique(groups):
-        mine = groups == level
-        part = basis[:, mine]
-        values, vectors = np.linalg.eigh(part @ part.T)
-        shrunk = 1.0 / np.sqrt(1.0 - np.minimum(values, _MOST_LEVERAGE))
-        found.append(vectors @ (shrunk[:, None] * (vectors.T @ (part @ weighted[mine]))))
-    return np.concatenate(found, axis=1)
+    values, vectors = np.linalg.eigh(_sums(basis, basis.T, groups))
+    shrunk = 1.0 / np.sqrt(1.0 - np.minimum(values, _MOST_LEVERAGE))
+    pulls = vectors @ (shrunk[:, :, None] * (vectors.transpose(0, 2, 1) @ _sums(basis, weighted, groups)))
+    return np.asarray(pulls.transpose(1, 0, 2).reshape(len(basis), -1))
+
+
+def indicator(groups: Array) -> Sparse:
+    """Return which group each row is of, (R, G), ones and zeros, from its number (R,)."""
+    return csr_array((np.ones(len(groups)), (np.arange(len(groups)), groups)))
+
+
+def _sums(basis: Array, weighted: Array, groups: Array) -> Array:
+    """Return each group's sum of products, (G, effective_parameters, K), of basis and weighted (R, K)."""
+    members = indicator(np.unique(groups, return_inverse=True)[1]).T
+    found = [members @ (row[:, None] * weighted) for row in basis]
+    return np.reshape(found, (len(basis), members.shape[0], weighted.shape[1])).swapaxes(0, 1)
 
 
 def _interaction(basis: Array, weighted: Array, subset: Array, generator: Array) -> Array:
-    """Return what pairs of subset and generator add to the sum of either, (effective_parameters, ·).
+    """Return the covariance of what pairs of subset and generator add to the sum of either.
 
     Args:
         basis: of the tangent space, (effective_parameters, R).
@@ -148,17 +166,23 @@ def _interaction(basis: Array, weighted: Array, subset: Array, generator: Array)
         subset: index of each row's subset, (R,).
         generator: index of each row's generator, (R,).
     """
-    at = [np.unique(index, return_inverse=True)[1] for index in (subset, generator)]
-    counts = [int(index.max()) + 1 for index in at]
-    pulls = basis.T[:, :, None] * weighted[:, None, :]
-    pairs = np.zeros((*counts, *pulls.shape[1:]))
-    np.add.at(pairs, tuple(at), pulls)
-    rest = pairs - pairs.mean(axis=0) - pairs.mean(axis=1, keepdims=True) + pairs.mean(axis=(0, 1))
-    freedom = np.prod([count - 1 for count in counts]) / np.prod(counts)
-    return np.asarray(np.moveaxis(rest, 2, 0).reshape(len(basis), -1) / np.sqrt(freedom))
+    counts = [len(np.unique(index)) for index in (subset, generator)]
+    pair = subset * (generator.max() + 1) + generator
+    sums = (_sums(basis, weighted, groups) for groups in (pair, subset, generator, 0 * subset))
+    pairs, of_subsets, of_generators, of_all = (np.tensordot(s, s, axes=([0, 2], [0, 2])) for s in sums)
+    # Of pairs less the means of their rows and columns in the table of subsets × generators.
+    rest = pairs - of_subsets / counts[1] - of_generators / counts[0] + of_all / np.prod(counts)
+    return np.asarray(rest * np.prod(counts) / np.prod([count - 1 for count in counts]))
 
 
 def difference(more: Array, less: Array) -> Array:
-    """Return a root of S Sᵀ − T Tᵀ without its negative part, (effective_parameters, ·)."""
-    values, vectors = np.linalg.eigh(more @ more.T - less @ less.T)
+    """Return a root of the difference of two covariances, without its negative part, (..., ·)."""
+    values, vectors = np.linalg.eigh(more - less)
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)))
+
+
+def drawn_sums(effects: Array | Sparse, count: int, variates: Callable[[tuple[int, int]], Array]) -> Array:
+    """Return sums of effects (M, L) times independent variates, (count, M), a few draws at a time."""
+    number = effects.shape[1]
+    parts = np.array_split(np.arange(count), max(math.ceil(count * number / _BLOCK), 1))
+    return np.concatenate([(effects @ variates((len(part), number)).T).T for part in parts])

@@ -6,12 +6,26 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from mousterian.fitting.surface import Array, Points, Surface
+from mousterian.fitting.surface import Array, Points, Sparse, Surface
 from mousterian.fitting.table import Table
 
 # Half, with room for rounding.
 _HALF = 0.505
+# Cells held out one at a time: of more, errors of this many tell the mean within 5 %.
+_MOST_CELLS = 200
+
+
+def stratified(count: int, most: int) -> Array:
+    """Return the numbers below `count`; of more than `most`, one at random of each of `most` equal stretches.
+
+    Rows and cells are in order of their counts, so that all sizes are there. Evenly spaced ones would, in a
+    regular grid, all be of one kind.
+    """
+    if count <= most:
+        return np.arange(count)
+    return np.floor((np.arange(most) + np.random.default_rng(0).random(most)) * count / most).astype(int)
 
 
 @dataclass(frozen=True)
@@ -33,20 +47,20 @@ class Problem:
     keep: Array
     points: Points
     weights: Array
-    averaging: Array
+    averaging: Sparse
     pure_error: float
 
     @staticmethod
     def of(table: Table, row_weights: Array, keep: Array) -> Problem:
         """Average a table's rows over its distinct points."""
-        places, at = np.unique(np.stack(table.points.counts, axis=1), axis=0, return_inverse=True)
-        summed = np.zeros((len(places), len(table.rows)))
-        np.add.at(summed, (at, table.row), row_weights[table.row] * table.share)
-        weights = summed.sum(axis=1)
-        averaging = summed / np.where(weights > 0, weights, 1.0)[:, None]
-        misses = table.accuracy[None, :] - (averaging @ table.accuracy)[:, None]
+        of_readings = row_weights[table.row] * table.share
+        count = table.points.n_base.size
+        weights = np.bincount(table.at, of_readings, count)
+        shares = of_readings / np.where(weights > 0, weights, 1.0)[table.at]
+        averaging = csr_array((shares, (table.at, table.row)), shape=(count, len(table.rows)))
+        misses = table.accuracy[table.row] - (averaging @ table.accuracy)[table.at]
         return Problem(
-            table, row_weights, keep, Points(*places.T), weights, averaging, float((summed * misses**2).sum())
+            table, row_weights, keep, table.points, weights, averaging, float((of_readings * misses**2).sum())
         )
 
     @property
@@ -54,45 +68,51 @@ class Problem:
         """Weighted mean accuracy at each point, (U,)."""
         return np.asarray(self.averaging @ self.table.accuracy)
 
-    def without(self, out: Array) -> tuple[Array, Array]:
-        """Return weights and targets of the points, (C, U) each, with rows held out, (C, R) bool."""
-        parts = self.averaging * self.weights[:, None]
-        weights = np.maximum(self.weights - out @ parts.T, 0.0)
+    def without(self, out: Sparse) -> tuple[Array, Array]:
+        """Return weights and targets of the points, (H, U) each, with H sets of rows held out, (H, R)."""
+        parts = self.averaging.multiply(self.weights[:, None]).T
+        weights = np.maximum(self.weights - (out @ parts).toarray(), 0.0)
         weights = np.where(weights > 1e-9 * self.weights, weights, 0.0)
-        sums = self.target * self.weights - (out * self.table.accuracy) @ parts.T
+        sums = self.target * self.weights - (out.multiply(self.table.accuracy) @ parts).toarray()
         targets = np.where(weights > 0, sums / np.where(weights > 0, weights, 1.0), 0.0)
         return weights, targets
 
-    def each_cell(self) -> Array:
-        """Return the rows of each of the C cells, (C, R) bool."""
-        cells = np.unique(self.table.cell[self.keep])
-        return np.asarray((self.table.cell[None, :] == cells[:, None]) & self.keep)
+    def each_cell(self) -> Sparse:
+        """Return the rows of each cell, or of `_MOST_CELLS` of more, (H, R), ones and zeros."""
+        rows = np.flatnonzero(self.keep)
+        cells, at = np.unique(self.table.cell[rows], return_inverse=True)
+        few = stratified(len(cells), _MOST_CELLS)
+        number = np.full(len(cells), -1)
+        number[few] = np.arange(len(few))
+        number = number[at]
+        found = number[number >= 0], rows[number >= 0]
+        return csr_array((np.ones(len(found[0])), found), shape=(len(few), len(self.table.rows)))
 
     @cached_property
-    def backtest(self) -> tuple[Array, Array]:
+    def backtest(self) -> tuple[Sparse, Array]:
         """Return the rows that the back-test predicts from the smaller sizes.
 
         Returns:
             Rows with more than half of the most real images, and rows with more than half of the most
-            synthetic ones at their base, (2, R) bool; and their logarithmic distance from the remaining
-            rows, (2,), NaN where none remain.
+            synthetic ones at their base, (2, R), ones and zeros; and their logarithmic distance from the
+            remaining rows, (2,), NaN where none remain.
         """
         rows = self.table.rows[self.keep]
         real, syn = rows["n_base"] + rows["n_real_plus"], rows["n_syn_plus"]
-        out = np.zeros((2, len(self.table.rows)), dtype=bool)
+        out = np.zeros((2, len(self.table.rows)))
         distances = np.full(2, np.nan)
         large = real > _HALF * real.max()
         if (~large).any() and real[~large].max() > 0:
-            out[0, rows.index[large]] = True
+            out[0, rows.index[large]] = 1.0
             distances[0] = np.log(real.max() / real[~large].max())
         most = syn.groupby(rows["n_base"]).transform("max")
         large = (syn > 0) & (syn > _HALF * most)
         rest = syn.where(~large).groupby(rows["n_base"]).transform("max")
         tested = large & (rest > 0)
         if tested.any():
-            out[1, rows.index[tested]] = True
+            out[1, rows.index[tested]] = 1.0
             distances[1] = float(np.log(most[tested] / rest[tested]).mean())
-        return out, distances
+        return csr_array(out), distances
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mousterian.fitting.least_squares import minimise
-from mousterian.fitting.surface import Array, Points, Surface
+from mousterian.fitting.population import indicator
+from mousterian.fitting.surface import Array, Points, Sparse, Surface
 
 if TYPE_CHECKING:
     from mousterian.fitting.problem import Fitted, Problem
@@ -31,8 +32,8 @@ def aicc(loss: float, count: int, effective_parameters: int) -> float:
     return likelihood + 2 * parameters * count / (count - parameters - 1)
 
 
-def held_out_errors(surface: Surface, problem: Problem, unknowns: Array, out: Array) -> Array:
-    """Return root mean square errors (fractions), (C,), at C sets of held-out rows, (C, R) bool.
+def held_out_errors(surface: Surface, problem: Problem, unknowns: Array, out: Sparse) -> Array:
+    """Return root mean square errors (fractions), (H,), at H sets of held-out rows, (H, R), ones and zeros.
 
     Errors are those of the cells' means: scatter within a cell is no evidence against a surface.
     NaN where the remaining points do not outnumber the surface's parameters.
@@ -43,22 +44,22 @@ def held_out_errors(surface: Surface, problem: Problem, unknowns: Array, out: Ar
         surface.model(problem.points),
         targets,
         weights,
-        np.repeat(unknowns[None], len(out), axis=0),
+        np.repeat(unknowns[None], out.shape[0], axis=0),
         limits=surface.limits,
         iterations=15,
         tolerance=1e-4,
     )
-    values = table.of_rows(surface.accuracy(table.points, surface.bounded(found.unknowns)))
-    members = np.equal.outer(np.arange(table.cell.max() + 1), table.cell).astype(float)
-    counts = out @ members.T
-    means = np.where(out, table.accuracy - values, 0.0) @ members.T / np.maximum(counts, 1)
+    values = table.of_cells(surface.accuracy(table.points, surface.bounded(found.unknowns)))
+    members = indicator(table.cell)
+    counts, sums = ((rows @ members).toarray() for rows in (out, out.multiply(table.accuracy)))
+    means = sums / np.maximum(counts, 1) - np.where(counts > 0, values, 0.0)
     square = (counts * means**2).sum(axis=1) / np.maximum(counts.sum(axis=1), 1)
-    enough = ((weights > 0).sum(axis=1) > len(surface.parameters)) & out.any(axis=1)
+    enough = ((weights > 0).sum(axis=1) > len(surface.parameters)) & counts.any(axis=1)
     return np.where(enough, np.sqrt(square), np.nan)
 
 
 def cross_validate(surface: Surface, problem: Problem, unknowns: Array) -> float:
-    """Return the leave-one-cell-out root mean square error (a fraction)."""
+    """Return the leave-one-cell-out root mean square error (a fraction), over a sample of many cells."""
     out = problem.each_cell()
     errors = held_out_errors(surface, problem, unknowns, out)
     known = np.isfinite(errors)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from mousterian.errors import InputError
 from mousterian.plugins import registry
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 Array = NDArray[Any]
+Sparse: TypeAlias = "csr_array[Any]"
 # Unknowns stay where their parameters are numerically distinct from the bounds.
 _FARTHEST_SHARE, _FARTHEST_FACTOR = 10.0, 60.0
 _COMPLEX_STEP = 1e-30
@@ -34,7 +38,7 @@ class Points:
         return Points(*arrays)
 
     def part(self, rows: slice | Array) -> Points:
-        """Return some of the rows of points given as (D, M)."""
+        """Return some of the points, or of the rows of points given as (D, M)."""
         return Points(self.n_base[rows], self.n_real_plus[rows], self.n_syn_plus[rows])
 
     @property

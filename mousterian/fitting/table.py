@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_array
 
 from mousterian.errors import InputError, first_of, nearest
 from mousterian.fitting.image_sampling import ImageSampling
 from mousterian.fitting.population import Levels
-from mousterian.fitting.surface import Array, Points
+from mousterian.fitting.readings import readings
+from mousterian.fitting.surface import Array, Points, Sparse
 
 COUNTS = ("n_base", "n_real_plus", "n_syn_plus")
 # Other names under which tables hold a column.
@@ -31,16 +33,13 @@ _FEWEST_ROWS = 4
 
 @dataclass(frozen=True)
 class Table:
-    """Checked rows in canonical order, and the readings that surfaces are fitted to.
-
-    A row of real images alone applies to each smaller base as well: a base of n images is a base of m with
-    n − m real ones added. Where a table has no added real images at all (published tables list totals), such
-    rows are read at each base that has synthetic rows, and a row's weight is divided among its readings.
+    """Checked rows in canonical order, and the K readings (`readings.py`) that surfaces are fitted to.
 
     Attributes:
         rows: columns `COLUMNS`; accuracy is a fraction; seeds and totals are NaN where not given.
-        points: the K readings.
-        row: index of each reading's row, (K,).
+        points: the U distinct points that rows are read at.
+        row: index of each reading's row, (K,), ascending.
+        at: index of its point, (K,).
         share: of its row's weight, (K,).
         nested: whether each subset has generators of its own.
         warnings: irregularities of the table, as sentences.
@@ -50,6 +49,7 @@ class Table:
     rows: pd.DataFrame
     points: Points
     row: Array
+    at: Array
     share: Array
     nested: bool
     warnings: tuple[str, ...]
@@ -70,10 +70,18 @@ class Table:
         """The levels of subsets and generators."""
         return Levels.of(self.rows, nested=self.nested)
 
-    def of_rows(self, per_reading: Array) -> Array:
-        """Return the mean over each row's readings, (..., R) from (..., K)."""
-        order = np.searchsorted(self.row, np.arange(len(self.rows)))
-        return np.add.reduceat(per_reading * self.share, order, axis=-1)
+    @cached_property
+    def readings(self) -> Sparse:
+        """Share of each point in each row, (R, U)."""
+        return csr_array((self.share, (self.row, self.at)), shape=(len(self.rows), self.points.n_base.size))
+
+    def of_rows(self, at_points: Array) -> Array:
+        """Return the mean over each row's readings, (..., R), of values at the points, (..., U)."""
+        return (self.readings @ at_points.T).T
+
+    def of_cells(self, at_points: Array) -> Array:
+        """Return likewise the mean over the readings of each cell, (..., C)."""
+        return (self.readings[np.unique(self.cell, return_index=True)[1]] @ at_points.T).T
 
 
 def load(source: pd.DataFrame | Path | str) -> pd.DataFrame:
@@ -150,7 +158,7 @@ def check(frame: pd.DataFrame, sampling: ImageSampling | None = None) -> Table:
     _refuse_uninformative(numbers, warnings)
     rows = numbers.drop(columns="row").reset_index(drop=True)[list(COLUMNS)]
     ordered = sampling.at(numbers["given"].to_numpy()) if sampling else None
-    return Table(rows, *_readings(rows), _nested(frame), tuple(warnings), ordered)
+    return Table(rows, *readings(rows), _nested(frame), tuple(warnings), ordered)
 
 
 def _nested(frame: pd.DataFrame) -> bool:
@@ -281,15 +289,3 @@ def _refuse_uninformative(numbers: pd.DataFrame, warnings: list[str]) -> None:
         warnings.append("No row has synthetic images: accuracy can be predicted, an equivalence cannot.")
     if numbers["n_base"].nunique() == 1:
         warnings.append("Only one base size: how the equivalence depends on n_base cannot be estimated.")
-
-
-def _readings(rows: pd.DataFrame) -> tuple[Points, Array, Array]:
-    counts = rows[list(COUNTS)].to_numpy(dtype=float)
-    found = [(index, *values) for index, values in enumerate(counts)]
-    if not counts[:, 1].any():
-        bases = np.unique(counts[(counts[:, 2] > 0) & (counts[:, 0] > 0), 0])
-        alone = np.flatnonzero(counts[:, 2] == 0)
-        found += [(i, base, counts[i, 0] - base, 0.0) for i in alone for base in bases if base < counts[i, 0]]
-    readings = np.array(sorted(found), dtype=float)
-    row = readings[:, 0].astype(int)
-    return Points(*readings[:, 1:].T), row, 1.0 / np.bincount(row)[row]

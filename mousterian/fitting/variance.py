@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mousterian.fitting.population import Spread, difference, spreads
+from mousterian.fitting.population import Spread, difference, drawn_sums, indicator, spreads
 from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.surface import Array
 from mousterian.fitting.table import Table
@@ -138,12 +138,10 @@ def _grouped(values: Array, groups: Array, basis: Array) -> _Groups:
             effects, so that group means scatter less than these.
     """
     sizes = np.bincount(groups).astype(float)
-    means = np.zeros((len(sizes), values.shape[1]))
-    np.add.at(means, groups, values)
-    means /= sizes[:, None]
+    members = indicator(groups)
+    means = members.T @ values / sizes[:, None]
     count, total = len(sizes), float(len(values))
-    shared = np.zeros((len(basis), count))
-    np.add.at(shared.T, groups, basis.T)
+    shared = basis @ members
     absorbed = float((shared**2 / sizes).sum())
     within_freedom = total - count - (float((basis**2).sum()) - absorbed)
     freedom = count - absorbed
@@ -166,40 +164,48 @@ class Scatter:
         spreads: what subsets and generators do to the rows, where there are enough of them. All noise of a
             subset's trials is part of its effect, and all noise of a generator's trials of its effect.
         components: the variances.
-        images: what the sampling of test images does to the fitted accuracies of the rows, by independent
-            effects, (R, L); L is 0 where it is unknown. The draws hold all of it.
+        images: what the sampling of test images does to the fitted accuracies of the rows; None where it is
+            unknown. The draws hold all of it.
     """
 
     own: Array
     clusters: tuple[tuple[Array, float, float], ...]
     spreads: tuple[Spread, ...]
     components: Components
-    images: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    images: Spread | None = None
 
-    def draws(self, fitted: Array, count: int, rng: np.random.Generator) -> Array:
-        """Return bootstrap accuracies, (count, R).
+    def draws(self, problem: Problem, fitted: Array, count: int, rng: np.random.Generator) -> Array:
+        """Return bootstrap accuracies of the rows (fitted, (R,)), averaged over the points, (count, U).
 
         Each row's own residual changes sign at random (wild bootstrap); cluster effects are drawn from a
         t distribution, as their variance is estimated from few clusters.
         """
-        drawn = fitted + self.own * (2.0 * rng.integers(0, 2, (count, len(fitted))) - 1.0)
+        averaging = problem.averaging
+        signs = drawn_sums(
+            averaging.multiply(self.own).tocsr(), count, lambda shape: 2.0 * rng.integers(0, 2, shape) - 1.0
+        )
+        drawn = averaging @ fitted + signs
         for groups, variance, freedom in self.clusters:
             size = np.sqrt(variance * freedom / rng.chisquare(freedom, count))[:, None]
-            drawn += size * rng.standard_normal((count, int(groups.max()) + 1))[:, groups]
+            drawn += size * drawn_sums(averaging @ indicator(groups), count, rng.standard_normal)
         for spread in self.spreads:
             size = np.sqrt(spread.freedom / rng.chisquare(spread.freedom, count))[:, None]
-            drawn += size * rng.standard_normal((count, spread.effects.shape[1])) @ spread.effects.T
+            pulls = size * drawn_sums(spread.pulls, count, rng.standard_normal)
+            drawn += pulls @ (averaging @ spread.tangent.T).T
         return np.asarray(drawn)
 
-    def pulls(self, basis: Array, root: Array) -> Array:
-        """Return a root of the covariance of the draws' estimates, (effective_parameters, ·)."""
+    def covariance(self, basis: Array, root: Array) -> Array:
+        """Return the covariance of the draws' estimates, (effective_parameters, effective_parameters)."""
         weighted = basis * root
-        found = [weighted * self.own]
+        own = weighted * self.own
+        found = own @ own.T
         for groups, variance, _ in self.clusters:
-            shared = np.zeros((int(groups.max()) + 1, len(basis)))
-            np.add.at(shared, groups, weighted.T)
-            found.append(np.sqrt(variance) * shared.T)
-        return np.concatenate([*found, *(weighted @ spread.effects for spread in self.spreads)], axis=1)
+            shared = weighted @ indicator(groups)
+            found += variance * shared @ shared.T
+        for spread in self.spreads:
+            pulls = weighted @ spread.tangent.T @ spread.pulls
+            found += pulls @ pulls.T
+        return np.asarray(found)
 
 
 def scatter(problem: Problem, fit: Fitted) -> Scatter:
@@ -231,15 +237,15 @@ def _with_images(problem: Problem, fit: Fitted, made: Scatter, lacking: Array) -
     if sampling is None:
         return made
     root = np.sqrt(problem.row_weights)
-    inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)[:, None]
     noise = sampling.weighted(basis, root)
     if not noise.shape[1]:
         return made
+    inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
     pulls = basis @ noise
-    had = _scatter(problem, fit, inverse * (noise - basis.T @ pulls), lacking, made.components)
-    lacks = difference(pulls, had.pulls(basis, root))
-    spread = Spread(inverse * (basis.T @ lacks), sampling.freedom)
-    return replace(made, spreads=(*made.spreads, spread), images=inverse * (basis.T @ pulls))
+    had = _scatter(problem, fit, inverse[:, None] * (noise - basis.T @ pulls), lacking, made.components)
+    lacks = difference(pulls @ pulls.T, had.covariance(basis, root))
+    lacking_spread, images = (Spread(basis * inverse, each, sampling.freedom) for each in (lacks, pulls))
+    return replace(made, spreads=(*made.spreads, lacking_spread), images=images)
 
 
 def _without_clusters(

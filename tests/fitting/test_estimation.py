@@ -184,9 +184,10 @@ def test_held_out_cells_are_predicted_from_the_rest_alone() -> None:
     fits, whole, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
     out = whole.each_cell()
     weights, targets = whole.without(out)
+    fifth = out.toarray()[4]
     assert ((weights == 0).sum(axis=1) == 1).all()
     # Spoiling a cell does not change the problem without it.
-    spoiled = dataclasses.replace(table, rows=table.rows.assign(accuracy=table.accuracy + 0.3 * out[4]))
+    spoiled = dataclasses.replace(table, rows=table.rows.assign(accuracy=table.accuracy + 0.3 * fifth))
     spoiled_problem = Problem.of(spoiled, whole.row_weights, whole.keep)
     np.testing.assert_allclose(spoiled_problem.without(out)[1][4], targets[4], atol=1e-12)
     assert fits[0].cv_rmse == pytest.approx(0.004 / np.sqrt(3), rel=0.3)
@@ -195,8 +196,8 @@ def test_held_out_cells_are_predicted_from_the_rest_alone() -> None:
 def test_the_back_test_holds_out_the_largest_sizes() -> None:
     table = check(simulate(seeds=1))
     _, problem, _ = engine.fit_all((surfaces.load("effective_data"),), EVERY, table)
-    out, distances = problem.backtest
-    rows = table.rows
+    held_out, distances = problem.backtest
+    out, rows = held_out.toarray() > 0, table.rows
     real = rows["n_base"] + rows["n_real_plus"]
     assert real[out[0]].min() > real.max() / 2 >= real[~out[0]].max()
     assert (rows.loc[out[1], "n_syn_plus"] / rows.loc[out[1], "n_base"]).unique().tolist() == [8]

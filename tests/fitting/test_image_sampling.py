@@ -10,6 +10,7 @@ import pytest
 
 from mousterian.fitting.estimation import fit
 from mousterian.fitting.image_sampling import ImageSampling, share_of_differences
+from mousterian.fitting.population import Spread
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
 
@@ -71,7 +72,7 @@ def test_the_covariance_is_that_of_drawing_test_images_again() -> None:
     correct[1] |= correct[0]
     found = ImageSampling.of(np.ones(3, dtype=bool), correct)
     weights = rng.multinomial(400, np.full(400, 1 / 400), 20_000) / 400
-    assert found.covariance == pytest.approx(np.cov(correct @ weights.T), abs=2e-5)
+    assert found.root @ found.root.T == pytest.approx(np.cov(correct @ weights.T), abs=2e-5)
     assert found.freedom == 399
 
 
@@ -80,7 +81,7 @@ def test_images_of_one_group_count_together() -> None:
     patients = np.repeat(np.arange(10), 40)
     correct = (np.arange(10) < 7)[patients][None]
     found = ImageSampling.of(np.ones(1, dtype=bool), correct, patients)
-    assert found.covariance[0, 0] == pytest.approx(0.7 * 0.3 / 9)
+    assert (found.root @ found.root.T)[0, 0] == pytest.approx(0.7 * 0.3 / 9)
     assert found.freedom == 9
 
 
@@ -119,8 +120,17 @@ def test_the_share_is_that_of_differences_at_one_base() -> None:
     images = np.column_stack([np.eye(4), np.full(4, 10.0)])
     draws = rng.normal(size=(4000, 4)) * np.sqrt(2) + 10 * rng.normal(size=(4000, 1))
     base = np.array([1, 1, 2, 2])
-    assert share_of_differences(images, draws, base) == pytest.approx(0.5, rel=0.05)
-    assert np.isnan(share_of_differences(images[:, :0], draws, base))
+    found = share_of_differences(Spread(np.eye(4), images, 1.0), draws, base, np.arange(4))
+    assert found == pytest.approx(0.5, rel=0.05)
+    # Two trials of each mixture: each counts.
+    twice = np.repeat(np.arange(4), [1, 3, 2, 2])
+    effects, each = images[twice], base[twice]
+    again = share_of_differences(Spread(np.eye(8), effects, 1.0), draws, each, twice)
+    centred, parts = np.zeros_like(effects), draws[:, twice].copy()
+    for size in (1, 2):
+        centred[each == size] = effects[each == size] - effects[each == size].mean(axis=0)
+        parts[:, each == size] -= parts[:, each == size].mean(axis=1, keepdims=True)
+    assert again == pytest.approx((centred**2).sum() / parts.var(axis=0).sum())
 
 
 def test_rows_without_predictions_follow_the_others_or_nothing_is_claimed() -> None:

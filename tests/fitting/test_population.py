@@ -76,7 +76,7 @@ def test_the_variance_of_a_mean_over_subsets_is_that_of_their_means() -> None:
     basis, residual = np.full((1, 60), 60**-0.5), (values - values.mean()).reshape(-1, 1)
     [spread] = spreads(_levels(subset, np.zeros(60, int), True), basis, residual, np.ones(60))
     expected = values.mean(axis=1).std(ddof=1) / np.sqrt(5)
-    assert np.sqrt((spread.effects[0] ** 2).sum()) == pytest.approx(expected)
+    assert np.sqrt(((spread.tangent.T @ spread.pulls)[0] ** 2).sum()) == pytest.approx(expected)
     assert spread.freedom == 4
 
 
@@ -90,7 +90,7 @@ def test_noise_is_not_counted_again_where_generators_cross_subsets() -> None:
         of_subsets, of_generators = spreads(
             _levels(subset, generator, False), np.full((1, 1200), 1200**-0.5), values[:, None], np.ones(1200)
         )
-        found.append([(each.effects[0] ** 2).sum() for each in (of_subsets, of_generators)])
+        found.append([((each.tangent.T @ each.pulls)[0] ** 2).sum() for each in (of_subsets, of_generators)])
     # The noise of 1,200 trials of variance 1 is the subsets'; thirty generators of variance 1 add theirs.
     assert found[0][0] == pytest.approx(1 / 1200, rel=0.5)
     assert found[0][1] < 0.5 / 1200
