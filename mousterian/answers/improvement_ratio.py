@@ -11,12 +11,13 @@ import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from mousterian.answers.answerable import refusal
-from mousterian.answers.measured import with_synthetic
+from mousterian.answers.measured import MOST_LISTED, evenly, with_synthetic
 from mousterian.fitting.interval import LEVEL, rounded
 from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.population import FEWEST_LEVELS
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
+from mousterian.fitting.table import COUNTS
 
 COLUMNS = ("n_base", "r", "ratio", "low", "high", "source", "basis")
 Basis = Literal["measured", "interpolated", "extrapolated"]
@@ -27,21 +28,28 @@ def improvement_ratio(fit: Fit) -> pd.DataFrame:
 
     Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
     from differences paired by seed. Source "surface": at every measured r. Basis: whether the base alone and
-    both additions were measured at that r, or the ratio rests on inter- or extrapolation. No rows where the
-    fit can tell no equivalence (`answerable`).
+    both additions were measured at that r, or the ratio rests on inter- or extrapolation. Of more than
+    `MOST_LISTED` base sizes or r, as many, evenly spaced. No rows where the fit can tell no equivalence
+    (`answerable`).
     """
     if refusal(fit):
         return pd.DataFrame(columns=list(COLUMNS))
     found = list(from_trials(fit.data, _noise(fit.data)))
     used = fit.data[~fit.data["outlier"]]
     rows = with_synthetic(used)
-    ratios = np.unique((rows["n_syn_plus"] / rows["n_base"]).round(6).to_numpy(dtype=float))
-    bases = np.unique(rows["n_base"].to_numpy(dtype=float))
+    ratios = _listed((rows["n_syn_plus"] / rows["n_base"]).round(6))
+    bases = _listed(rows["n_base"])
+    cells = used[list(COUNTS)].drop_duplicates()
     found += (
-        {**row, "basis": _basis(fit, used, row["n_base"], row["r"])}
+        {**row, "basis": _basis(fit, cells, row["n_base"], row["r"])}
         for row in from_surface(fit.averaged, bases, ratios)
     )
     return pd.DataFrame(found, columns=list(COLUMNS))
+
+
+def _listed(values: pd.Series[float]) -> Array:
+    """Return the distinct values in order, thinned out to those listed."""
+    return np.array(evenly(np.unique(values.to_numpy(dtype=float)).tolist(), MOST_LISTED))
 
 
 def _basis(fit: Fit, rows: pd.DataFrame, base: float, ratio: float) -> Basis:
@@ -74,25 +82,26 @@ def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
         noise: binomial variance of each row, (R,); NaN where unknown.
     """
     rows = rows.assign(noise=noise)[~rows["outlier"].to_numpy(dtype=bool)]
-    for base in np.unique(rows.loc[rows["n_syn_plus"] > 0, "n_base"]):
-        alone = _cell(rows, base, 0.0)
-        synthetic = rows[(rows["n_base"] == base) & (rows["n_real_plus"] == 0) & (rows["n_syn_plus"] > 0)]
-        for added in np.unique(synthetic["n_syn_plus"]):
-            real = _cell(rows, base, added)
-            if base > 0 and len(alone) and len(real):
-                with_syn = synthetic[synthetic["n_syn_plus"] == added]
-                estimate, low, high = _fieller(alone, with_syn, real)
+    synthetic, alone = (
+        rows[(rows["n_syn_plus"] > 0) & (rows["n_real_plus"] == 0)],
+        rows[rows["n_syn_plus"] == 0],
+    )
+    cells = alone.groupby(["n_base", "n_real_plus"]).indices
+    sizes = alone.groupby(alone["n_base"] + alone["n_real_plus"]).indices
+
+    def real_images(base: float, added: float) -> pd.DataFrame:
+        """Return the trials of base + added without synthetic images, or those of a base of that size."""
+        return alone.iloc[cells.get((base, added), sizes.get(base + added, []))]
+
+    for base in _listed(rows.loc[rows["n_syn_plus"] > 0, "n_base"]):
+        of_base, of_synthetic = real_images(base, 0.0), synthetic[synthetic["n_base"] == base]
+        for added in _listed(of_synthetic["n_syn_plus"]):
+            real = real_images(base, added)
+            if base > 0 and len(of_base) and len(real):
+                with_syn = of_synthetic[of_synthetic["n_syn_plus"] == added]
+                estimate, low, high = _fieller(of_base, with_syn, real)
                 found = (base, added / base, estimate, low, high, "trials", "measured")
                 yield dict(zip(COLUMNS, found, strict=True))
-
-
-def _cell(rows: pd.DataFrame, base: float, real: float) -> pd.DataFrame:
-    """Return the trials of base + real without synthetic images, or those of a base of that size."""
-    alone = rows[rows["n_syn_plus"] == 0]
-    found = alone[(alone["n_base"] == base) & (alone["n_real_plus"] == real)]
-    if len(found):
-        return found
-    return alone[alone["n_base"] + alone["n_real_plus"] == base + real]
 
 
 def _fieller(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) -> tuple[float, float, float]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # More base sizes than this would not be distinguishable in a figure.
 MOST_BASES = 6
+# Base sizes, and ratios at each, of a table or a projection: more are evenly thinned out to these.
+MOST_LISTED = 24
 
 
 def base_sizes(fit: Fit, *, most: int = MOST_BASES) -> list[float]:

@@ -168,19 +168,19 @@ def _weights(made: Fit) -> str:
 
 
 def _typical(made: Fit) -> list[str]:
-    """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows.
+    """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows, twelve of many.
 
     Where the rows can tell none, return what to measure: the equation's line has said why.
     """
     from mousterian.answers.answerable import refusal
     from mousterian.answers.equivalence import equivalence as equivalence_of
-    from mousterian.answers.measured import with_synthetic
+    from mousterian.answers.measured import base_sizes
     from mousterian.answers.wording import sentence
 
     refused = refusal(made)
     if refused:
         return [f"to have an answer: {refused.hint}"]
-    bases = [float(base) for base in sorted(with_synthetic(made.data)["n_base"].unique())]
+    bases = base_sizes(made, most=12)
     return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in bases]
 
 
