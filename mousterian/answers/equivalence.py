@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,14 +77,19 @@ def equivalence(
     return _solved(fit, float(n_base), [float(given)], forward=n_real_plus is not None)[0]
 
 
-def equivalences(fit: Fit, *, n_base: float, n_real_plus: Sequence[float]) -> list[Equivalence]:
-    """Return the equivalence of each number of real images; many take little longer than one.
+def equivalences(
+    fit: Fit, *, n_base: float, n_real_plus: Iterable[float] = (), n_syn_plus: Iterable[float] = ()
+) -> list[Equivalence]:
+    """Return the equivalence of each number of real images, or else of each number of synthetic ones.
+
+    Many take little longer than one.
 
     Raises:
         InputError: no equivalence can be had from the fit's rows.
     """
     require_answer(fit)
-    return _solved(fit, float(n_base), [float(count) for count in n_real_plus], forward=True)
+    real, syn = ([float(count) for count in counts] for counts in (n_real_plus, n_syn_plus))
+    return _solved(fit, float(n_base), real or syn, forward=bool(real))
 
 
 def _solved(fit: Fit, n_base: float, given: Sequence[float], *, forward: bool) -> list[Equivalence]:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from mousterian.answers.answerable import refusal
-from mousterian.answers.measured import MOST_LISTED, evenly, with_synthetic
+from mousterian.answers.measured import thinned, with_synthetic
 from mousterian.fitting.interval import Interval, rounded
 from mousterian.fitting.least_squares import Model, minimise
 from mousterian.fitting.model_average import ModelAverage
@@ -92,7 +92,7 @@ def _of_rows(fit: Fit) -> Formula | None:
     if refusal(fit):
         return None
     largest_real = float((rows["n_base"] + rows["n_real_plus"]).max())
-    bases = np.array(evenly(np.unique(with_syn["n_base"].to_numpy(dtype=float)).tolist(), MOST_LISTED))
+    bases = thinned(with_syn["n_base"])
     return project(fit.averaged, bases, largest_real, float(with_syn["n_syn_plus"].max()))
 
 

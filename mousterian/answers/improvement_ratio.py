@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from mousterian.answers.answerable import refusal
-from mousterian.answers.measured import MOST_LISTED, evenly, with_synthetic
+from mousterian.answers.measured import thinned, with_synthetic
 from mousterian.fitting.interval import LEVEL, rounded
 from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.population import FEWEST_LEVELS
@@ -29,27 +29,21 @@ def improvement_ratio(fit: Fit) -> pd.DataFrame:
     Source "trials": where synthetic and real gains were measured at the same r, with Fieller's interval
     from differences paired by seed. Source "surface": at every measured r. Basis: whether the base alone and
     both additions were measured at that r, or the ratio rests on inter- or extrapolation. Of more than
-    `MOST_LISTED` base sizes or r, as many, evenly spaced. No rows where the fit can tell no equivalence
-    (`answerable`).
+    24 base sizes or r, as many, evenly spaced. No rows where the fit can tell no equivalence (`answerable`).
     """
     if refusal(fit):
         return pd.DataFrame(columns=list(COLUMNS))
     found = list(from_trials(fit.data, _noise(fit.data)))
     used = fit.data[~fit.data["outlier"]]
     rows = with_synthetic(used)
-    ratios = _listed((rows["n_syn_plus"] / rows["n_base"]).round(6))
-    bases = _listed(rows["n_base"])
+    ratios = thinned((rows["n_syn_plus"] / rows["n_base"]).round(6))
+    bases = thinned(rows["n_base"])
     cells = used[list(COUNTS)].drop_duplicates()
     found += (
         {**row, "basis": _basis(fit, cells, row["n_base"], row["r"])}
         for row in from_surface(fit.averaged, bases, ratios)
     )
     return pd.DataFrame(found, columns=list(COLUMNS))
-
-
-def _listed(values: pd.Series[float]) -> Array:
-    """Return the distinct values in order, thinned out to those listed."""
-    return np.array(evenly(np.unique(values.to_numpy(dtype=float)).tolist(), MOST_LISTED))
 
 
 def _basis(fit: Fit, rows: pd.DataFrame, base: float, ratio: float) -> Basis:
@@ -93,9 +87,9 @@ def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
         """Return the trials of base + added without synthetic images, or those of a base of that size."""
         return alone.iloc[cells.get((base, added), sizes.get(base + added, []))]
 
-    for base in _listed(rows.loc[rows["n_syn_plus"] > 0, "n_base"]):
+    for base in thinned(rows.loc[rows["n_syn_plus"] > 0, "n_base"]):
         of_base, of_synthetic = real_images(base, 0.0), synthetic[synthetic["n_base"] == base]
-        for added in _listed(of_synthetic["n_syn_plus"]):
+        for added in thinned(of_synthetic["n_syn_plus"]):
             real = real_images(base, added)
             if base > 0 and len(of_base) and len(real):
                 with_syn = of_synthetic[of_synthetic["n_syn_plus"] == added]

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mousterian.fitting.result import Fit
+    from mousterian.fitting.surface import Array
 
 
 # More base sizes than this would not be distinguishable in a figure.
 MOST_BASES = 6
-# Base sizes, and ratios at each, of a table or a projection: more are evenly thinned out to these.
+# Base sizes, or ratios, that answers to all of a table's go through.
 MOST_LISTED = 24
 
 
@@ -88,6 +89,11 @@ def evenly(values: Sequence[float], most: int) -> list[float]:
     """Return at most `most` of the values in order, evenly spaced, the first and the last among them."""
     kept = np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))
     return [values[index] for index in kept]
+
+
+def thinned(values: pd.Series[float]) -> Array:
+    """Return the distinct values in order, `MOST_LISTED` of more, evenly spaced."""
+    return np.array(evenly(np.unique(values.to_numpy(dtype=float)).tolist(), MOST_LISTED))
 
 
 def equivalents(fit: Fit, n_base: float, n_real_plus: Iterable[float]) -> pd.DataFrame:

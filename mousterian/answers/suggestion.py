@@ -10,7 +10,7 @@ import pandas as pd
 
 from mousterian.answers.greedy_choice import Choice, choose
 from mousterian.answers.level_variance import Variance, centres, variance
-from mousterian.answers.measured import with_synthetic
+from mousterian.answers.measured import thinned, with_synthetic
 from mousterian.answers.suggested_design import Design, core, measured
 from mousterian.errors import InputError
 from mousterian.fitting.population import FEWEST_LEVELS, Levels
@@ -31,7 +31,7 @@ class _Aim:
         fit: the fit.
         rows: its rows without outliers.
         levels: their subsets and generators.
-        bases: with synthetic images, (B,).
+        bases: with synthetic images, some of many, (B,).
         asked: (n_base, n_real_plus) of each equivalence, (Q, 2); the last of a base doubles it.
         equivalents: their n_syn_plus, (Q,); inf where unreachable.
         wanted: draws of ln(n_syn_plus), (D, Q).
@@ -50,7 +50,7 @@ class _Aim:
         rows = fit.data[~fit.data["outlier"]]
         if "generator_seed" not in rows:  # fits of earlier versions
             rows = rows.assign(generator_seed=np.nan)
-        bases = np.unique(with_synthetic(rows)["n_base"].to_numpy(dtype=float))
+        bases = thinned(with_synthetic(rows)["n_base"])
         if not len(bases):
             raise InputError(
                 "no synthetic data with a base set in this fit, so there is no equivalence to narrow"
