@@ -16,8 +16,9 @@ from mousterian.fitting.surface import Array, Points
 if TYPE_CHECKING:
     import pandas as pd
 
-# Bases at which rows are read, evenly picked of more: readings would else grow with rows × bases.
-_MOST_BASES = 20
+# Bases at which rows are read, evenly picked of more, and fewer where points would be more than this: these
+# would else grow with sizes × bases.
+_MOST_BASES, _MOST_POINTS = 20, 20_000
 
 
 def readings(rows: pd.DataFrame) -> tuple[Points, Array, Array, Array]:
@@ -31,9 +32,10 @@ def readings(rows: pd.DataFrame) -> tuple[Points, Array, Array, Array]:
     row, found = np.arange(len(counts)), counts
     if not counts[:, 1].any():
         bases = np.unique(counts[(counts[:, 2] > 0) & (counts[:, 0] > 0), 0])
-        if len(bases) > _MOST_BASES:
-            bases = bases[np.linspace(0, len(bases) - 1, _MOST_BASES).round().astype(int)]
         alone = np.flatnonzero(counts[:, 2] == 0)
+        most = max(min(_MOST_BASES, _MOST_POINTS // max(len(np.unique(counts[alone, 0])), 1)), 1)
+        if len(bases) > most:
+            bases = bases[np.linspace(0, len(bases) - 1, most).round().astype(int)]
         of_alone, of_bases = np.nonzero(bases < counts[alone, :1])
         base, size = bases[of_bases], counts[alone[of_alone], 0]
         row = np.concatenate([row, alone[of_alone]])

@@ -168,7 +168,7 @@ def _weights(made: Fit) -> str:
 
 
 def _typical(made: Fit) -> list[str]:
-    """Return the equivalence of n_real_plus = n_base at each base size with synthetic rows, twelve of many.
+    """Return the equivalence of n_real_plus = n_base at base sizes with synthetic rows.
 
     Where the rows can tell none, return what to measure: the equation's line has said why.
     """
@@ -180,8 +180,7 @@ def _typical(made: Fit) -> list[str]:
     refused = refusal(made)
     if refused:
         return [f"to have an answer: {refused.hint}"]
-    bases = base_sizes(made, most=12)
-    return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in bases]
+    return [sentence(made, equivalence_of(made, n_base=base, n_real_plus=base)) for base in base_sizes(made)]
 
 
 def _as_latex(made: Fit) -> str:
