@@ -1,7 +1,7 @@
 """Time and memory of `mousterian fit` on large tables: CSV file to saved fit, each in a process of its own.
 
     OMP_NUM_THREADS=1 python benchmarks/fit_cost.py
-    OMP_NUM_THREADS=1 PYTHONPATH=older/checkout python benchmarks/fit_cost.py --only 10000 --limit 8
+    OMP_NUM_THREADS=1 PYTHONPATH=/older/checkout python benchmarks/fit_cost.py --only 10000 --limit 8
 
 Prints rows for benchmarks/RESULTS.md: CPU and wall-clock seconds, and peak memory.
 """
@@ -36,7 +36,7 @@ def distinct(count: int) -> pd.DataFrame:
 
 
 def repeated(rows: int, cells: int = 2000) -> pd.DataFrame:
-    """Simulate a grid of 20 base sizes with `rows` trials, of five subset seeds and several training seeds."""
+    """Simulate a grid of 20 base sizes with `rows` trials, of five subset and several training seeds."""
     rng = np.random.default_rng(1)
     ratios = np.geomspace(0.1, 8, cells // 40)
     added = [(ratio, 0.0) for ratio in (0.0, *ratios[:-1])] + [(0.0, ratio) for ratio in ratios]
@@ -63,13 +63,14 @@ TABLES = {
 }
 
 
-def measure(command: list[str]) -> str:
-    """Run a command of `mousterian`: its CPU and wall-clock seconds and peak memory, as cells of a table."""
+def measure(command: list[str], folder: str) -> str:
+    """Run a command of `mousterian` in a folder; return CPU and wall-clock seconds and peak memory."""
     began = time.perf_counter()
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mousterian", *command], stdout=subprocess.DEVNULL, stderr=errors
-        )
+            [sys.executable, "-m", "mousterian", *command],
+            stdout=subprocess.DEVNULL, stderr=errors, cwd=folder,
+        )  # fmt: skip
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         errors.seek(0)
@@ -96,7 +97,7 @@ def main() -> None:
             cells = len(table[COUNTS].drop_duplicates())
             for command in (["fit", str(path), "--out", str(fit)], ["equivalence", str(fit), *_ASKED]):
                 if command[0] == "fit" or fit.exists():
-                    found = measure(command)
+                    found = measure(command, folder)
                     print(f"| {len(table):,} | {cells:,} | `{command[0]}` | {found} |", flush=True)
 
 

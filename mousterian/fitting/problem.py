@@ -25,7 +25,8 @@ def stratified(count: int, most: int) -> Array:
     """
     if count <= most:
         return np.arange(count)
-    return np.floor((np.arange(most) + np.random.default_rng(0).random(most)) * count / most).astype(int)
+    ends = np.arange(most + 1) * count // most
+    return np.random.default_rng(0).integers(ends[:-1], ends[1:])
 
 
 @dataclass(frozen=True)
