@@ -20,6 +20,7 @@ from mousterian.fitting.surface import Array, Points
 from mousterian.fitting.table import COUNTS
 
 COLUMNS = ("n_base", "r", "ratio", "low", "high", "source", "basis")
+_SEEDS = ["subset_seed", "training_seed"]
 Basis = Literal["measured", "interpolated", "extrapolated"]
 
 
@@ -75,11 +76,10 @@ def from_trials(rows: pd.DataFrame, noise: Array) -> Iterator[dict[str, Any]]:
         rows: a fit's rows; those set aside as outliers are left out.
         noise: binomial variance of each row, (R,); NaN where unknown.
     """
-    rows = rows.assign(noise=noise)[~rows["outlier"].to_numpy(dtype=bool)]
-    synthetic, alone = (
-        rows[(rows["n_syn_plus"] > 0) & (rows["n_real_plus"] == 0)],
-        rows[rows["n_syn_plus"] == 0],
-    )
+    used = rows.assign(noise=noise)[~rows["outlier"].to_numpy(dtype=bool)]
+    rows = used[[*COUNTS, "accuracy", *_SEEDS, "noise"]].fillna({"subset_seed": -1})
+    alone = rows[rows["n_syn_plus"] == 0]
+    synthetic = rows[(rows["n_syn_plus"] > 0) & (rows["n_real_plus"] == 0)]
     cells = alone.groupby(["n_base", "n_real_plus"]).indices
     sizes = alone.groupby(alone["n_base"] + alone["n_real_plus"]).indices
 
@@ -134,13 +134,9 @@ def _paired(alone: pd.DataFrame, synthetic: pd.DataFrame, real: pd.DataFrame) ->
 
     Where there are enough subset seeds, the training seeds of each count as one.
     """
-    seeds = ["subset_seed", "training_seed"]
     if alone["training_seed"].isna().any():
         return None
-    cells = [
-        cell.fillna({"subset_seed": -1}).groupby(seeds)["accuracy"].mean()
-        for cell in (alone, synthetic, real)
-    ]
+    cells = [cell.groupby(_SEEDS)["accuracy"].mean() for cell in (alone, synthetic, real)]
     found = pd.concat(cells, axis=1, join="inner")
     if found.index.get_level_values("subset_seed").nunique() >= FEWEST_LEVELS:
         found = found.groupby(level="subset_seed").mean()
