@@ -9,6 +9,7 @@ import pandas as pd
 
 from mousterian.errors import InputError, unknown_name
 from mousterian.fitting.arms import read_arms
+from mousterian.fitting.image_sampling import by_group
 from mousterian.fitting.table import COUNTS, renamed
 from mousterian.store.predictions import PredictionFiles
 
@@ -36,6 +37,8 @@ class ArmPredictions:
     ) -> tuple[pd.DataFrame, pd.DataFrame] | None:
         """Return which of N test images the trials of two arms classified correctly, (rows, N) float32 each.
 
+        Where images have groups, there is a value for each group (`fitting.image_sampling.by_group`).
+
         None where a trial has no side file, where they were tested on different images, or where their
         accuracy is no share of these images.
 
@@ -51,10 +54,9 @@ class ArmPredictions:
         images = self._files.correct(both)
         if images is None or not images.known.all():
             return None
-        correct = images.correct.astype(np.float32)
-        if (np.abs(correct.mean(axis=1) - both["accuracy"]) > _SAME).any():
+        if (np.abs(images.correct.mean(axis=1) - both["accuracy"]) > _SAME).any():
             return None
-        rows = np.split(correct, [len(found[0])])
+        rows = np.split(by_group(images.correct, images.groups), [len(found[0])])
         one, two = (
             pd.DataFrame(part, index=at[1].index) for part, at in zip(rows, (first, second), strict=True)
         )

@@ -23,8 +23,8 @@ _MOST_FLAGGED = 0.1
 _STEEPEST, _CLEAR = 1.5, 2.0
 # Rows, evenly picked, whose pairs estimate it.
 _PAIRED = 400
-# Surfaces are considered if their residual scale is at most so many times the best one's: the less, the more
-# rows tell scales apart, down to this much evidence in nats. Never less than the first nor more than the second.
+# Surfaces are considered if their residual scale is at most so many times the best one's: where the evidence
+# against a surface reaches the third number (nats), within the first two.
 _COMPARABLE, _EVIDENCE = (1.5, 3.0), 20.0
 
 
