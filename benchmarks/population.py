@@ -21,6 +21,7 @@ import mousterian
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.model_average import bracket
+from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
 
 # Kinds of population: standard deviations of the logarithm by which a level's images are more effective:
@@ -162,21 +163,27 @@ def aa(tables: range, sizes: list[str]) -> None:
     images, labels = load_digits(return_X_y=True)
     print("| subset seeds × pools each | 1:1 covered (95 % bound) | by question | width, × | estimate, × |\n"
           "|---|---|---|---|---|", flush=True)  # fmt: skip
-    asked = [(float(n), float(r * n)) for n in AA_BASES for r in AA_REAL[1:]]
-    base, real = (np.array(part) for part in zip(*asked, strict=True))
     for size in sizes or ["1x1", "4x3"]:
         subsets, pools = map(int, size.split("x"))
-        rows = []
-        for seed in tables:
-            fit = mousterian.fit(aa_table(images, labels, subsets, pools, seed), bootstrap=300, seed=seed)
-            estimate, draws = fit.averaged.synthetic_for(base, real)
-            found = Interval.of_draws(estimate, draws)
-            width = np.maximum(found.high, 1) / np.maximum(found.low, 1)
-            rows.append((((found.low <= real) & (real <= found.high)), width, estimate / real))
-        covered, widths, ratio = (np.array(part) for part in zip(*rows, strict=True))
-        each = ", ".join(f"{share:.2f}" for share in covered.mean(axis=0))
-        print(f"| {subsets} × {pools} | {_bound(covered.mean(axis=1))} | {each} | {np.median(widths):.2f} |"
-              f" {np.median(ratio):.2f} |", flush=True)  # fmt: skip
+        drawn = ((seed, aa_table(images, labels, subsets, pools, seed)) for seed in tables)
+        print_aa(size, [aa_row(mousterian.fit(table, bootstrap=300, seed=seed)) for seed, table in drawn])
+
+
+def aa_row(fit: Fit) -> tuple[Array, Array, Array]:
+    """Return, by question, whether a fit's interval covers 1:1, its width, and its estimate, ×."""
+    base, real = np.array([(n, r * n) for n in AA_BASES for r in AA_REAL[1:]], dtype=float).T
+    estimate, draws = fit.averaged.synthetic_for(base, real)
+    found = Interval.of_draws(estimate, draws)
+    width = np.maximum(found.high, 1) / np.maximum(found.low, 1)
+    return (found.low <= real) & (real <= found.high), width, estimate / real
+
+
+def print_aa(size: str, rows: Sequence[tuple[Array, Array, Array]]) -> None:
+    """Print the coverage of tables with so many subset seeds and pools of each."""
+    covered, widths, ratio = (np.array(part) for part in zip(*rows, strict=True))
+    each = ", ".join(f"{share:.2f}" for share in covered.mean(axis=0))
+    print(f"| {size.replace('x', ' × ')} | {_bound(covered.mean(axis=1))} | {each} |"
+          f" {np.median(widths):.2f} | {np.median(ratio):.2f} |", flush=True)  # fmt: skip
 
 
 def aa_table(images: Array, labels: Array, subsets: int, pools: int, seed: int) -> pd.DataFrame:

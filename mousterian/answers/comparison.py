@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from mousterian.answers.answerable import refusal
+from mousterian.answers.arm_predictions import ArmPredictions
 from mousterian.errors import InputError
 from mousterian.fitting.interval import LEVEL, Interval, rounded
 from mousterian.fitting.model_average import draw_order
@@ -26,18 +27,21 @@ _SUBSETS = 3
 _SEEDS = ["subset_seed", "training_seed"]
 
 
-def compare(fits: Mapping[str, Fit] | Sequence[Fit]) -> pd.DataFrame:
+def compare(
+    fits: Mapping[str, Fit] | Sequence[Fit], predictions: ArmPredictions | None = None
+) -> pd.DataFrame:
     """Compare every two arms at each mixture with synthetic images that both have measured.
 
     Args:
         fits: of the arms, by name, or with distinct names of their own.
+        predictions: of the arms of these names; differences are then paired by test image as well.
 
     Returns:
         One row a pair and mixture: first and second (names), n_base, n_real_plus, n_syn_plus; difference
         (accuracy of the first less that of the second, a fraction) with its 95 % interval, degrees of freedom
-        and p; trials ("paired" by seed or "unpaired"); p_holm, corrected for all rows; ratio (real images
-        that these synthetic ones are worth in the first over those in the second) with its interval, and
-        draws ("paired" or "unpaired"). NaN where unknown.
+        and p; trials ("paired" by seed, "one pair" of networks, or "unpaired"); p_holm, corrected for all
+        rows; ratio (real images that these synthetic ones are worth in the first over those in the second)
+        with its interval, and draws ("paired" or "unpaired"). NaN where unknown.
 
     Raises:
         InputError: fewer than two arms, two of one name, or no mixture that two of them share.
@@ -50,7 +54,8 @@ def compare(fits: Mapping[str, Fit] | Sequence[Fit]) -> pd.DataFrame:
             hint="in Python, a dictionary of fits by name will do",
         )
     found = pd.DataFrame(
-        [row for pair in combinations(named, 2) for row in _pair(named, *pair)], columns=list(COLUMNS)
+        [row for pair in combinations(named, 2) for row in _pair(named, *pair, predictions)],
+        columns=list(COLUMNS),
     )
     if found.empty:
         raise InputError(
@@ -83,7 +88,9 @@ def multiplicity(found: pd.DataFrame) -> str:
     )
 
 
-def _pair(named: Mapping[str, Fit], first: str, second: str) -> list[tuple[Any, ...]]:
+def _pair(
+    named: Mapping[str, Fit], first: str, second: str, predictions: ArmPredictions | None
+) -> list[tuple[Any, ...]]:
     one, two = named[first], named[second]
     rows = [fit.data[~fit.data["outlier"]] for fit in (one, two)]
     with_synthetic = [each[(each["n_syn_plus"] > 0) & (each["n_base"] > 0)] for each in rows]
@@ -92,17 +99,19 @@ def _pair(named: Mapping[str, Fit], first: str, second: str) -> list[tuple[Any, 
     ratios, draws = _ratios(one, two, np.array(common).reshape(-1, 3))
     found = []
     for cell, ratio in zip(common, ratios, strict=True):
-        trials = [each[(each[list(COUNTS)] == list(cell)).all(axis=1)] for each in with_synthetic]
-        found.append((first, second, *cell, *_difference(*trials), math.nan, *ratio, draws))
+        mine, theirs = (each[(each[list(COUNTS)] == list(cell)).all(axis=1)] for each in with_synthetic)
+        images = predictions.correct((first, mine), (second, theirs)) if predictions else None
+        found.append((first, second, *cell, *_difference(mine, theirs, images), math.nan, *ratio, draws))
     return found
 
 
-def _difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[float, float, float, str, float, float]:
+def _difference(
+    first: pd.DataFrame, second: pd.DataFrame, images: tuple[pd.DataFrame, pd.DataFrame] | None
+) -> tuple[float, float, float, str, float, float]:
     """Return the difference in mean accuracy, its interval, how it was had, degrees of freedom, and p."""
-    pairs = _paired(first, second)
-    if pairs is not None:
-        mean, freedom = float(pairs.mean()), float(len(pairs) - 1)
-        return _tested(mean, float(pairs.var(ddof=1)) / len(pairs), freedom, "paired")
+    pairs = _paired(*map(_by_trial, (first, second), images or (None, None)))
+    if len(pairs) > 1 or (len(pairs) == 1 and images and min(len(first), len(second)) == 1):
+        return _tested(float(pairs.mean()), *_variance(pairs), "paired" if len(pairs) > 1 else "one pair")
     means = [float(each["accuracy"].mean()) for each in (first, second)]
     difference = means[0] - means[1]
     if min(len(first), len(second)) > 1:
@@ -117,17 +126,41 @@ def _difference(first: pd.DataFrame, second: pd.DataFrame) -> tuple[float, float
     return _tested(difference, float(noise.sum(skipna=False)), math.inf, "unpaired")
 
 
-def _paired(first: pd.DataFrame, second: pd.DataFrame) -> Array | None:
-    """Return differences of trials that share their seeds, (N,), or of the means of three or more subsets.
+def _by_trial(rows: pd.DataFrame, images: pd.DataFrame | None) -> pd.DataFrame:
+    """Return accuracies (T, 1), or what trials did on each test image (T, N), by their seeds where known."""
+    seeds = rows[rows["training_seed"].notna()][_SEEDS].fillna({"subset_seed": -1})
+    values = rows[["accuracy"]] if images is None else images
+    return values.loc[seeds.index].set_axis(pd.MultiIndex.from_frame(seeds))
 
-    None where fewer than two trials share them.
-    """
-    known = [each.dropna(subset="training_seed").fillna({"subset_seed": -1}) for each in (first, second)]
-    means = [each.groupby(_SEEDS)["accuracy"].mean() for each in known]
-    differences = (means[0] - means[1]).dropna()
-    if differences.index.get_level_values(0).nunique() >= _SUBSETS:
+
+def _paired(first: pd.DataFrame, second: pd.DataFrame) -> Array:
+    """Return differences of trials that share their seeds, (U, N), or of means of three or more subsets."""
+    means = [each.groupby(level=_SEEDS).mean() for each in (first, second)]
+    common = means[0].index.intersection(means[1].index)
+    differences = means[0].loc[common] - means[1].loc[common]
+    if common.get_level_values(0).nunique() >= _SUBSETS:
         differences = differences.groupby(level=0).mean()
-    return differences.to_numpy(dtype=float) if len(differences) > 1 else None
+    return differences.to_numpy(dtype=float)
+
+
+def _variance(pairs: Array) -> tuple[float, float]:
+    """Return the variance of the mean of differences (U, N) by pair and test image, and its freedom.
+
+    Pairs and images are crossed and random. What they do together is in the variance over pairs already.
+    """
+    units, images = pairs.shape
+    of_units = float(pairs.mean(axis=1).var(ddof=1)) / units if units > 1 else 0.0
+    if images == 1:
+        return of_units, units - 1.0
+    of_images = float(pairs.mean(axis=0).var(ddof=1)) / images
+    if units == 1:
+        return of_images, images - 1.0
+    rest = pairs - pairs.mean(axis=1, keepdims=True) - pairs.mean(axis=0) + pairs.mean()
+    together = float((rest**2).sum()) / ((units - 1) * (images - 1) * pairs.size)
+    of_images = max(of_images - together, 0.0)
+    variance = of_units + of_images
+    scale = of_units**2 / (units - 1) + of_images**2 / (images - 1)
+    return variance, variance**2 / scale if scale else math.nan  # Satterthwaite
 
 
 def _tested(

@@ -207,7 +207,7 @@ def compared(row: Mapping[Hashable, Any]) -> dict[str, str]:
     points = [100 * float(row[name]) for name in ("difference", "difference_low", "difference_high")]
     worth = Interval(*(row[name] for name in ("ratio", "ratio_low", "ratio_high")))
     real = f", {number(row['n_real_plus'])} real" if row["n_real_plus"] else ""
-    how = "" if row["trials"] == "paired" else " · unpaired"
+    how = "" if row["trials"] == "paired" else f" · {row['trials']}"
     drawn = " · unpaired" if row["draws"] == "unpaired" else ""
     return {
         "arms": f"{row['first']} against {row['second']}",

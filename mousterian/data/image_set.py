@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,6 +23,8 @@ class ImageSet:
         class_names: one name for each class, in label order.
         synthetic: (N,) bool, True where a generator made the image.
         notes: what was left out of its source, or converted, as sentences. Subsets have none.
+        groups: (N,) what each image is of, such as a patient, as numbers or text; None where images are
+            independent. Subsets have none.
     """
 
     images: NDArray[np.uint8]
@@ -29,6 +32,7 @@ class ImageSet:
     class_names: tuple[str, ...]
     synthetic: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
     notes: tuple[str, ...] = ()
+    groups: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
@@ -43,6 +47,8 @@ class ImageSet:
             )
         if len(self.images) != len(self.labels):
             raise InputError(f"{len(self.images)} images but {len(self.labels)} labels")
+        if self.groups is not None and self.groups.shape != self.labels.shape:
+            raise InputError(f"groups of shape {self.groups.shape} for {len(self.labels)} images")
         if np.any((self.labels < 0) | (self.labels >= len(self.class_names))):
             raise InputError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}"

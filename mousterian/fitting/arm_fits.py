@@ -44,4 +44,4 @@ def fit_each(arms: Sequence[Arm], refused: list[InputError], **settings: Any) ->
 def _sampling(arm: Arm) -> ImageSampling | None:
     """Return the sampling of an arm's test images; None where its source has no predictions."""
     found = PredictionFiles(arm.source).correct(arm.rows) if arm.source else None
-    return ImageSampling.of(found.known, found.correct) if found else None
+    return ImageSampling.of(found.known, found.correct, found.groups) if found else None

@@ -42,16 +42,9 @@ class ImageSampling:
         The covariance is that of the bootstrap over images, or over groups of them (N,) such as patients: G
         of these, times G / (G − 1).
         """
-        count = correct.shape[1]
-        sums = correct - correct.mean(axis=1, keepdims=True, dtype=np.float32)
-        if groups is not None:
-            index = np.unique(groups, return_inverse=True)[1]
-            grouped = np.zeros((len(correct), int(index.max()) + 1), dtype=np.float32)
-            np.add.at(grouped.T, index, sums.T)
-            sums = grouped
-        independent = sums.shape[1]
-        scale = independent / max(independent - 1, 1) / count**2
-        return ImageSampling(known, _root(sums, scale), independent - 1.0)
+        off = by_group(correct, groups) - correct.mean(axis=1, keepdims=True, dtype=np.float32)
+        count = off.shape[1]
+        return ImageSampling(known, _root(off, 1.0 / (max(count - 1, 1) * count)), count - 1.0)
 
     def at(self, rows: NDArray[np.int64]) -> ImageSampling:
         """Return the sampling of other rows: R numbers of these, each once at most."""
@@ -79,6 +72,21 @@ class ImageSampling:
             return effects[:, :0]
         filled = basis.T @ np.linalg.solve(seen, part @ effects[self.known])
         return np.where(self.known[:, None], effects, filled)
+
+
+def by_group(correct: NDArray[np.bool_], groups: NDArray[np.int64] | None) -> NDArray[np.float32]:
+    """Return values of independent groups (K, G) whose mean is the accuracy, from correct (K, N) bool.
+
+    A group's value is the accuracy and what its images in sum differ from it, over N / G images. Without
+    groups each image is one.
+    """
+    values = correct.astype(np.float32)
+    if groups is None:
+        return values
+    mean, index = values.mean(axis=1, keepdims=True), np.unique(groups, return_inverse=True)[1]
+    sums = np.zeros((len(values), int(index.max()) + 1), dtype=np.float32)
+    np.add.at(sums.T, index, (values - mean).T)
+    return np.asarray(mean + sums * (sums.shape[1] / len(index)))
 
 
 def _root(sums: NDArray[np.float32], scale: float) -> Array:

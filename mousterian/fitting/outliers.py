@@ -23,8 +23,9 @@ _MOST_FLAGGED = 0.1
 _STEEPEST, _CLEAR = 1.5, 2.0
 # Rows, evenly picked, whose pairs estimate it.
 _PAIRED = 400
-# Surfaces are considered if their residual scale is at most this many times the best one's.
-_COMPARABLE = 3.0
+# Surfaces are considered if their residual scale is at most so many times the best one's: where the evidence
+# against a surface reaches the third number (nats), within the first two.
+_COMPARABLE, _EVIDENCE = (1.5, 3.0), 20.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def find(table: Table, fits: list[tuple[Surface, Array]]) -> Outliers:
     z, values = np.full(count, np.inf), np.zeros(count)
     far = np.ones(count, dtype=bool)
     kind = _kinds(table)
-    for index in np.flatnonzero(np.array(scales) <= _COMPARABLE * min(scales)):
+    for index in np.flatnonzero(np.array(scales) <= _comparable(table) * min(scales)):
         alike, alike_rows = _alike(table, kind, deviations[index])
         deviation = deviations[index] / np.maximum(scales[index], alike)
         rows = np.where(alike > scales[index], alike_rows, count - parameters[index])
@@ -98,6 +99,16 @@ def find(table: Table, fits: list[tuple[Surface, Array]]) -> Outliers:
     if far.sum() > max(2.0, _MOST_FLAGGED * count):
         far[:] = False
     return Outliers(far, z, _reasons(table, far, values))
+
+
+def _comparable(table: Table) -> float:
+    """Return the largest ratio of a surface's residual scale to the best one's at which it is considered.
+
+    A worse surface would hide errors. Over several subsets scatter is luck as much as error: none is too bad.
+    """
+    if table.levels.over_subsets:
+        return _COMPARABLE[1]
+    return float(np.clip(np.exp(_EVIDENCE / (_EFFICIENCY * len(table.rows))), *_COMPARABLE))
 
 
 def _kinds(table: Table) -> Array:

@@ -27,20 +27,26 @@ _KEYS = ("evaluation", "evaluation_options", "evaluation_set", "test_set")
 
 
 class Predictions(NamedTuple):
-    """Predicted and true classes of N test images, (N,) int64, in the order of the test set."""
+    """Predicted and true classes of N test images, (N,) int64, in the order of the test set.
+
+    `groups`, (N,), are what images are of, such as patients; None where these are independent.
+    """
 
     predicted: NDArray[np.int64]
     labels: NDArray[np.int64]
+    groups: NDArray[Any] | None = None
 
 
 class CorrectImages(NamedTuple):
     """Which images of one test set the trials of R rows classified correctly.
 
-    `known`: the rows that have a side file of it, (R,) bool; `correct`: theirs, (K, N) bool.
+    `known`: the rows that have a side file of it, (R,) bool; `correct`: theirs, (K, N) bool; `groups`: the
+    number of the group of each image, (N,), None where they have none.
     """
 
     known: NDArray[np.bool_]
     correct: NDArray[np.bool_]
+    groups: NDArray[np.int64] | None
 
 
 class PredictionFiles:
@@ -71,8 +77,11 @@ class PredictionFiles:
         for row in rows:
             file = self._test_set(row["test_set"])
             if not file.exists():
-                labels = pa.table({"label": _smallest(row["predictions"].labels)})
-                write_atomically(file, parquet.written(labels, compression="zstd"))
+                _, labels, groups = row["predictions"]
+                images = {"label": _smallest(labels)}
+                if groups is not None:  # numbered: names of patients stay where they are
+                    images["group"] = _smallest(np.unique(groups, return_inverse=True)[1])
+                write_atomically(file, parquet.written(pa.table(images), compression="zstd"))
         columns: dict[str, Any] = {key: [row[key] for row in rows] for key in _KEYS}
         columns["predicted"] = [_smallest(row["predictions"].predicted) for row in rows]
         write_atomically(self._file(trial), parquet.written(pa.table(columns), compression="zstd"))
@@ -122,10 +131,11 @@ class PredictionFiles:
         if not found:
             return None
         [(shared, _)] = Counter(test_set for test_set, _ in found.values()).most_common(1)
-        labels = np.asarray(_read(self._test_set(shared))["label"])
+        images = _read(self._test_set(shared))
+        groups = np.asarray(images["group"], dtype=np.int64) if "group" in images.column_names else None
         mine = {row: predicted for row, (test_set, predicted) in found.items() if test_set == shared}
         known = np.isin(np.arange(len(rows)), list(mine))
-        return CorrectImages(known, np.stack(list(mine.values())) == labels)
+        return CorrectImages(known, np.stack(list(mine.values())) == np.asarray(images["label"]), groups)
 
     def copy(self, trials: Collection[str], store: Path) -> int:
         """Copy the side files of trials, and their test sets, to another store's folder; return how many."""

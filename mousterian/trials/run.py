@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mousterian.data.loading import load_images
 from mousterian.seeds import digest
 from mousterian.store.predictions import PredictionFiles
 from mousterian.store.rows import Store
@@ -47,11 +48,11 @@ def run_trial(trial: Trial, settings: Settings) -> list[dict[str, Any]]:
         "leaks": leaks.column(trial, pool_of(trial, settings), settings),
         "data_notes": "\n".join(notes_of_trial(trial, settings)),
     }
-    return [row | data | _test_set(trial, row) for row in rows]
+    return [row | data | _test_set(trial, row, settings) for row in rows]
 
 
-def _test_set(trial: Trial, row: Mapping[str, Any]) -> dict[str, str]:
-    """Return what identifies the images that a row's predictions are of, and their order."""
+def _test_set(trial: Trial, row: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """Return what identifies the images that a row's predictions are of, their order and groups."""
     found = row.get("predictions")
     if found is None:
         return {}
@@ -59,7 +60,10 @@ def _test_set(trial: Trial, row: Mapping[str, Any]) -> dict[str, str]:
     images = [trial.dataset.describe(), row["evaluation_set"], labels]
     if row["evaluation_set"] != test_set_of(trial):  # of other images, which the evaluation's options name
         images += [row["evaluation_options"], parts_of(row["content_stamps"]).get("evaluation", "")]
-    return {"test_set": digest(images)}
+        return {"test_set": digest(images)}
+    test = load_images(trial.dataset, "test", settings.data_dir)
+    groups = test.groups if len(test) == len(found.labels) else None
+    return {"test_set": digest(images), "predictions": found._replace(groups=groups)}
 
 
 def checkpoint_file(trial: Trial, settings: Settings) -> Path:

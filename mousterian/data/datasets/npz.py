@@ -21,6 +21,7 @@ REVISION = 2  # labels as one-hot rows and text; class names stored as bytes are
 # Names of an array in the file, by split: MedMNIST's and Keras's.
 IMAGES = {"train": ("train_images", "x_train"), "test": ("test_images", "x_test")}
 LABELS = {"train": ("train_labels", "y_train"), "test": ("test_labels", "y_test")}
+GROUPS = {"train": ("train_groups",), "test": ("test_groups",)}
 MOST_CLASSES = 1_000_000  # a larger label is an identifier or damage
 ADDED_OPTIONS = ("class_names",)
 
@@ -31,8 +32,9 @@ def load(split: str, data_dir: Path, *, path: str, class_names: tuple[str, ...] 
     A file that is only evaluated on needs no training images and labels.
     Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3). Labels are whole numbers (N,) or (N, 1) from 0,
     one-hot rows (N, K), or the names of the classes as text. The names x_train, y_train, x_test and y_test
-    are also accepted, and an array `class_names` (K,) of strings is optional. A validation split is never
-    used, and is named in a note. Pickled objects are never loaded.
+    are also accepted, and an array `class_names` (K,) of strings is optional. So is `test_groups` (N,),
+    numbers or text: images of one group, such as a patient, are not independent, and intervals allow for it.
+    A validation split is never used, and is named in a note. Pickled objects are never loaded.
 
     Args:
         split: "train" or "test".
@@ -45,7 +47,8 @@ def load(split: str, data_dir: Path, *, path: str, class_names: tuple[str, ...] 
     """
     cache.check_split(split)
     file = cache.resolve(path, data_dir)
-    optional = (*(LABELS[each] for each in cache.SPLITS if each != split), ("class_names",))
+    others = [LABELS[each] for each in cache.SPLITS if each != split]
+    optional = (*others, ("class_names",), GROUPS[split])
     with unchanged(file):
         arrays, notes = _read(file, [IMAGES[split], LABELS[split]], optional=optional)
     images, labels = arrays[IMAGES[split][0]], arrays[LABELS[split][0]]
@@ -61,7 +64,9 @@ def load(split: str, data_dir: Path, *, path: str, class_names: tuple[str, ...] 
     what = f"{split} labels"
     classes = class_labels(labels, names, own_names=names, what=what, where=f"{file}, {split}")
     try:
-        return ImageSet(images[:, :, :, None] if images.ndim == 3 else images, classes, names, notes=notes)
+        images = images[:, :, :, None] if images.ndim == 3 else images
+        groups = arrays.get(GROUPS[split][0])
+        return ImageSet(images, classes, names, notes=notes, groups=groups)
     except InputError as error:
         raise InputError(error.what, where=f"{file}, {split}") from None
 
