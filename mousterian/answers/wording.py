@@ -148,8 +148,8 @@ def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[
     extrapolated = ", extrapolated" if alone and alone.open else ""
     harms = harm(fit, found.n_base)
     return (
-        f"of synthetic images{source} is worth {real} ones: {reached(fit, found.n_base)} {best}, the real ones to"
-        f" {percents(found.accuracy)}.{harms and f' {harms}'}"
+        f"of synthetic images{source} is worth {real} ones: {reached(fit, found.n_base)} {best},"
+        f" the real ones to {percents(found.accuracy)}.{harms and f' {harms}'}"
     ), f"not reachable; {best}{extrapolated}"
 
 

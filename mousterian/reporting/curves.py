@@ -1,16 +1,17 @@
-"""A fit as curves for the page: accuracy against real and against synthetic images added, of every draw.
+"""A fit as curves for the page: accuracy against real and against synthetic images added, for every draw.
 
-The page knows no surface: it has accuracies at points, asks for others by interpolation, and searches equal
-accuracies as `answers.equivalence` does. The points are a lattice of base sizes and counts. Accuracy may have a
-kink where the measured range ends, so a curve's counts lie evenly (in ln(1 + count/unit)) up to there and
-evenly beyond, and bases evenly (in logarithms) between any two that were measured. Draws vary smoothly over
-the lattice and are stored as a product of two small matrices of integers.
+The page knows no surface: it has accuracies at the points of a lattice of base sizes and counts, interpolates
+between them, and searches equal accuracies as `answers.equivalence` does. Accuracy may have a kink where the
+measured range ends: so a curve's counts lie evenly, in ln(1 + count/unit), up to there and from there on,
+and bases evenly, in logarithms, between any two that were measured with synthetic images. Draws vary smoothly
+over the lattice and are stored as the product of two matrices of integers.
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ _UNIT = 0.002
 # Intervals between two measured bases: at most this far apart in ln(n_base), within least and most.
 _STEP, _LEAST, _MOST = 0.18, 4, 8
 # Errors tried for the integers of draws, in typical deviations; components of a few errors are left out.
-_ERRORS, _FEW = 1e-6 * 1.25 ** np.arange(40), 10
+_ERRORS, _FEW = 6e-5 * 1.25 ** np.arange(30), 10
 # Bisections of a threshold of trust.
 _HALVINGS = 40
 
@@ -65,7 +66,7 @@ def curves(fit: Fit, size: int) -> dict[str, Any]:
 def _between(measured: list[float]) -> tuple[Array, list[int]]:
     """Return the lattice's bases (B,), and which of them were measured."""
     found, ends = [measured[0]], [0]
-    for low, high in zip(measured, measured[1:], strict=False):
+    for low, high in pairwise(measured):
         cells = int(np.clip(np.ceil(np.log(high / low) / _STEP), _LEAST, _MOST))
         found += [*np.geomspace(low, high, cells + 1)[1:-1], high]
         ends.append(len(found) - 1)
@@ -105,20 +106,22 @@ def _reach(fit: Fit, bases: Array, limits: Array) -> dict[str, list[list[float]]
 
     Of images in all for real ones, of added ones for synthetic.
     """
-    trust = fit.measured.trust
-    return {
-        "real": [
-            [float(np.log(base + limit)), *_thresholds(lambda n, b=base: trust(b, n - b, 0), base)]
-            for base, limit in zip(bases, limits[0], strict=True)
-        ],
-        "synthetic": [
-            [float(np.log(limit)), *_thresholds(lambda n, b=base: trust(b, 0, n), 1.0)]
-            for base, limit in zip(bases, limits[1], strict=True)
-        ],
-    }
+    found: dict[str, list[list[float]]] = {kind: [] for kind in CELLS}
+    for base, real, synthetic in zip(bases, *limits, strict=True):
+
+        def of_real(number: float, base: float = base) -> str:
+            return fit.measured.trust(base, number - base, 0)
+
+        def of_synthetic(number: float, base: float = base) -> str:
+            return fit.measured.trust(base, 0, number)
+
+        found["real"].append([float(np.log(base + real)), *_thresholds(of_real, base)])
+        found["synthetic"].append([float(np.log(synthetic)), *_thresholds(of_synthetic, 1.0)])
+    return found
 
 
 def _thresholds(trust: Callable[[float], str], least: float) -> list[float]:
+    """Return the logarithm of the largest number that is "inside", and that is at least "near"."""
     found = []
     for good in (("inside",), ("inside", "near")):
         low, high = np.log(least), np.log(least) + 50.0
@@ -130,13 +133,8 @@ def _thresholds(trust: Callable[[float], str], least: float) -> list[float]:
 
 
 def _factors(deviations: Array, size: int) -> dict[str, Any]:
-    """Return deviations (D, N) as a product of integers, scaled by row and by column.
-
-    A column's scale lies between the spread of all draws and that of most, so that a few wild ones do not
-    drown the others.
-    """
-    spread, typical = np.sqrt((deviations**2).mean(axis=0)), np.median(np.abs(deviations), axis=0)
-    columns = _positive(spread)
+    """Return deviations (D, N) as a product of integers; each column and each row has a scale of its own."""
+    columns = _positive(np.sqrt((deviations**2).mean(axis=0)))
     scaled = deviations / columns
     rows = _positive(np.sqrt((scaled**2).mean(axis=1)))
     left, strength, right = np.linalg.svd(scaled / rows[:, None], full_matrices=False)

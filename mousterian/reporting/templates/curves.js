@@ -60,15 +60,16 @@ class Curves {
       });
     }
     this.all = [centre, ...drawn.map((curve) => curve.map((value, g) => centre[g] + value))];
-    return Object.assign(this, {base, ranges: {
-      real: this.range("real", base), synthetic: this.range("synthetic", base)}});
+    this.ranges = {real: this.range("real", base), synthetic: this.range("synthetic", base)};
+    this.base = base;
+    return this;
   }
 
   // Up to which number the measured range goes, and answers are "inside" and "near", at a base: logarithms.
   range(kind, base) {
-    const {bases} = this, after = Math.max(bases.findIndex((each) => each >= base), 1);
-    const low = this.reach[kind][after - 1], high = this.reach[kind][after] ?? low;
-    const share = Math.log(base / bases[after - 1]) / Math.log((bases[after] ?? Math.E * base) / bases[after - 1]);
+    const {bases, reach} = this, after = Math.max(bases.findIndex((each) => each >= base), 1);
+    const [low, high = low] = reach[kind].slice(after - 1, after + 1);
+    const share = bases.length > 1 ? Math.log(base / bases[after - 1]) / Math.log(bases[after] / bases[after - 1]) : 0;
     return low.map((end, i) => end + share * (high[i] - end));
   }
 
@@ -90,10 +91,9 @@ class Curves {
   }
 
   accuracy(curve, {kind, first, weights}) {
-    const from = (kind === "real" ? 0 : this.cells.real[0] + this.cells.real[1]) + first;
-    let found = curve[0];
-    for (let k = first ? 0 : 1; k < STENCIL; k += 1) found += weights[k] * curve[from + k];
-    return found;
+    const from = first + (kind === "real" ? 0 : this.cells.real[0] + this.cells.real[1]);
+    // The first point is at no images and has no gain.
+    return weights.reduce((sum, weight, k) => first + k ? sum + weight * curve[from + k] : sum, curve[0]);
   }
 
   predict(kind, count) {
