@@ -105,7 +105,9 @@ def _shortest(interval: Interval, write: Callable[[float, int], str]) -> str:
         return f"{write(parts[0], 2)} (no interval)"
     for digits in (2, 3, 4):
         shown = [write(value, digits) for value in parts]
-        if len(set(shown)) == len(set(parts)):
+        # All that is shown as "<1" is the same, whatever the digits.
+        told = {value if text.startswith("<") else text for text, value in zip(shown, parts, strict=True)}
+        if len(told) == len(set(parts)):
             break
     return f"{shown[0]} ({_span(*shown[1:])})"
 

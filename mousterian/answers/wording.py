@@ -144,20 +144,24 @@ def _unreachable(fit: Fit, found: Equivalence, source: str, real: str) -> tuple[
         share = percent(found.share_reachable, 0)
         unsure = f"of synthetic images{source} can be told to be worth {real} ones"
         return f"{unsure}: some number is in {share} of the draws.", f"not told; in {share} of the draws"
-    alone = _alone(fit, found.n_base)
-    best = f"{percent(found.saturation_accuracy)} at best"
-    reached, cell = f"they bring accuracy to {best}", f"not reachable; {best}"
-    if alone is not None and alone.open:
-        reached = (
-            f"the {number(alone.tried)} that were tried bring accuracy to {percents(alone.last)},"
-            f" any number of them, by extrapolation, to {best}"
-        )
-        cell = f"{cell}, extrapolated"
-    harm = _harm(fit, found.n_base)
+    alone, best = _alone(fit, found.n_base), f"{percent(found.saturation_accuracy)} at best"
+    extrapolated = ", extrapolated" if alone and alone.open else ""
+    harms = harm(fit, found.n_base)
     return (
-        f"of synthetic images{source} is worth {real} ones: {reached}, the real ones to"
-        f" {percents(found.accuracy)}.{harm and f' {harm}'}"
-    ), cell
+        f"of synthetic images{source} is worth {real} ones: {reached(fit, found.n_base)} {best},"
+        f" the real ones to {percents(found.accuracy)}.{harms and f' {harms}'}"
+    ), f"not reachable; {best}{extrapolated}"
+
+
+def reached(fit: Fit, n_base: float) -> str:
+    """Return what synthetic images alone bring a base to, up to the best accuracy, which follows."""
+    alone = _alone(fit, n_base)
+    if alone is None or not alone.open:
+        return "they bring accuracy to"
+    return (
+        f"the {number(alone.tried)} that were tried bring accuracy to {percents(alone.last)},"
+        " any number of them, by extrapolation, to"
+    )
 
 
 def limit(fit: Fit, n_base: float) -> str:
@@ -165,9 +169,9 @@ def limit(fit: Fit, n_base: float) -> str:
     least, most = synthetic_tried(fit.data).get(n_base, (0.0, 0.0))
     if most <= 1:
         return ""
-    harm = _harm(fit, n_base)
-    if harm:
-        return harm
+    harms = harm(fit, n_base)
+    if harms:
+        return harms
     count = np.concatenate([[0.0], np.geomspace(1.0, most, 200)])
     reached = fit.averaged.estimate(Points.of(n_base, 0.0, count))
     best = float(reached.max())
@@ -188,7 +192,7 @@ def _alone(fit: Fit, n_base: float) -> Decline | None:
     return fit.averaged.decline(n_base, most) if most else None
 
 
-def _harm(fit: Fit, n_base: float) -> str:
+def harm(fit: Fit, n_base: float) -> str:
     """Return from which number on synthetic images alone harm; "" where that is not significant."""
     found = _alone(fit, n_base)
     if found is None or not found.clear:

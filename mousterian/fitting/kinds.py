@@ -54,8 +54,7 @@ class SurfacePlugin(Protocol):
     ) -> NDArray[Any]:
         """Return the accuracy, a fraction; the keyword-only arguments are the parameters.
 
-        Without `gradient` it must accept complex parameters. Made of arithmetic and numpy's functions of
-        numbers, it is also translated to JavaScript for the report.
+        Without `gradient` it must accept complex parameters.
         """
         ...
 

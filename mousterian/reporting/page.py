@@ -20,7 +20,7 @@ from mousterian.errors import InputError
 from mousterian.files import write_atomically
 from mousterian.reporting.figures import _comparison
 from mousterian.reporting.page_arms import arm, shown
-from mousterian.reporting.page_data import as_data, formulas
+from mousterian.reporting.page_data import as_data
 from mousterian.reporting.provenance import provenance_of
 from mousterian.reporting.tables import Table, comparison, difference_table
 from mousterian.store.samples import Sheet
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 QUESTION = "How many synthetic images is a real one worth?"
-_SCRIPTS = ("answers.js", "words.js", "asking.js", "pointing.js")
+_SCRIPTS = ("curves.js", "words.js", "asking.js", "pointing.js")
 _PACKAGES = ("mousterian", "numpy", "scipy", "pandas", "matplotlib")
 
 
@@ -83,7 +83,6 @@ def contents(fits: Sequence[Fit], about: About = About()) -> dict[str, Any]:
     return {
         # Escaped: it cannot close its own element.
         "data": Markup(as_data(asked)) if asked else "",  # noqa: S704
-        "formulas": formulas(tuple(asked.values())) or "",
         "question": QUESTION,
         "title": about.title or _title(fits),
         "arms": arms,
@@ -102,7 +101,7 @@ def render(shown: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style, script = _style(environment), _script(environment, shown["formulas"])
+    style, script = _style(environment), _script(environment)
     return environment.get_template("report.html").render(
         **shown, policy=_policy(style, script), style=style, script=script
     )
@@ -138,9 +137,9 @@ def _style(environment: jinja2.Environment) -> Markup:
     return Markup(re.sub(r"\s*\n\s*", "\n", source))  # noqa: S704
 
 
-def _script(environment: jinja2.Environment, surfaces: str) -> Markup:
-    """Return the page's script; of the fits, it has only the names of surfaces."""
-    parts = [surfaces, *(environment.get_template(name).render() for name in _SCRIPTS)]
+def _script(environment: jinja2.Environment) -> Markup:
+    """Return the page's script, which has nothing from the fits in it."""
+    parts = [environment.get_template(name).render() for name in _SCRIPTS]
     lines = (line.strip() for part in parts for line in part.splitlines())
     return Markup("\n".join(line for line in lines if line and not line.startswith("//")))  # noqa: S704
 

@@ -19,7 +19,6 @@ from mousterian.answers.wording import TRUST, Answer, answer, generator, limit, 
 from mousterian.errors import InputError
 from mousterian.fitting.interval import Interval
 from mousterian.plugins import registry
-from mousterian.reporting.page_data import formulas
 from mousterian.reporting.provenance import DEVICE_TIME, stored_facts
 from mousterian.reporting.tables import (
     equivalence_table,
@@ -64,8 +63,7 @@ def arm(fit: Fit, index: int, *, store: str, against: str) -> dict[str, Any]:
     return {
         "anchor": anchor,
         "name": fit.name or generator(fit.labels) or f"Fit {index}",
-        # No calculator without intervals, nor if a third party's surface is not translatable to JavaScript.
-        "asks": not refused and fit.averaged.noise_known and formulas((fit,)) is not None,
+        "asks": not refused and fit.averaged.noise_known,  # no calculator without intervals
         "setting": setting(fit.labels),
         "generator": generator(fit.labels),
         "answer": first,

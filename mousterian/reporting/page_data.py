@@ -1,33 +1,23 @@
-"""Data of the page's calculator: each fit's draws, and the surfaces' formulas in JavaScript."""
+"""Data of the page's calculator: each fit's curves, and what its sentences need."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mousterian.answers.measured import synthetic_tried, typical_question
-from mousterian.answers.wording import generator
-from mousterian.reporting import javascript
+from mousterian.answers.wording import generator, harm, reached
+from mousterian.reporting.curves import curves
 
 if TYPE_CHECKING:
-    from mousterian.fitting.extrapolation import Extrapolation
-    from mousterian.fitting.model_average import ModelAverage
     from mousterian.fitting.result import Fit
 
 
-def formulas(fits: Sequence[Fit]) -> str | None:
-    """Return the JavaScript of all surfaces in the fits' averages; None if one cannot be translated."""
-    names = {member.surface.name for fit in fits for member in fit.averaged.members}
-    names |= {
-        surface.name
-        for fit in fits
-        if fit.averaged.extrapolation
-        for surface in fit.averaged.extrapolation.surfaces
-    }
-    return javascript.surfaces(sorted(names))
+# Characters that all draws of a page may take: a page has figures and tables too, and stays below 2 MB.
+_DRAWS = 640_000
 
 
 def as_data(fits: Mapping[str, Fit]) -> str:
@@ -35,58 +25,28 @@ def as_data(fits: Mapping[str, Fit]) -> str:
 
     It has every draw, so that the page gives the same numbers as `mousterian equivalence`.
     """
-    arms = [{"anchor": anchor, **_fit(fit)} for anchor, fit in fits.items()]
+    arms = [{"anchor": anchor, **_fit(fit, _DRAWS // len(fits))} for anchor, fit in fits.items()]
     # A name may contain </script>; JSON can escape any character.
     return json.dumps(arms, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace(
         "<", "\\u003c"
     )
 
 
-def _fit(fit: Fit) -> dict[str, Any]:
-    averaged, rows = fit.averaged, fit.data
+def _fit(fit: Fit, size: int) -> dict[str, Any]:
     base, real = typical_question(fit)
+    rows = fit.data[fit.data["n_base"] > 0]
     tried = rows.groupby("n_base")["n_syn_plus"].max()
+    bases = [each for each in synthetic_tried(fit.data) if each > 0]
     return {
         "generator": generator(fit.labels),
         "conditional": fit.conditional,
-        "first": {"n_base": base, "n_real_plus": real, "n_syn_plus": real},
-        "least_base": float(rows.loc[rows["n_base"] > 0, "n_base"].min()),
-        "most_base": float(rows["n_base"].max()),
-        "tried": {
-            f"{size:.15g}": most
-            for size, most in zip(tried.index.astype(float), tried.to_list(), strict=True)
+        "first": {
+            "n_base": float(np.clip(base, min(bases), max(bases))),
+            "n_real_plus": real,
+            "n_syn_plus": real,
         },
-        "sound": {f"{size:.15g}": ends for size, ends in synthetic_tried(rows).items()},
-        "most_real": averaged.most_real,
-        "most_synthetic": averaged.most_synthetic,
-        "measured": {
-            "real": list(fit.measured.real),
-            "bases": fit.measured.bases.tolist(),
-            "synthetic": fit.measured.synthetic.tolist(),
-        },
-        "members": _members(averaged),
-        "beyond": _extrapolation(averaged.extrapolation) if averaged.extrapolation else None,
-    }
-
-
-def _members(averaged: ModelAverage) -> list[dict[str, Any]]:
-    return [
-        {
-            "surface": member.surface.name,
-            "weight": member.weight,
-            "theta": member.theta.tolist(),
-            "draws": member.draws.tolist(),
-        }
-        for member in averaged.members
-    ]
-
-
-def _extrapolation(found: Extrapolation) -> dict[str, Any]:
-    return {
-        "surfaces": [surface.name for surface in found.surfaces],
-        "thetas": [np.asarray(theta).tolist() for theta in found.thetas],
-        "weights": found.weights.tolist(),
-        "slopes": found.slopes.tolist(),
-        "choice": found.choice.tolist(),
-        "shocks": found.shocks.tolist(),
+        "tried": {f"{size:.15g}": float(most) for size, most in tried.items()},
+        "harm": {f"{size:.15g}": harm(fit, size) for size in bases},
+        "reached": {f"{size:.15g}": reached(fit, size) for size in bases},
+        **curves(fit, size),
     }

@@ -20,7 +20,6 @@ from mousterian.answers import numbers, wording
 from mousterian.api import Fit, fit
 from mousterian.errors import InputError
 from mousterian.fitting import surface
-from mousterian.reporting import javascript
 from mousterian.reporting.page import About, contents, render, write_page
 
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
@@ -194,24 +193,13 @@ def test_embedded_data_are_the_fits_and_cannot_close_their_element() -> None:
     [data] = re.findall(r'<script type="application/json" id="fits">(.*?)</script>', text, re.S)
     [arm] = json.loads(data)
     assert arm["generator"].startswith("</script>")
-    [member] = arm["members"]
-    assert np.asarray(member["draws"]).shape == (20, 6)
-    assert member["theta"] == hostile.averaged.members[0].theta.tolist()
+    assert [arm["bases"][end] for end in arm["ends"]] == [50, 200]
+    assert arm["most"] == {"real": hostile.averaged.most_real, "synthetic": hostile.averaged.most_synthetic}
 
 
-def test_a_formula_without_javascript_leaves_the_page_without_calculator(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delitem(javascript._NUMPY, "logaddexp")
-    found = Page(render(contents((fitted(1.0, "external"),))))
-    assert "Ask it" not in found.text
-    assert wording.answer(fitted(1.0, "external"), 50, 50).text in found.text
-
-
-def test_every_surface_of_ours_can_be_translated() -> None:
-    written = javascript.surfaces(surface.names())
-    assert written
-    assert all(f'"{name}": {{accuracy: {name}_accuracy' in written for name in surface.names())
+def test_the_script_knows_no_surface() -> None:
+    [script] = SCRIPT.findall(alone())
+    assert not [name for name in surface.names() if name in script]
 
 
 def test_arms_stand_side_by_side_and_say_whether_internal() -> None:

@@ -6,12 +6,7 @@ const $ = (id) => document.getElementById(id);
 function logarithmic(least, most, zero) {
   const between = geomspace(least, most, POSITIONS - (zero ? 1 : 0));
   const round = (value, i) => i === 0 || i === between.length - 1 ? value : Number(value.toPrecision(2));
-  return [...(zero ? [0] : []), ...between.map(round)];
-}
-
-function linear(least, most, step) {
-  const count = Math.round((most - least) / step) + 1;
-  return Array.from({length: count}, (_, i) => Number((least + i * step).toFixed(6)));
+  return [...new Set([...(zero ? [0] : []), ...between.map(round)])];
 }
 
 // One question's field and slider; `values` are what the slider offers, the field takes any number.
@@ -45,37 +40,26 @@ class Control {
 }
 
 function controls(fits) {
-  const first = fits[0].first, over = (key, pick) => pick(...fits.map((fit) => fit[key]));
-  const least = Math.max(over("least_base", Math.min) / 2, 1), most = 2 * over("most_base", Math.max);
-  const averaged = fits[0].averaged, reached = averaged.estimate(first.n_base, first.n_real_plus, 0);
-  const goal = Math.min(Math.max(Math.round(1000 * reached) / 10, 2), 99.9);
+  const first = fits[0].first, over = (pick, value) => pick(...fits.map(value));
+  const least = over(Math.min, ({bases}) => bases[0]), most = over(Math.max, ({bases}) => bases[bases.length - 1]);
+  const counts = (kind) => logarithmic(1, over(Math.max, (fit) => fit.most[kind]), true);
   return {
-    n_base: new Control("n_base", logarithmic(Math.round(least), Math.round(most), false), first.n_base),
-    n_real_plus: new Control("n_real_plus", logarithmic(1, over("most_real", Math.max), true), first.n_real_plus),
-    n_syn_plus: new Control(
-      "n_syn_plus", logarithmic(1, over("most_synthetic", Math.max), true), first.n_syn_plus),
-    target: new Control("target", linear(2, 99.9, 0.1), goal),
-    real_cost: new Control("real_cost", logarithmic(0.001, 100, true), 1),
-    syn_cost: new Control("syn_cost", logarithmic(0.0001, 10, true), 0.05),
+    n_base: new Control("n_base", logarithmic(least, most, false), first.n_base),
+    n_real_plus: new Control("n_real_plus", counts("real"), first.n_real_plus),
+    n_syn_plus: new Control("n_syn_plus", counts("synthetic"), first.n_syn_plus),
   };
 }
 
 // What is wrong with a question, as the command line says it; "" if nothing.
 function wrong(question) {
   for (const [name, value] of Object.entries(question)) {
-    if (name === "target") continue;
     if (!Number.isFinite(value) || value < 0) {
       const given = Number.isNaN(value) ? "nothing that is a number" : String(value);
       return `${name} is ${given}; it must be a finite number and not negative`;
     }
   }
-  const target = fraction(question.target);
-  if (target > 0 && target < 1) return "";
-  return `target accuracy ${question.target} is not between 0 and 1 (or 0 and 100 %)`;
+  return "";
 }
-
-// As the command line takes it: percent if above 1.
-function fraction(accuracy) { return accuracy > 1 ? accuracy / 100 : accuracy; }
 
 function element(tag, text, name) {
   const made = document.createElement(tag);
@@ -96,37 +80,40 @@ function told(kind, parts, trust, conditional = "") {
   return line;
 }
 
+// What an arm answers, and the lines that say so; null at a base or a count that its curves do not have.
 function answersOf(fit, {n_base: base, n_real_plus: real, n_syn_plus: syn}) {
-  const forward = equivalence(fit, base, real, true), backward = equivalence(fit, base, syn, false);
-  const rate = marginalRate(fit, base, real, syn), both = fit.averaged.predict(base, real, syn);
-  const trust = fit.averaged.measured.trust(base, real, syn);
-  fit.answers = {forward, backward, rate, both: {...both, trust}};
-  return [
-    told("forward", forwardSentence(fit, forward), forward.trust, fit.conditional),
-    told("backward", backwardSentence(fit, backward), backward.trust, fit.conditional),
-    told("rate", rateSentence(base, real, syn, rate), rate.trust, fit.conditional),
-    told("both", ["All of them together reach", percents(both, 2), "test accuracy."], trust, fit.conditional),
+  if (!fit.curves.holds(base, real, syn)) return null;
+  const curves = fit.curves.at(base), forward = curves.equivalence("real", real);
+  const backward = curves.equivalence("synthetic", syn), rate = curves.rate();
+  const added = {
+    real: {count: real, ...forward.accuracy, trust: curves.trust(real, 0)},
+    synthetic: {count: syn, ...backward.accuracy, trust: curves.trust(0, syn)},
+  };
+  const lines = [
+    ["forward", forwardSentence(fit, forward), forward.trust],
+    ["backward", backwardSentence(fit, backward), backward.trust],
+    ["rate", rateSentence(base, rate), rate.trust],
+    ...Object.entries(added).map(([kind, found]) => [kind, accuracySentence(base, kind, found), found.trust]),
   ];
+  return {forward, backward, rate, ...added, lines};
 }
 
-function planOf(fit, question) {
-  const target = fraction(question.target), key = `${question.n_base} ${target}`;
-  if (fit.kept?.key !== key) fit.kept = {key, found: mixtures(fit, question.n_base, target)};
-  const made = plan(fit, question.n_base, target, question.real_cost, question.syn_cost, fit.kept.found);
-  fit.answers.plan = made;
-  return planLines(made).map((parts, i) =>
-    i ? told("plan", parts, "") : told("plan", parts, made.reachable ? made.trust : "", fit.conditional));
+function shownOf(fit, question) {
+  const found = answersOf(fit, question);
+  if (found) return found.lines.map(([kind, parts, trust]) => told(kind, parts, trust, fit.conditional));
+  return [told("outside", [outsideSentence(fit)], "")];
 }
 
-function commands({n_base: base, n_real_plus: real, n_syn_plus: syn, target, real_cost: priceReal,
-                   syn_cost: priceSyn}) {
+// The same questions for the command line, and those that it alone answers.
+function commands(fits, {n_base: base, n_real_plus: real, n_syn_plus: syn}) {
+  const fit = fits.find((each) => each.curves.base === base);
+  const target = fit ? fixed(100 * fit.curves.predict("real", real).estimate, 1) : "PERCENT";
   return [
     `mousterian equivalence FIT --n-base ${base} --n-real-plus ${real}`,
     `mousterian equivalence FIT --n-base ${base} --n-syn-plus ${syn}`,
     `mousterian rate FIT --n-base ${base} --n-real-plus ${real} --n-syn-plus ${syn}`,
     `mousterian predict FIT --n-base ${base} --n-real-plus ${real} --n-syn-plus ${syn}`,
-    `mousterian plan FIT --n-base ${base} --target-accuracy ${target} --real-cost ${priceReal}`
-      + ` --syn-cost ${priceSyn}`,
+    `mousterian plan FIT --n-base ${base} --target-accuracy ${target} --real-cost 1 --syn-cost 0.05`,
   ].join("\n");
 }
 
@@ -140,11 +127,8 @@ function answerAll() {
   $("trouble").textContent = trouble;
   $("answers").dataset.state = trouble ? "refused" : "working";
   if (trouble) return;
-  $("commands").textContent = commands(question);
-  const work = page.fits.flatMap((fit) => [
-    () => fit.place.querySelector(".worth").replaceChildren(...answersOf(fit, question)),
-    () => fit.place.querySelector(".plan").replaceChildren(...planOf(fit, question)),
-  ]);
+  const work = page.fits.map((fit) => () => fit.place.replaceChildren(...shownOf(fit, question)));
+  work.push(() => { $("commands").textContent = commands(page.fits, question); });
   const next = () => {
     if (turn !== page.turn) return;
     const job = work.shift();
@@ -164,8 +148,8 @@ function startAsking() {
   if (!data) return;
   page.fits = JSON.parse(data.textContent);
   for (const fit of page.fits) {
-    fit.averaged = new Averaged(fit);
-    fit.place = $("answers").querySelector(`[data-arm="${fit.anchor}"]`);
+    fit.curves = new Curves(fit);
+    fit.place = $("answers").querySelector(`[data-arm="${fit.anchor}"] .worth`);
   }
   page.controls = controls(page.fits);
   $("asking").hidden = false;

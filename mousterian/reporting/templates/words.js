@@ -1,4 +1,4 @@
-// Numbers and answers in words, as mousterian/wording.py and answers.py write them.
+// Numbers and answers in words, as answers/numbers.py and answers/wording.py write them.
 const NBSP = "\u00a0", BEYOND_SYNTHETIC = "worth more than any number of synthetic ones";
 const RANGE = {inside: "inside the data", near: "near the data", extrapolated: "extrapolated"};
 
@@ -66,7 +66,8 @@ function toldApart({estimate, low, high}, write) {
   let shown = [];
   for (const digits of [2, 3, 4]) {
     shown = parts.map((value) => write(value, digits));
-    if (new Set(shown).size === new Set(parts).size) break;
+    const told = shown.map((text, i) => text.startsWith("<") ? parts[i] : text);
+    if (new Set(told).size === new Set(parts).size) break;
   }
   const [middle, least, most] = shown;
   if (most === "∞") {
@@ -74,33 +75,6 @@ function toldApart({estimate, low, high}, write) {
     return `${middle} (${none ? "not determined" : `at least ${least}`})`;
   }
   return `${middle} (${least.includes("−") ? `${least} to ${most}` : `${least}–${most}`})`;
-}
-
-// What synthetic images alone do to a base; null where none were tried on it.
-function alone(fit, base) {
-  const most = fit.sound[base]?.[1] ?? 0;
-  return most ? fit.averaged.decline(base, most) : null;
-}
-
-// From where on synthetic images alone do harm and down to what; "" where that is not clear.
-function harm(fit, base) {
-  const found = alone(fit, base);
-  if (!found?.clear) return "";
-  const [least, most] = fit.sound[base];
-  const down = `to ${percents(found.last)} with ${number(most)}, the most that were tried.`;
-  if (found.best - found.alone < NOTICED || found.count < least) {
-    return ` Synthetic images alone do harm: accuracy falls from ${percent(found.alone)} without them ${down}`;
-  }
-  const about = number(significantly(found.count, 2));
-  return ` Beyond about ${about}, synthetic images alone do harm: accuracy falls from ${percent(found.best)} ${down}`;
-}
-
-// What synthetic images bring a base to: as far as was tried, and as far as the fit reaches.
-function atBest(fit, {n_base: base, saturation_accuracy: saturation}) {
-  const found = alone(fit, base), best = `${percent(saturation)} at best`;
-  if (!found?.open) return `they bring accuracy to ${best}`;
-  return `the ${number(fit.sound[base][1])} that were tried bring accuracy to ${percents(found.last)}, `
-    + `any number of them, by extrapolation, to ${best}`;
 }
 
 // An equivalence as [words before the number, the number, words after it].
@@ -113,9 +87,10 @@ function forwardSentence(fit, found) {
       + ` is in ${share} of the draws.`];
   }
   if (syn === null) {
-    return [at, "no number", `of synthetic images${source} is worth ${real} ones: ${atBest(fit, found)}, `
-      + `the real ones to ${percents(found.accuracy)}.`
-      + harm(fit, found.n_base)];
+    const reached = fit.reached[found.n_base] ?? "they bring accuracy to", harm = fit.harm[found.n_base];
+    return [at, "no number", `of synthetic images${source} is worth ${real} ones: ${reached}`
+      + ` ${percent(found.saturation_accuracy)} at best, the real ones to ${percents(found.accuracy)}.`
+      + (harm ? ` ${harm}` : "")];
   }
   const lead = `${at} ${real} images are worth`, worth = counts(syn), most = fit.tried[found.n_base] ?? NaN;
   if (found.trust === "extrapolated" && most > 0 && most < syn.low) {
@@ -128,34 +103,26 @@ function forwardSentence(fit, found) {
 
 function backwardSentence(fit, found) {
   const given = number(found.n_syn_plus), real = found.n_real_plus;
-  const worth = real ? counts(real) : `more than ${number(fit.most_real)}`, cut = worth.lastIndexOf(" (");
+  const worth = real ? counts(real) : `more than ${number(fit.most.real)}`, cut = worth.lastIndexOf(" (");
   const [shown, rest] = real ? [worth.slice(0, cut), `${worth.slice(cut + 1)} real ones.`] : [worth, "real ones."];
   return [`At ${number(found.n_base)} base images, ${given} more synthetic images are worth`, shown, rest];
 }
 
-function rateSentence(base, real, syn, {marginal_rate: rate}) {
-  const at = `At ${number(base)} base, ${number(real)} more real and ${number(syn)} synthetic`;
-  const lead = `${at} images, one more real image is`;
+function rateSentence(base, {marginal_rate: rate}) {
+  const lead = `At ${number(base)} base, 0 more real and 0 synthetic images, one more real image is`;
   if (!Number.isFinite(rate.estimate)) return [lead, BEYOND_SYNTHETIC, "."];
   const worth = rates(rate), cut = worth.indexOf(" ");
   return [`${lead} worth`, worth.slice(0, cut), `${worth.slice(cut + 1)} synthetic ones.`];
 }
 
-// A plan as lines; the first is [words, number, words] too.
-function planLines(made) {
-  const goal = percent(made.target_accuracy, 2);
-  if (!made.reachable) {
-    const short = made.accuracy.estimate < made.target_accuracy;
-    const why = short ? `the best is ${percents(made.accuracy, 2)}`
-      : `some mixture reaches it in ${percent(made.chance, 0)} of the draws`;
-    return [[`${goal} is`, "not reachable", `within the limits; ${why}`]];
-  }
-  const alone = [["real", made.cost_of_real_alone], ["synthetic", made.cost_of_synthetic_alone]];
-  return [
-    [`for ${goal}, add`, counts(made.n_real_plus), "real and", counts(made.n_syn_plus),
-      `synthetic images: cost ${counts(made.cost)}`],
-    ...alone.map(([kind, cost]) => [
-      `${kind} images alone: ${cost === null ? "not enough" : `cost ${number(cost)}`}`]),
-    [`this mixture reaches it in ${percent(made.chance, 0)} of the draws`],
-  ];
+function accuracySentence(base, kind, found) {
+  const given = `${number(found.count)} more ${kind} images alone`;
+  return [`At ${number(base)} base images, ${given} reach`, percents(found, 2), "test accuracy."];
+}
+
+function outsideSentence({bases, most}) {
+  const [least, largest] = [bases[0], bases[bases.length - 1]].map(number);
+  const range = least === largest ? `${least} base images, where` : `${least} to ${largest} base images, between which`;
+  return `This page answers at ${range} synthetic images were measured, for up to ${number(most.real)} more real`
+    + ` and ${number(most.synthetic)} more synthetic images. The command line answers elsewhere.`;
 }
