@@ -38,7 +38,7 @@ n_base = {list(AA_BASES)}
 r_real = {list(AA_REAL[1:])}
 r_syn = {list(AA_POOL)}
 model = {{{{name = "small_cnn", width = 8}}}}
-recipe = {{{{name = "small", iterations = 60, batch_size = 48, learning_rate = 0.015}}}}
+recipe = {{{{name = "small", iterations = 60, batch_size = 48, learning_rate = 0.015, crop = 0}}}}
 subset_seeds = {list(range(_SUBSETS))}
 generator_seeds = {list(range(_POOLS))}
 training_seeds = {list(range(AA_SEEDS))}
