@@ -9,8 +9,8 @@ import pandas as pd
 
 from mousterian.errors import InputError, unknown_name
 from mousterian.fitting.arms import read_arms
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.image_sampling import by_group
-from mousterian.fitting.table import COUNTS, renamed
 from mousterian.store.predictions import PredictionFiles
 
 _KEYS = [*COUNTS, "subset_seed", "training_seed", "generator_seed"]
@@ -30,7 +30,7 @@ class ArmPredictions:
 
     def __init__(self, store: Path) -> None:
         self._store, self._files = store, PredictionFiles(store)
-        self._arms = {arm.name: renamed(arm.rows) for arm in read_arms([str(store)], Path(), ())[0]}
+        self._arms = {arm.name: arm.rows for arm in read_arms([str(store)], Path(), ())[0]}
 
     def correct(
         self, first: tuple[str, pd.DataFrame], second: tuple[str, pd.DataFrame]

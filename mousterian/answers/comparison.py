@@ -14,11 +14,11 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from mousterian.answers.answerable import refusal
 from mousterian.answers.arm_predictions import ArmPredictions
 from mousterian.errors import InputError
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.interval import LEVEL, Interval, rounded
 from mousterian.fitting.model_average import draw_order
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array
-from mousterian.fitting.table import COUNTS
 
 COLUMNS = ("first", "second", *COUNTS, "difference", "difference_low", "difference_high", "trials", "freedom",
            "p", "p_holm", "ratio", "ratio_low", "ratio_high", "draws")  # fmt: skip

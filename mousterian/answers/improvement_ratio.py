@@ -12,12 +12,12 @@ from scipy.special import ndtri, stdtrit
 
 from mousterian.answers.answerable import refusal
 from mousterian.answers.measured import thinned, with_synthetic
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.interval import LEVEL, rounded
 from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.population import FEWEST_LEVELS
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
-from mousterian.fitting.table import COUNTS
 
 COLUMNS = ("n_base", "r", "ratio", "low", "high", "source", "basis")
 _SEEDS = ["subset_seed", "training_seed"]

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from mousterian.answers.measured import base_alone, real_added, synthetic_added
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.surface import Array
-from mousterian.fitting.table import COUNTS
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from mousterian.answers.level_variance import Variance, centres, variance
 from mousterian.answers.measured import thinned, with_synthetic
 from mousterian.answers.suggested_design import Design, core, measured
 from mousterian.errors import InputError
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.population import FEWEST_LEVELS, Levels
 from mousterian.fitting.result import Fit
 from mousterian.fitting.surface import Array, Points
-from mousterian.fitting.table import COUNTS, TRAINED_ON_SUBSET
+from mousterian.fitting.table import TRAINED_ON_SUBSET
 
 # Values of r_real whose equivalences a suggestion is to narrow.
 _TARGET_RATIOS = (0.25, 0.5, 1.0)

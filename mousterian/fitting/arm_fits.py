@@ -8,8 +8,10 @@ from typing import Any
 from mousterian.errors import InputError, InputErrors, error_source
 from mousterian.fitting import estimation
 from mousterian.fitting.arms import Arm
+from mousterian.fitting.columns import named
 from mousterian.fitting.image_sampling import ImageSampling
 from mousterian.fitting.result import Fit
+from mousterian.fitting.understanding import understood
 from mousterian.store.predictions import PredictionFiles
 
 
@@ -28,7 +30,12 @@ def fit_each(arms: Sequence[Arm], refused: list[InputError], **settings: Any) ->
         try:
             with error_source(arm.source):
                 made = estimation.fit(
-                    arm.rows, name=arm.name, labels=arm.labels, sampling=_sampling(arm), **settings
+                    understood(named(arm.rows, ours=True)),
+                    name=arm.name,
+                    labels=arm.labels,
+                    sampling=_sampling(arm),
+                    warnings=arm.warnings,
+                    **settings,
                 )
         except InputError as error:
             if len(arms) == 1:

@@ -11,19 +11,13 @@ import pandas as pd
 
 from mousterian.errors import InputError, error_source, first_of, unknown_name
 from mousterian.fitting import published, versions
-from mousterian.fitting.table import COUNTS, load, renamed
+from mousterian.fitting.columns import CONTEXT, COUNTS, OPTIONS, SOURCE, named
+from mousterian.fitting.understanding import read, understood
 from mousterian.plugins.differences import distinguishing_options
 from mousterian.plugins.key_value import key_and_value
 from mousterian.store.rows import Store
 from mousterian.store.schema import DIVERGED, DONE, FAILED
 from mousterian.store.versions import COLUMNS as VERSIONS
-
-# What makes rows one arm: the same data, classifier and training, and the same source of synthetic images.
-_CONTEXT = ("dataset", "imbalance", "model", "strategy", "recipe", "evaluation")
-_SOURCE = ("generator", "trained_on", "n_upstream")
-# Code and files that made a row: those of another version are another arm's.
-_VERSIONS = ("code_revisions", "content_stamps")
-_OPTIONS = ("dataset", "model", "strategy", "recipe", "evaluation", "generator")
 
 
 def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
@@ -41,7 +35,7 @@ def arms(frame: pd.DataFrame) -> dict[str, tuple[dict[str, str], pd.DataFrame]]:
     found: list[tuple[dict[str, str], pd.DataFrame]] = []
     groups = keyed.groupby(context, sort=True) if context else [((), keyed)]
     for _, rows in groups:
-        if "top1" in rows and rows["top1"].isna().all():
+        if any(name in rows and rows[name].isna().all() for name in ("accuracy", "top1")):
             continue
         real, synthetic = rows[alone.loc[rows.index]], rows[~alone.loc[rows.index]]
         parts = [part for _, part in synthetic.groupby(source, sort=True)] if source else [synthetic]
@@ -58,8 +52,7 @@ def _finished(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _columns(frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Return the columns of the context and of the source that a table has."""
-    context = [c for c in (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1])) if c in frame]
-    return context, [c for c in (*_SOURCE, "generator_options") if c in frame]
+    return [c for c in CONTEXT if c in frame], [c for c in SOURCE if c in frame]
 
 
 def _named(
@@ -87,13 +80,11 @@ def refuse_several(frame: pd.DataFrame) -> None:
     Rows without synthetic images have no generator, so that only the others' generators count.
 
     Args:
-        frame: a table under canonical names of its columns (`renamed`).
+        frame: a table under canonical names of its columns.
     """
     frame = frame[frame["accuracy"].notna()]  # evaluations without an accuracy are no arms
     synthetic = pd.to_numeric(frame["n_syn_plus"], errors="coerce") > 0
-    parts = [(frame, (*_CONTEXT, *(f"{c}_options" for c in _OPTIONS[:-1]))),
-             (frame[synthetic], (*_SOURCE, "generator_options", *_VERSIONS)),
-             (frame[~synthetic], _VERSIONS)]  # fmt: skip
+    parts = [(frame, CONTEXT), (frame[synthetic], (*SOURCE, *VERSIONS)), (frame[~synthetic], VERSIONS)]
     differing = {
         column: sorted(set(rows[column].astype(str)))
         for rows, columns in parts
@@ -129,7 +120,7 @@ def distinct_names(
     found = list(names)
     for name in set(names):
         alike = [index for index, each in enumerate(names) if each == name]
-        options = [[labels[index].get(f"{kind}_options", "") for kind in _OPTIONS] for index in alike]
+        options = [[labels[index].get(f"{kind}_options", "") for kind in OPTIONS] for index in alike]
         for index, text in zip(alike, distinguishing_options(options, whole=whole), strict=True):
             found[index] = "-".join(filter(None, (name, text)))
     return found
@@ -137,21 +128,25 @@ def distinct_names(
 
 @dataclass(frozen=True)
 class Arm:
-    """Rows to fit together, with a name, labels, and the file or folder they came from."""
+    """Rows to fit together, with a name, labels, the file or folder they came from, and what was guessed."""
 
     name: str
     labels: Mapping[str, str]
     rows: pd.DataFrame
     source: str = ""
+    warnings: tuple[str, ...] = ()
 
 
-def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tuple[list[Arm], str]:
-    """Return the arms of tables, and sentences on the rows left out, one a line.
+def read_arms(
+    sources: Sequence[str], store: Path, where: Sequence[str], columns: Sequence[tuple[str, str]] = ()
+) -> tuple[list[Arm], str]:
+    """Return the arms of tables, and sentences on how these were understood and what is left out, one a line.
 
     Args:
         sources: files, folders of stores, or `published:NAME`; without any, the store.
         store: folder of the store.
         where: `COLUMN=VALUE` conditions that rows must meet.
+        columns: canonical names, each with the column of the tables that the user says it is.
 
     Raises:
         InputError: a source cannot be read, or a condition leaves no row.
@@ -165,15 +160,24 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
             found += _published(paper, select(paper.rows, where), source)
             continue
         path = Path(source)
-        frame = Store(path).read() if path.is_dir() or not sources else _usable(load(path), source)
-        frame = select(frame, where)
+        if path.is_dir() or not sources:
+            table = named(Store(path).read(), columns, ours=True)
+        else:
+            table = read(path, columns)
+        table = replace(table, frame=select(table.frame, where, table.given))
+        frame, warnings = table.frame, table.guesses
+        if not table.ours:
+            with error_source(source):
+                known = understood(table)
+            frame, warnings = known.rows, known.warnings
+            said += [f"{source}: {known.said[0]}", *(f"  {line}" for line in known.said[1:])]
         trials = frame.drop_duplicates("trial") if "trial" in frame else frame
         for status in left_out if "status" in frame else ():
             left_out[status] += int((trials["status"] == status).sum())
         said += versions.sentences(_finished(frame), *_columns(frame))
         split = arms(frame).items()
         plain = len(split) == 1 and "dataset" not in frame
-        found += [Arm(path.stem if plain else name, labels, rows, source) for name, (labels, rows) in split]
+        found += [Arm(path.stem if plain else name, *arm, source, warnings) for name, arm in split]
     if not found:
         raise InputError(
             "no finished trial here: all have failed or diverged", where=str(store), hint="see their `error`"
@@ -181,8 +185,8 @@ def read_arms(sources: Sequence[str], store: Path, where: Sequence[str]) -> tupl
     counted = " and ".join(f"{count} {status}" for status, count in left_out.items() if count)
     # Tables of one name in different folders are different arms.
     names = _numbered(arm.name for arm in found)
-    named = [replace(arm, name=name) for arm, name in zip(found, names, strict=True)]
-    return named, "\n".join([f"{counted} trials are left out"] * bool(counted) + said)
+    distinct = [replace(arm, name=name) for arm, name in zip(found, names, strict=True)]
+    return distinct, "\n".join([f"{counted} trials are left out"] * bool(counted) + said)
 
 
 def _published(paper: published.Published, rows: pd.DataFrame, source: str) -> list[Arm]:
@@ -198,24 +202,28 @@ def _published(paper: published.Published, rows: pd.DataFrame, source: str) -> l
 
 def frame_arms(frame: pd.DataFrame) -> list[Arm]:
     """Return the arms of a data frame of trials."""
-    return [Arm(name, labels, rows) for name, (labels, rows) in arms(renamed(frame)).items()]
+    table = read(frame)
+    known = None if table.ours else understood(table)
+    rows, warnings = (known.rows, known.warnings) if known else (table.frame, table.guesses)
+    return [Arm(name, *arm, warnings=warnings) for name, arm in arms(rows).items()]
 
 
-def _usable(frame: pd.DataFrame, source: str) -> pd.DataFrame:
-    """Return a table under canonical column names; refuse one without rows."""
-    if frame.empty:
-        raise InputError("the table has no rows", where=source)
-    with error_source(source):
-        return renamed(frame)
-
-
-def select(frame: pd.DataFrame, conditions: Iterable[str]) -> pd.DataFrame:
+def select(
+    frame: pd.DataFrame, conditions: Iterable[str], given: Mapping[str, str] | None = None
+) -> pd.DataFrame:
     """Return the rows whose columns have the values of `COLUMN=VALUE` conditions.
 
     Rows without synthetic images have no generator: a version is theirs if what it says of the rest is.
+
+    Args:
+        frame: a table under canonical names of its columns.
+        conditions: what rows must meet.
+        given: what the user calls these columns.
     """
+    own = {theirs: name for name, theirs in (given or {}).items()}
     for condition in conditions:
         column, value = key_and_value(condition, flag="--where", form="COLUMN=VALUE")
+        column = own.get(column, column)
         if column not in frame:
             raise unknown_name("column", column, map(str, frame), where="--where")
         if column in VERSIONS and (named := versions.of_version(frame, column, value)).any():

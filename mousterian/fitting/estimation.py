@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mousterian.errors import InputError
+from mousterian.errors import InputError, error_source
 from mousterian.fitting import engine, published, variance
 from mousterian.fitting import surface as surfaces
 from mousterian.fitting.arms import refuse_several
+from mousterian.fitting.columns import named
 from mousterian.fitting.extrapolation import FREEDOM, Extrapolation, slopes
 from mousterian.fitting.extrapolation import weights as extrapolation_weights
 from mousterian.fitting.image_sampling import ImageSampling, share_of_differences
@@ -27,7 +28,8 @@ from mousterian.fitting.problem import Fitted, Problem
 from mousterian.fitting.profile_likelihood import unidentified_parameters
 from mousterian.fitting.result import Fit, SurfaceFit
 from mousterian.fitting.surface import Array
-from mousterian.fitting.table import Table, check, load, renamed
+from mousterian.fitting.table import Table, check
+from mousterian.fitting.understanding import Understood, read, understood
 from mousterian.fitting.variance import Scatter
 from mousterian.store import leaks
 
@@ -189,7 +191,7 @@ def _warnings(fits: Sequence[Fitted], unidentified: Sequence[str], table: Table)
 
 
 def fit(
-    table: pd.DataFrame | Path | str,
+    table: pd.DataFrame | Path | str | Understood,
     *,
     surface: str = "auto",
     bootstrap: int = 1000,
@@ -197,10 +199,12 @@ def fit(
     name: str = "",
     labels: Mapping[str, str] | None = None,
     sampling: ImageSampling | None = None,
+    warnings: Sequence[str] = (),
 ) -> Fit:
     """Fit accuracy surfaces to a table of trials; arguments and errors are those of `mousterian.fit`.
 
-    `sampling` is of the test images that the table's rows share, in their order.
+    `sampling` is of the test images that the table's rows share, in their order; `warnings` are of how the
+    table was read.
     """
     if bootstrap < 20 or seed < 0:
         raise InputError(
@@ -209,14 +213,19 @@ def fit(
     given = ""
     if isinstance(table, str) and table.startswith(published.PREFIX):
         found = published.load(table.removeprefix(published.PREFIX))
-        table, given, labels = found.rows, found.name, labels or found.labels
-    elif not isinstance(table, pd.DataFrame):
+        given, labels = found.name, labels or found.labels
+        table = understood(named(found.rows, ours=True))
+    elif isinstance(table, str | Path):
         given = Path(table).stem
-    frame = renamed(load(table))
+    if not isinstance(table, Understood):
+        with error_source("" if isinstance(table, pd.DataFrame) else str(table)):
+            table = understood(read(table))
+    frame = table.rows
     refuse_several(frame)
     if labels and "trained_on" in labels and "trained_on" not in frame:
         frame = frame.assign(trained_on=labels["trained_on"])
-    checked = check(frame, sampling)
+    known = dataclasses.replace(table, rows=frame, warnings=(*warnings, *table.warnings))
+    checked = check(known, sampling)
     return Fit(
         name=name or given,
         labels=dict(labels or {}),

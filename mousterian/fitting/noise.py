@@ -7,9 +7,9 @@ import math
 
 import pandas as pd
 
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.result import SurfaceFit
-from mousterian.fitting.table import COUNTS
 
 # Residual degrees of freedom from which the rows themselves tell their noise: its standard deviation is then
 # known within a factor of 2 or so. Fewer say next to nothing.

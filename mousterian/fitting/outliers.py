@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.surface import Array, Surface
-from mousterian.fitting.table import COUNTS, Table
+from mousterian.fitting.table import Table
 
 # Family-wise false positive rate of a table.
 _FALSE_ALARM = 0.01

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from mousterian.fitting.columns import COUNTS
 from mousterian.fitting.interval import Interval
 from mousterian.fitting.measured_range import MeasuredRange, refuse_impossible
 from mousterian.fitting.model_average import ModelAverage
 from mousterian.fitting.surface import Points
-from mousterian.fitting.table import COUNTS
 
 
 @dataclass(frozen=True, eq=False)

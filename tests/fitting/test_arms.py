@@ -147,7 +147,10 @@ def test_errors_count_rows_as_the_file_does_and_name_it(run, tmp_path: Path) -> 
     [
         ("n_base,n_real_plus,n_syn_plus,accuracy\n", "no rows"),
         ("n_base,n_real_plus,accuracy\n100,0,0.5\n", "no column n_syn_plus"),
-        ("n_base;n_real_plus;n_syn_plus;accuracy\n100;0;0;0,5\n", "separated by semicolons"),
+        (
+            "n_base,n_real_plus,n_syn_plus,accuracy\n100,0,0,0.5,0.9\n",
+            "row 1 has 5 fields and the header has 4",
+        ),
     ],
 )
 def test_unreadable_tables_are_named(run, tmp_path: Path, text: str, message: str) -> None:

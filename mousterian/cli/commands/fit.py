@@ -24,6 +24,7 @@ _UNSAFE = re.compile(r"^\.|[/\\\x00-\x1f]")
 def fit(
     *tables: str,
     store: Path = STORE,
+    column: Sequence[str] = (),
     where: Sequence[str] = (),
     surface: str = "auto",
     bootstrap: int = 1000,
@@ -42,6 +43,10 @@ def fit(
         Files (CSV, TSV, parquet, JSON), folders of stores, or published:NAME; without any, the store.
     store
         Folder of the store.
+    column
+        NAME=COLUMN: the table's column that holds n_base, n_real_plus, n_syn_plus (or r_real, r_syn: ratios
+        to n_base), accuracy, total, generator, ..., where its name does not say so; unused=COLUMN ignores
+        one. May be repeated.
     where
         COLUMN=VALUE: use only the rows with that value; may be repeated. code_revisions=1 and the like name
         rows of older code, which are left out where there are newer ones.
@@ -64,8 +69,10 @@ def fit(
     """
     from mousterian.answers import fit_file
     from mousterian.fitting.arms import read_arms
+    from mousterian.plugins.key_value import key_and_value
 
-    arms, left_out = read_arms(tables, store, where)
+    columns = [key_and_value(each, flag="--column", form="NAME=COLUMN") for each in column]
+    arms, left_out = read_arms(tables, store, where, columns)
     saved = _fit_and_save(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
     if left_out and (json or latex or python):
         print(left_out, file=sys.stderr)
@@ -117,7 +124,7 @@ def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
     """Print each fit: equation, surfaces, a few equivalences, warnings, and its file."""
     from mousterian.answers.formula import nearest_formula
     from mousterian.answers.numbers import number
-    from mousterian.fitting.table import COUNTS
+    from mousterian.fitting.columns import COUNTS
 
     out = console()
     if left_out:

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter
 from mousterian.answers.measured import kinds_added
 from mousterian.answers.numbers import number
 from mousterian.errors import InputError
-from mousterian.fitting.table import COUNTS
+from mousterian.fitting.columns import COUNTS
 from mousterian.reporting.arm_trials import arm_rows
 from mousterian.reporting.drawing import Figure, spots, to_svg
 from mousterian.reporting.style import MIXTURES, PAPER, legend, sheet, style
