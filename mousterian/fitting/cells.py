@@ -15,7 +15,7 @@ import pandas as pd
 from mousterian.errors import InputError
 from mousterian.fitting.surface import Array
 
-# The largest whole number up to which floats hold each one.
+# Whole numbers from here on are not all floats.
 _EXACT = 2**53
 _BLANKS = ("", "na", "n/a", "nan", "#n/a", "null")
 _NO_NUMBERS = ("none", "-", "–", "—")
@@ -121,13 +121,13 @@ def typed(cells: pd.Series[Any], mark: str) -> pd.Series[Any]:
 def labels(cells: pd.Series[Any], values: Array) -> tuple[Array, Array]:
     """Return numbers used as labels, distinct ones distinct, and which are floats too large to be so.
 
-    Whole numbers beyond 2**53, which floats merge, are numbered in ascending order.
+    Whole numbers from 2**53 on, which floats merge, are numbered in ascending order.
 
     Args:
         cells: of the column, N.
         values: their numbers, (N,).
     """
-    large = np.abs(np.nan_to_num(values)) > _EXACT
+    large = np.abs(np.nan_to_num(values)) >= _EXACT
     if not large.any():
         return values, large
     whole = [_whole(cell) for cell in cells.astype(object)]
@@ -141,7 +141,7 @@ def _whole(cell: Any) -> int | None:
         cell = _GROUPED.sub("", cell.strip())
         return int(cell) if re.fullmatch(r"[+-]?\d+", cell) else None
     if isinstance(cell, float | np.floating):
-        return int(cell) if abs(float(cell)) <= _EXACT and float(cell).is_integer() else None
+        return int(cell) if abs(float(cell)) < _EXACT and float(cell).is_integer() else None
     return int(cell) if isinstance(cell, int | np.integer) else None
 
 

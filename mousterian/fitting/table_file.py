@@ -78,12 +78,13 @@ def _once(frame: pd.DataFrame) -> pd.DataFrame:
     for place in again:
         first = names.index(names[place])
         cells = frame.to_numpy(dtype=object)[:, [first, place]]
-        unlike = [at for at, (one, two) in enumerate(cells) if one != two and not (one != one and two != two)]
+        missing = pd.isna(cells).all(axis=1)
+        unlike = [at for at, (one, two) in enumerate(cells) if one != two and not missing[at]]
         if unlike:
             one, two = cells[unlike[0]]
             raise InputError(
-                f"column {names[place]!r} is there twice (columns {first + 1} and {place + 1}), with different"
-                f" values: {one!r} and {two!r} in row {frame.index[unlike[0]]}",
+                f"column {names[place]!r} is there twice (columns {first + 1} and {place + 1}), with"
+                f" different values: {one!r} and {two!r} in row {frame.index[unlike[0]]}",
                 hint="rename or delete one of them",
             )
     return frame.iloc[:, [at for at in range(len(names)) if at not in again]] if again else frame
@@ -202,7 +203,7 @@ def _json(path: Path) -> File:
 def _frame(found: Any) -> pd.DataFrame:
     """Return a table from any of the forms in which pandas and others write one as JSON."""
     if isinstance(found, dict) and {"columns", "data"} <= set(found):
-        return pd.DataFrame(found["data"], columns=found["columns"], dtype=object)
+        return pd.DataFrame(found["data"], columns=found["columns"], dtype=object).infer_objects()
     if isinstance(found, dict) and "data" in found and isinstance(found["data"], list):
         found = found["data"]
     if isinstance(found, dict) and found and all(isinstance(each, dict) for each in found.values()):

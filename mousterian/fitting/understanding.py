@@ -75,8 +75,10 @@ def understood(table: Named) -> Understood:
     rows = values.numbers(table, table.frame.iloc[kept])
     if "weight" in rows:
         without = (rows["weight"] == 0).to_numpy()
-        left_out += [f"no weight in {values.listed(rows.index[without])}"] * bool(without.any())
+        left_out += [f"a weight of 0 in {values.listed(rows.index[without])}"] * bool(without.any())
         rows, kept = rows[~without], kept[~without]
+    if rows.empty and left_out:
+        raise InputError(f"no row can be used: {'; '.join(left_out)}")
     rows = values.counts(table, rows, warnings)
     rows = rows.assign(accuracy=values.fractions(table, rows, warnings))
     values.limits(table, rows)

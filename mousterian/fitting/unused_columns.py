@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mousterian.errors import InputError, first_of
@@ -31,7 +32,8 @@ def sentences(rows: pd.DataFrame, unused: Sequence[str]) -> tuple[str, ...]:
     synthetic = rows[rows["n_syn_plus"] > 0]
     for name in (each for each in unused if each in rows):
         values = rows[name].astype(str)
-        if not 1 < values.nunique() <= max(_DISTINCT * len(rows), 2):
+        most = max(_DISTINCT * len(rows), 2) if _is_text(rows[name]) else _DISTINCT * len(rows)
+        if not 1 < values.nunique() <= most:
             continue
         for part, what in ((synthetic, "with synthetic images"), (rows, "of one mixture")):
             if not _varies(part, name):
@@ -63,11 +65,10 @@ def _of_sizes(rows: pd.DataFrame, name: str) -> bool:
 
 
 def _is_text(values: pd.Series[Any]) -> bool:
-    if pd.api.types.is_bool_dtype(values):
-        return True
-    if pd.api.types.is_numeric_dtype(values) or pd.api.types.is_datetime64_any_dtype(values):
-        return False
-    return not values.dropna().astype(str).str.match(_DATE).all()
+    """Return whether a column holds names rather than numbers or dates."""
+    there = values.dropna()
+    names = there.map(lambda cell: isinstance(cell, str | bool | np.bool_)).any()
+    return bool(names) and not there.astype(str).str.match(_DATE).all()
 
 
 def _several_arms(name: str, found: Sequence[str]) -> InputError:

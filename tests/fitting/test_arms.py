@@ -139,7 +139,7 @@ def test_errors_count_rows_as_the_file_does_and_name_it(run, tmp_path: Path) -> 
     frame.loc[40, "top1"] = "lost"
     frame.to_csv(tmp_path / "mine.csv", index=False)
     code, _, err = run("fit", "mine.csv")
-    assert (code, "mine.csv: accuracy is not a number in row 41" in err) == (2, True)
+    assert (code, "mine.csv: top1 is not a number in row 41: 'lost'" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,10 @@ def fit(
     from mousterian.plugins.key_value import key_and_value
 
     columns = [key_and_value(each, flag="--column", form="NAME=COLUMN") for each in column]
-    arms, left_out = read_arms(tables, store, where, columns)
+    arms, said = read_arms(tables, store, where, columns)
     saved = _fit_and_save(arms, out, surface=surface, bootstrap=bootstrap, seed=seed)
-    if left_out and (json or latex or python):
-        print(left_out, file=sys.stderr)
+    if said and (json or latex or python):
+        print(said, file=sys.stderr)
     if json:
         print_json([fit_file.to_json(made) for made, _ in saved])
     elif latex:
@@ -83,7 +83,7 @@ def fit(
     elif python:
         print("\n\n".join(_as_python(made) for made, _ in saved))
     else:
-        _show(saved, left_out)
+        _show(saved, said)
     unidentified = _unidentified(saved) if strict else []
     for sentence in unidentified:
         print(f"mousterian: {sentence}", file=sys.stderr)
@@ -120,15 +120,15 @@ def _fit_and_save(arms: Sequence[Arm], out: Path, **settings: Any) -> list[tuple
     return saved
 
 
-def _show(saved: Sequence[tuple[Fit, Path]], left_out: str) -> None:
-    """Print each fit: equation, surfaces, a few equivalences, warnings, and its file."""
+def _show(saved: Sequence[tuple[Fit, Path]], said: str) -> None:
+    """Print how tables were understood, then each fit: equation, surfaces, a few equivalences, warnings, and its file."""
     from mousterian.answers.formula import nearest_formula
     from mousterian.answers.numbers import number
     from mousterian.fitting.columns import COUNTS
 
     out = console()
-    if left_out:
-        out.print(left_out, highlight=False)
+    if said:
+        out.print(said, highlight=False, markup=False)
     for made, path in saved:
         out.rule(made.name, align="left")
         out.print(f"{len(made.data)} trials in {made.cells} cells; surface {_weights(made)}", highlight=False)
