@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from mousterian.errors import InputError, error_source, first_of, unknown_name
-from mousterian.fitting import published, versions
+from mousterian.fitting import cells, published, versions
 from mousterian.fitting.columns import CONTEXT, COUNTS, OPTIONS, SOURCE, named
 from mousterian.fitting.understanding import read, understood
 from mousterian.plugins.differences import distinguishing_options
@@ -213,7 +214,8 @@ def select(
 ) -> pd.DataFrame:
     """Return the rows whose columns have the values of `COLUMN=VALUE` conditions.
 
-    Rows without synthetic images have no generator: a version is theirs if what it says of the rest is.
+    Rows without synthetic images have no generator: conditions on it leave them in, and a version is theirs if
+    what it says of the rest is.
 
     Args:
         frame: a table under canonical names of its columns.
@@ -229,18 +231,29 @@ def select(
         if column in VERSIONS and (named := versions.of_version(frame, column, value)).any():
             frame = frame[named]
             continue
-        numeric = pd.api.types.is_numeric_dtype(frame[column])
-        try:
-            kept = (
-                frame[frame[column] == float(value)] if numeric else frame[frame[column].astype(str) == value]
-            )
-        except ValueError:
-            raise InputError(
-                f"column {column!r} holds numbers, and {value!r} is not a number", where="--where"
-            ) from None
-        if kept.empty:
-            values = frame[column].dropna()
-            there = ", ".join(map(str, sorted(values.unique() if numeric else set(map(str, values)))[:8]))
-            raise InputError(f"no row has {condition}", where="--where", hint=f"{column} is one of {there}")
-        frame = kept
+        kept = _meets(frame[column], value)
+        if column in SOURCE and "n_syn_plus" in frame:
+            kept |= cells.read(frame["n_syn_plus"], ".").values == 0
+        frame = frame[kept]
     return frame
+
+
+def _meets(given: pd.Series[Any], value: str) -> pd.Series[bool]:
+    """Return which cells have a value.
+
+    Raises:
+        InputError: none has; it names those that there are.
+    """
+    numeric = pd.api.types.is_numeric_dtype(given)
+    try:
+        found = given == float(value) if numeric else given.astype(str) == value
+    except ValueError:
+        raise InputError(
+            f"column {given.name!r} holds numbers, and {value!r} is not a number", where="--where"
+        ) from None
+    if not found.any():
+        values = given.dropna()
+        there = ", ".join(map(str, sorted(values.unique() if numeric else set(map(str, values)))[:8]))
+        hint = f"{given.name} is one of {there}"
+        raise InputError(f"no row has {given.name}={value}", where="--where", hint=hint)
+    return found

@@ -179,7 +179,7 @@ def _meaning(name: str) -> tuple[str, frozenset[str]]:
 
 def _search(table: Sequence[str], given: dict[str, str], ignored: Sequence[str], ours: bool) -> list[str]:
     """Add to the columns given those that the table's names tell; return what was guessed, as sentences."""
-    guesses = []
+    guesses, told = [], set(given)
     for name in _NAMES:
         if name in given:
             continue
@@ -192,7 +192,11 @@ def _search(table: Sequence[str], given: dict[str, str], ignored: Sequence[str],
         given["n_base"] = given.pop(REAL)
     elif "n_real_plus" in given or "r_real" in given:
         given.pop(REAL, None)
-    loose = [f"{name} is {given[name]!r}" for name in COUNTS if _plain(given.get(name, "base")) not in _SURE]
+    loose = [
+        f"{name} is {given[name]!r}"
+        for name in COUNTS
+        if name not in told and _plain(given.get(name, "base")) not in _SURE
+    ]
     if loose:
         guesses.append(f"Columns were understood by their names: {'; '.join(loose)}.")
     return guesses
@@ -236,7 +240,8 @@ def _require(frame: pd.DataFrame, given: Mapping[str, str]) -> None:
     looks = {name: match for name in missing if (match := nearest(name, free, cutoff=0.8))}
     hint = "; ".join(f"{match!r} looks like {name!r}" for name, match in looks.items())
     options = " ".join(f"--column {name}={_quoted(looks.get(name, 'COLUMN'))}" for name in missing)
-    there = "" if looks else f"it has: {', '.join(map(str, frame)) or 'none'}"
+    own = [given.get(str(name), str(name)) for name in frame]
+    there = "" if looks else f"it has: {', '.join(own) or 'none'}"
     raise InputError(
         f"the table has no column {', '.join(missing)}",
         hint=f"{hint or there}; name {'it' if len(missing) == 1 else 'them'} with {options}",

@@ -78,8 +78,7 @@ def _once(frame: pd.DataFrame) -> pd.DataFrame:
     for place in again:
         first = names.index(names[place])
         cells = frame.to_numpy(dtype=object)[:, [first, place]]
-        missing = pd.isna(cells).all(axis=1)
-        unlike = [at for at, (one, two) in enumerate(cells) if one != two and not missing[at]]
+        unlike = [at for at, pair in enumerate(cells) if pair[0] != pair[1] and not all(map(pd.isna, pair))]
         if unlike:
             one, two = cells[unlike[0]]
             raise InputError(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mousterian.errors import InputError
-from mousterian.fitting.arms import frame_arms, read_arms
+from mousterian.fitting.arms import frame_arms, read_arms, select
 from mousterian.fitting.understanding import Understood, read, understood
 
 
@@ -243,6 +243,7 @@ def test_two_generators_under_another_name_are_not_pooled() -> None:
     named = of(two_generators("method"), ("generator", "method")).rows
     assert {arm.name: len(arm.rows) for arm in frame_arms(named)} == {"gan": 8, "sd15": 8}
     assert len(of(two_generators("method"), ("unused", "method")).rows) == 11
+    assert len(select(named, ["generator=sd15"])) == 8  # rows of real images have no generator, and stay
 
 
 def test_columns_not_used_are_named_and_warned_of_where_they_vary_within_a_mixture() -> None:

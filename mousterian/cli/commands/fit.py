@@ -121,7 +121,7 @@ def _fit_and_save(arms: Sequence[Arm], out: Path, **settings: Any) -> list[tuple
 
 
 def _show(saved: Sequence[tuple[Fit, Path]], said: str) -> None:
-    """Print how tables were understood, then each fit: equation, surfaces, a few equivalences, warnings, and its file."""
+    """Print how tables were read, then each fit: equation, surfaces, equivalences, warnings, its file."""
     from mousterian.answers.formula import nearest_formula
     from mousterian.answers.numbers import number
     from mousterian.fitting.columns import COUNTS
