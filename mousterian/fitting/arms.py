@@ -214,8 +214,8 @@ def select(
 ) -> pd.DataFrame:
     """Return the rows whose columns have the values of `COLUMN=VALUE` conditions.
 
-    Rows without synthetic images have no generator: conditions on it leave them in, and a version is theirs if
-    what it says of the rest is.
+    Rows without synthetic images have no generator: conditions on it leave them in, and a version is theirs
+    if what it says of the rest is.
 
     Args:
         frame: a table under canonical names of its columns.

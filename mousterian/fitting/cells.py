@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import lru_cache
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,7 +95,7 @@ def decimal_mark(counts: Mapping[str, pd.Series[Any]], others: Mapping[str, pd.S
 
 def read(cells: pd.Series[Any], mark: str) -> Numbers:
     """Return the numbers in a column's cells, (N,) each; those with a percent sign as fractions."""
-    if pd.api.types.is_numeric_dtype(cells) and not pd.api.types.is_bool_dtype(cells):
+    if pd.api.types.is_any_real_numeric_dtype(cells):
         given = cells.to_numpy(dtype=float, na_value=np.nan)
         values = np.where(np.isfinite(given), given, np.nan)
         return Numbers(values, np.isinf(given), np.zeros(len(cells), bool))
@@ -176,7 +176,7 @@ def _read(cell: Any, mark: str) -> tuple[float, bool, bool]:
         return _parsed(cell, mark)
     if cell is None or cell is pd.NA or cell is pd.NaT:
         return math.nan, False, False
-    if isinstance(cell, Real | np.number) and not isinstance(cell, bool | np.bool_):
+    if type(cell) is not bool and isinstance(cell, int | float | np.integer | np.floating | Decimal):
         value = float(cell)
         return (math.nan, math.isinf(value), False) if not math.isfinite(value) else (value, False, False)
     return math.nan, True, False

@@ -162,7 +162,8 @@ def _rectangular(rows: list[list[str]], lines: Sequence[str]) -> tuple[pd.DataFr
         row = body[longer[0] - 1]
         raise InputError(
             f"row {longer[0]} has {len(row)} fields and the header has {width}: {', '.join(row)}",
-            hint="name each column in the first line, and write text that contains the separator in quotes",
+            hint="name each column in the first line; text and decimal commas that contain the separator need"
+            " quotes, or another separator",
         )
     cells = [[(cell.strip() or None) for cell in row[:width]] + [None] * (width - len(row)) for row in body]
     return pd.DataFrame(cells, columns=[name.strip() for name in header], dtype=object), said

@@ -30,6 +30,33 @@ def test_the_interval_of_a_simulated_table_contains_the_truth(run, fitted: Path)
     assert answer["n_syn_plus"]["low"] < 800 / 0.25 < answer["n_syn_plus"]["high"]
 
 
+def test_how_a_table_was_understood_is_printed_first_and_guesses_are_in_the_fit(run, tmp_path: Path) -> None:
+    names = {"n_syn_plus": "SD images", "n_real_plus": "DALL-E", "top1": "acc"}
+    table(0.25).rename(columns=names).assign(note="x").to_csv(tmp_path / "mine.csv", sep=";", decimal=",")
+    asked = (
+        "fit",
+        "mine.csv",
+        "--column",
+        "n_real_plus=DALL-E",
+        "--surface",
+        "effective_data",
+        "--bootstrap",
+        20,
+    )
+    code, out, err = run(*asked, "--out", "fit.json")
+    assert (code, err) == (0, "")
+    assert out.startswith(
+        "mine.csv: 63 rows, separated by semicolons, without its index, with decimal commas\n"
+    )
+    assert "accuracy = acc" in out and "not used: note" in out
+    said = "Columns were understood by their names: n_syn_plus is 'SD images'."
+    assert said in Fit.load(tmp_path / "fit.json").warnings and said in out
+    code, out, err = run(*asked, "--latex")
+    assert (code, "mine.csv" in out, err.startswith("mine.csv: 63 rows")) == (0, False, True)
+    code, _, err = run("fit", "mine.csv", "--column", "n_real_plus")
+    assert (code, "--column takes NAME=COLUMN" in err) == (2, True)
+
+
 def test_both_directions_agree(run, fitted: Path) -> None:
     made = Fit.load(fitted)
     syn = made.equivalence(n_base=800, n_real_plus=800).n_syn_plus.estimate

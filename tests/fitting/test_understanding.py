@@ -199,6 +199,7 @@ def test_a_column_twice_is_one_or_refused(tmp_path: Path) -> None:
         ({"n_base": [100.5, *[100] * 7]}, "n_base is no whole number of images in row 1: 100.5"),
         ({"n_syn_plus": [False, True] * 4}, "n_syn_plus is not a number in rows 1, 2"),
         ({"n_base": pd.date_range("2026-01-01", periods=8)}, "n_base is not a number in rows 1, 2"),
+        ({"accuracy": [0.5 + 1j, *[0.5] * 7]}, "accuracy is not a number in rows 1, 2"),
         ({"total": ["9", "x", *["9"] * 6]}, "total is not a number in row 2: 'x'"),
     ],
 )
@@ -263,6 +264,19 @@ def test_a_blank_name_of_an_arm_is_filled_where_the_others_agree() -> None:
     assert "model is blank in rows 2, 4, 6, 8: taken as resnet, as in all others." in found.warnings
     with pytest.raises(InputError, match="model is blank in row 2, and resnet, vit in others"):
         of(table(model=["resnet", None, "vit", *["vit"] * 5]))
+
+
+def test_a_spreadsheets_own_names_are_read_alike_with_commas_and_with_semicolons(tmp_path: Path) -> None:
+    names = ["Train images (real)", "Extra real", "SD images", "Test acc (%)"]
+    frame = table(accuracy=100 * table()["accuracy"]).set_axis(names, axis=1).assign(acc_rare=0.3)
+    frame.to_csv(tmp_path / "comma.csv", index=False)
+    frame.to_csv(tmp_path / "semicolon.csv", index=False, sep=";", decimal=",")
+    one, two = (understood(read(tmp_path / f"{name}.csv")) for name in ("comma", "semicolon"))
+    pd.testing.assert_frame_equal(one.rows, two.rows)
+    np.testing.assert_allclose(one.rows[list(table())], table())
+    assert "not used: acc_rare" in one.said
+    assert one.warnings == two.warnings
+    assert "n_syn_plus is 'SD images'" in one.warnings[0]
 
 
 def test_conditions_have_the_users_names_and_come_before_checks(tmp_path: Path) -> None:
