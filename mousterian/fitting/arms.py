@@ -161,17 +161,8 @@ def read_arms(
             found += _published(paper, select(paper.rows, where), source)
             continue
         path = Path(source)
-        if path.is_dir() or not sources:
-            table = named(Store(path).read(), columns, ours=True)
-        else:
-            table = read(path, columns)
-        table = replace(table, frame=select(table.frame, where, table.given))
-        frame, warnings = table.frame, table.guesses
-        if not table.ours:
-            with error_source(source):
-                known = understood(table)
-            frame, warnings = known.rows, known.warnings
-            said += [f"{source}: {known.said[0]}", *(f"  {line}" for line in known.said[1:])]
+        frame, warnings, read_as = _rows(path, path.is_dir() or not sources, where, columns)
+        said += read_as
         trials = frame.drop_duplicates("trial") if "trial" in frame else frame
         for status in left_out if "status" in frame else ():
             left_out[status] += int((trials["status"] == status).sum())
@@ -188,6 +179,19 @@ def read_arms(
     names = _numbered(arm.name for arm in found)
     distinct = [replace(arm, name=name) for arm, name in zip(found, names, strict=True)]
     return distinct, "\n".join([f"{counted} trials are left out"] * bool(counted) + said)
+
+
+def _rows(
+    path: Path, is_store: bool, where: Sequence[str], columns: Sequence[tuple[str, str]]
+) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """Return the rows of a store or a file, what was guessed, and how a file was understood, a line each."""
+    table = named(Store(path).read(), columns, ours=True) if is_store else read(path, columns)
+    table = replace(table, frame=select(table.frame, where, table.given))
+    if table.ours:
+        return table.frame, table.guesses, []
+    with error_source(str(path)):
+        known = understood(table)
+    return known.rows, known.warnings, [f"{path}: {known.said[0]}", *(f"  {line}" for line in known.said[1:])]
 
 
 def _published(paper: published.Published, rows: pd.DataFrame, source: str) -> list[Arm]:

@@ -210,26 +210,31 @@ def fit(
         raise InputError(
             f"bootstrap is {bootstrap} and seed {seed}; at least 20 draws, and a seed of 0 or more"
         )
-    given = ""
-    if isinstance(table, str) and table.startswith(published.PREFIX):
-        found = published.load(table.removeprefix(published.PREFIX))
-        given, labels = found.name, labels or found.labels
-        table = understood(named(found.rows, ours=True))
-    elif isinstance(table, str | Path):
-        given = Path(table).stem
-    if not isinstance(table, Understood):
-        with error_source("" if isinstance(table, pd.DataFrame) else str(table)):
-            table = understood(read(table))
-    frame = table.rows
+    known, given, described = _understood(table)
+    labels = labels or described
+    frame = known.rows
     refuse_several(frame)
     if labels and "trained_on" in labels and "trained_on" not in frame:
         frame = frame.assign(trained_on=labels["trained_on"])
-    known = dataclasses.replace(table, rows=frame, warnings=(*warnings, *table.warnings))
+    known = dataclasses.replace(known, rows=frame, warnings=(*warnings, *known.warnings))
     checked = check(known, sampling)
     return Fit(
         name=name or given,
-        labels=dict(labels or {}),
+        labels=dict(labels),
         settings={"surface": surface, "bootstrap": bootstrap, "seed": seed},
         leaks=leaks.sentences(frame),
         **assemble(checked, surface, bootstrap, seed),
     )
+
+
+def _understood(table: pd.DataFrame | Path | str | Understood) -> tuple[Understood, str, Mapping[str, str]]:
+    """Return a table's rows, its name, "" if it has none, and labels."""
+    if isinstance(table, Understood):
+        return table, "", {}
+    if isinstance(table, pd.DataFrame):
+        return understood(read(table)), "", {}
+    if str(table).startswith(published.PREFIX):
+        found = published.load(str(table).removeprefix(published.PREFIX))
+        return understood(named(found.rows, ours=True)), found.name, found.labels
+    with error_source(str(table)):
+        return understood(read(table)), Path(table).stem, {}
