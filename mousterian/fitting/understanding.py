@@ -137,7 +137,7 @@ def _filled(table: Named, rows: pd.DataFrame, warnings: list[str]) -> pd.DataFra
     """
     with_syn = rows["n_syn_plus"] > 0
     for name in (*CONTEXT, *SOURCE):
-        if name not in rows:
+        if name not in rows or name == "n_upstream" or name.endswith("_options"):  # blank: none
             continue
         concerned = with_syn if name in SOURCE else pd.Series(True, index=rows.index)
         blank = cells.is_blank(rows[name]) & concerned

@@ -124,7 +124,7 @@ def written(
 
 
 @given(tables(), st.data())
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 def test_a_table_is_read_back_the_same_in_every_form(frame: pd.DataFrame, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
         path, names = written(folder, data, frame)
@@ -140,7 +140,7 @@ def test_a_table_is_read_back_the_same_in_every_form(frame: pd.DataFrame, data: 
 
 
 @given(tables(), st.data())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_what_is_no_number_is_refused_with_its_place(frame: pd.DataFrame, data: st.DataObject) -> None:
     column = data.draw(st.sampled_from([*COUNTS, "accuracy", "total"]))
     cell = data.draw(st.sampled_from(["many", "True", "2024-05-01", "1.2.3", "12e", "1-2", "5 000 0"]))
